@@ -1,0 +1,23 @@
+/** @file Element types of tensors. */
+
+/** Element type of a tensor. */
+export type DType = 'float32' | 'int32' | 'int64' | 'bool'
+
+/** Bytes that one element takes. */
+export const DTYPE_BYTES: Readonly<Record<DType, number>> = { float32: 4, int32: 4, int64: 8, bool: 1 }
+
+/** Element type and static shape of a tensor. */
+export interface TensorSpec {
+  readonly dtype: DType
+  readonly shape: readonly number[]
+}
+
+/** Number of elements of a shape; 1 for a scalar. */
+export function elements(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1)
+}
+
+/** Bytes that a tensor of this type and shape takes. */
+export function byteLength(spec: TensorSpec): number {
+  return elements(spec.shape) * DTYPE_BYTES[spec.dtype]
+}
