@@ -4,12 +4,18 @@ import type { TensorSpec } from '../graph/index.ts'
 /** A tensor in the memory of a device. It lives until it is disposed of. */
 export interface DeviceTensor extends TensorSpec {
   readonly byteLength: number
-  /** Copies host bytes (little endian, row major) onto the device. Throws when the length differs. */
-  write(bytes: Uint8Array): Promise<void>
-  /** Copies the tensor to the host. */
-  read(): Promise<Uint8Array>
-  /** The device's memory itself where the host can address it (CPU), else null. Valid until disposal. */
-  hostView(): Uint8Array | null
+  /**
+   * Copies host bytes (little endian, row major) onto the device: the whole tensor, or the part that starts at byte
+   * `offset`. Throws when the length differs, or the part ends outside.
+   */
+  write(bytes: Uint8Array, offset?: number): Promise<void>
+  /** Copies the tensor, or `size` bytes of it from byte `offset`, to the host. */
+  read(offset?: number, size?: number): Promise<Uint8Array>
+  /**
+   * The device's memory itself where the host can address it (CPU), else null. Valid until disposal. Above 4 GiB ask
+   * for parts: Node 20 has no longer views.
+   */
+  hostView(offset?: number, size?: number): Uint8Array | null
   dispose(): void
 }
 
@@ -17,7 +23,17 @@ export interface DeviceTensor extends TensorSpec {
 export interface Binding {
   /** Runs the program once. The event loop stays free. Rejects when a run is already under way. */
   run(): Promise<void>
+  /** Makes the run under way stop soon and reject with an error of kind `interrupted`; outputs are then undefined. */
+  interrupt(): void
   dispose(): void
+}
+
+/** Bytes in the arena that serves a program's intermediate tensors; bound tensors are not in it. */
+export interface MemoryUse {
+  readonly inUse: number
+  readonly peak: number
+  /** Taken from the system, kept for the next run. */
+  readonly reserved: number
 }
 
 /** An ONNX model, compiled for the device. */
@@ -26,6 +42,10 @@ export interface Program {
   readonly outputs: ReadonlyMap<string, TensorSpec>
   /** Ties every input and output to a tensor; throws when one is missing, unknown, or of another type. */
   bind(inputs: ReadonlyMap<string, DeviceTensor>, outputs: ReadonlyMap<string, DeviceTensor>): Binding
+  /** Null where the library keeps no statistics. */
+  memory(): MemoryUse | null
+  /** Ends profiling and returns the path of the trace (Chrome's trace format); null when no profile was asked for. */
+  endProfile(): string | null
   dispose(): void
 }
 

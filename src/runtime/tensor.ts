@@ -1,0 +1,111 @@
+/** @file Tensors in host memory, wrapped as ONNX Runtime values that share that memory. */
+import { RegaugeError } from '../errors.ts'
+import { byteLength, type DType, elements, type TensorSpec } from '../graph/index.ts'
+import { type Api, addressOf, cells, type Pointer } from './api.ts'
+import type { DeviceTensor } from './runtime.ts'
+
+/** `ONNXTensorElementDataType` of each type. */
+export const ELEMENT_TYPES: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 }
+
+/** A tensor of this runtime; `value` is its `OrtValue`. */
+export interface OrtTensor extends DeviceTensor {
+  readonly value: Pointer
+  /** What must stay referenced while a native object points to it. */
+  readonly memory: ArrayBuffer
+  readonly disposed: boolean
+}
+
+/** Bytes to which data is aligned: a cache line and the widest vector. */
+const ALIGNMENT = 64
+
+/** Allocates a zero-filled tensor. `memoryInfo` is the `OrtMemoryInfo` of the host. */
+export function allocateHostTensor(api: Api, memoryInfo: Pointer, spec: TensorSpec): OrtTensor {
+  const { dtype } = spec
+  const shape = [...spec.shape]
+  const length = byteLength(spec)
+  if (shape.some((size) => !Number.isSafeInteger(size) || size < 0) || !Number.isSafeInteger(length)) {
+    throw new RangeError(`not a shape: [${shape}]`)
+  }
+  const memory = allocateMemory(length + ALIGNMENT, spec)
+  const start = (ALIGNMENT - Number(addressOf(new Uint8Array(memory, 0, 1)) % BigInt(ALIGNMENT))) % ALIGNMENT
+  const dimensions = cells(shape.length)
+  dimensions.set(shape.map(BigInt))
+  const out = cells()
+  const data = addressOf(new Uint8Array(memory, start, 1))
+  api.CreateTensorWithDataAsOrtValue(
+    memoryInfo,
+    data,
+    length,
+    dimensions,
+    shape.length,
+    ELEMENT_TYPES[dtype],
+    out,
+  )
+  const value = out[0]!
+  let disposed = false
+
+  const part = (offset: number, size: number): Uint8Array => {
+    if (disposed) throw new Error('a tensor was used after it was disposed of')
+    if (!(offset >= 0 && size >= 0 && offset + size <= length)) {
+      throw new RangeError(`bytes ${offset} to ${offset + size} do not lie in a tensor of ${length} bytes`)
+    }
+    return new Uint8Array(memory, start + offset, size)
+  }
+  return {
+    dtype,
+    shape,
+    byteLength: length,
+    value,
+    memory,
+    get disposed() {
+      return disposed
+    },
+    async write(bytes, offset) {
+      if (offset === undefined && bytes.byteLength !== length) {
+        throw new RangeError(
+          `a tensor of ${length} bytes (${describe(spec)}) was given ${bytes.byteLength} bytes`,
+        )
+      }
+      part(offset ?? 0, bytes.byteLength).set(bytes)
+    },
+    async read(offset = 0, size = length - offset) {
+      return part(offset, size).slice()
+    },
+    hostView(offset = 0, size = length - offset) {
+      return part(offset, size)
+    },
+    dispose() {
+      if (disposed) return
+      disposed = true
+      api.ReleaseValue(value)
+    },
+  }
+}
+
+/** For instance `float32[2,3]`. */
+export function describe(spec: TensorSpec): string {
+  return `${spec.dtype}[${spec.shape.join(',')}]`
+}
+
+/** True when both have the same type and shape. */
+export function sameSpec(a: TensorSpec, b: TensorSpec): boolean {
+  return (
+    a.dtype === b.dtype &&
+    a.shape.length === b.shape.length &&
+    a.shape.every((size, i) => size === b.shape[i])
+  )
+}
+
+function allocateMemory(bytes: number, spec: TensorSpec): ArrayBuffer {
+  try {
+    // Zeroed lazily by the operating system: pages that are never touched cost nothing.
+    return new ArrayBuffer(bytes)
+  } catch (cause) {
+    const issue = {
+      code: 'RUNTIME_OUT_OF_MEMORY',
+      message: `no memory for a tensor ${describe(spec)} of ${(elements(spec.shape) === 0 ? 0 : bytes / 2 ** 20).toFixed(0)} MiB`,
+      hint: 'use a smaller model, micro-batch or sequence',
+    }
+    throw new RegaugeError('memory', issue, { cause })
+  }
+}
