@@ -1,0 +1,153 @@
+/** @file What is wrong with a run, as data: the schema's findings in words that name value, limit and remedy. */
+import type { z } from 'zod'
+import { nearest } from '../../errors.ts'
+import { descriptionAt, expectedAt, homesOf, keysAt, type Path, schemasAt } from './introspect.ts'
+import { runSchema } from './schema.ts'
+
+/** One problem, placed by the path of the value rather than by line. */
+export interface Problem {
+  readonly code: string
+  readonly path: Path
+  readonly message: string
+  readonly hint?: string
+  /** The place is the key itself, not its value. */
+  readonly atKey?: boolean
+}
+
+type ZodIssue = z.core.$ZodIssue
+
+/** Every problem that the schema finds in a value. */
+export function schemaProblems(value: unknown): Problem[] {
+  const result = runSchema.safeParse(value)
+  if (result.success) return []
+  return result.error.issues.flatMap((issue) => wordsFor(issue, issue.path as Path, value))
+}
+
+/** `train.batchSize`, `evaluate.samples[2]`. */
+export function dotted(path: Path): string {
+  return path.map((key, i) => (typeof key === 'number' ? `[${key}]` : i === 0 ? key : `.${key}`)).join('')
+}
+
+/** A received value on one short line. */
+export function show(value: unknown): string {
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list'
+  if (typeof value === 'object' && value !== null) return 'a mapping'
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+}
+
+function valueAt(root: unknown, path: Path): unknown {
+  let value = root
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+    value = (value as Record<string | number, unknown>)[key]
+  }
+  return value
+}
+
+function wordsFor(issue: ZodIssue, path: Path, root: unknown): Problem[] {
+  const received = valueAt(root, path)
+  const name = path.length === 0 ? 'the run' : dotted(path)
+  const about = (code: string, message: string, hint?: string): Problem[] => [
+    { code, path, message: `${name} ${message}`, ...(hint !== undefined && { hint }) },
+  ]
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => unknownKey(path, key))
+    case 'invalid_union': {
+      // The member that fits the value's own type says what is wrong inside it.
+      const fitting = issue.errors.find(
+        (errors) => !errors.some((e) => e.code === 'invalid_type' && e.path.length === 0),
+      )
+      if (fitting !== undefined)
+        return fitting.flatMap((inner) => wordsFor(inner, [...path, ...(inner.path as Path)], root))
+      return about('RUN_TYPE', `must be ${expectedAt(runSchema, path)}, got ${show(received)}`)
+    }
+    case 'invalid_type':
+      if (received === undefined) {
+        const hint = descriptionAt(runSchema, path)
+        return about(
+          'RUN_MISSING',
+          'is missing',
+          hint === undefined ? expectedAt(runSchema, path) : asHint(hint),
+        )
+      }
+      return about(
+        'RUN_TYPE',
+        `must be ${expectedAt(runSchema, path)}, got ${show(received)}`,
+        typeHint(path, received),
+      )
+    case 'invalid_value': {
+      const near = nearest(String(received), issue.values.map(String))
+      const hint = near === undefined ? undefined : `did you mean "${near}"?`
+      return about('RUN_VALUE', `must be ${expectedAt(runSchema, path)}, got ${show(received)}`, hint)
+    }
+    case 'too_small':
+    case 'too_big':
+      return about('RUN_RANGE', `must ${bound(issue, received)}`)
+    case 'invalid_format': {
+      const description = descriptionAt(runSchema, path)
+      return about(
+        'RUN_VALUE',
+        `cannot be ${show(received)}`,
+        description === undefined ? undefined : asHint(description),
+      )
+    }
+    default:
+      return about('RUN_VALUE', `is not valid, got ${show(received)}`, issue.message)
+  }
+}
+
+function unknownKey(path: Path, key: string): Problem {
+  const keys = keysAt(runSchema, path)
+  const near = nearest(key, keys)
+  const homes = homesOf(runSchema, key)
+  const hint =
+    near !== undefined
+      ? `did you mean "${near}"?`
+      : homes.length > 0
+        ? `it belongs in ${homes.join(' or ')}`
+        : `keys here are ${keys.join(', ')}`
+  const where = path.length === 0 ? '' : ` in ${dotted(path)}`
+  return {
+    code: 'RUN_UNKNOWN_KEY',
+    path: [...path, key],
+    message: `unknown key ${show(key)}${where}`,
+    hint,
+    atKey: true,
+  }
+}
+
+function bound(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig, received: unknown): string {
+  const [limit, inclusive, less] =
+    issue.code === 'too_small'
+      ? [issue.minimum, 'at least', 'more than']
+      : [issue.maximum, 'at most', 'less than']
+  if (issue.origin === 'array')
+    return `have ${inclusive} ${limit} items, has ${(received as unknown[]).length}`
+  if (issue.origin === 'string') return 'not be empty'
+  return `be ${issue.inclusive === false ? less : inclusive} ${limit}, got ${show(received)}`
+}
+
+/** Help where text was given in place of a number or a truth value. */
+function typeHint(path: Path, received: unknown): string | undefined {
+  if (typeof received !== 'string') return undefined
+  const expected = expectedAt(runSchema, path)
+  const number = Number(received.replaceAll(/[_, ]/g, '') || 'none')
+  if (/number/.test(expected) && Number.isFinite(number))
+    return `write ${number}, without quotes or separators`
+  if (/true or false/.test(expected) && /^(yes|on|no|off)$/i.test(received)) {
+    return `write ${/^(yes|on)$/i.test(received)}`
+  }
+  return undefined
+}
+
+function asHint(description: string): string {
+  return description.charAt(0).toLowerCase() + description.slice(1).replace(/\.$/, '')
+}
+
+/** True where only text (or a list of texts) may stand, so that a bare word needs no YAML rules. */
+export function takesText(path: Path): boolean {
+  const expected = expectedAt(runSchema, path)
+  return schemasAt(runSchema, path).length > 0 && /^(text|one of)/.test(expected)
+}
