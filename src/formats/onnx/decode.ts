@@ -62,7 +62,8 @@ export function decodeOnnx(bytes: Uint8Array): OnnxModel {
   }
   if (graph === undefined) throw wireError(where, 'holds no graph')
   const opset = opsets.get('')
-  if (opset === undefined) throw wireError(where, 'names no version of the standard operator set')
+  if (opset === undefined)
+    throw unsupported(where, "a model without a version of the standard's operator set")
   opsets.delete('')
   return {
     irVersion,

@@ -34,8 +34,8 @@ const ATTRIBUTE_TYPE: Readonly<Record<OnnxAttribute['kind'], number>> = {
 export function encodeOnnx(model: OnnxModel): Uint8Array {
   const out = createWireWriter()
   out.varint(1, model.irVersion)
-  out.string(2, model.producerName)
-  out.string(3, model.producerVersion)
+  if (model.producerName !== '') out.string(2, model.producerName)
+  if (model.producerVersion !== '') out.string(3, model.producerVersion)
   out.message(7, (graph) => writeGraph(graph, model.graph))
   const opsets = { '': model.opset, ...model.otherOpsets }
   for (const node of model.graph.nodes) {
