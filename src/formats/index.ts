@@ -7,3 +7,4 @@ export {
   type IndexedDatasetWriter,
 } from './indexed-dataset-write.ts'
 export * from './onnx/index.ts'
+export { type HfConfig, hfConfigText, readHfConfig } from './hf-config.ts'

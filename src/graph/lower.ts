@@ -1,0 +1,197 @@
+/** @file Lowering of a graph to a standard ONNX model: opset 18, only operators that every runtime has. */
+import { encodeOnnx, type OnnxAttribute, type OnnxNode, type OnnxTensor } from '../formats/index.ts'
+import type { DType } from './dtype.ts'
+import type { Graph, Node, Tensor } from './graph.ts'
+import type { Op } from './ops.ts'
+import { verifyGraph } from './verify.ts'
+
+/** CANN's parser registers operators up to this version, and has no fallback to another. */
+export const OPSET = 18
+/** The version of the file format that belongs to ONNX 1.13, the first with opset 18. */
+const IR_VERSION = 8
+
+/** What a lowering rule may do: add ONNX nodes, and name constants. */
+interface Emitter {
+  /** Name of a tensor in the file. */
+  name(tensor: Tensor): string
+  /** Name of an int64 vector, stored once. */
+  vector(values: readonly number[]): string
+  emit(opType: string, inputs: readonly string[], outputs: readonly string[], attributes?: Attributes): void
+  initializer(tensor: OnnxTensor): void
+}
+
+type Attributes = Readonly<Record<string, OnnxAttribute>>
+type Lowering<K extends Op> = (node: Node<K>, to: Emitter) => void
+
+const lowerings: { readonly [K in Op]: Lowering<K> } = {
+  input: () => {},
+  constant: (node, to) => {
+    const { dtype, shape, data } = node.attributes
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    to.initializer({ name: to.name(node.outputs[0]!), dtype, shape, data: bytes })
+  },
+  neg: direct('Neg'),
+  abs: direct('Abs'),
+  exp: direct('Exp'),
+  log: direct('Log'),
+  sqrt: direct('Sqrt'),
+  reciprocal: direct('Reciprocal'),
+  sigmoid: direct('Sigmoid'),
+  tanh: direct('Tanh'),
+  erf: direct('Erf'),
+  relu: direct('Relu'),
+  identity: direct('Identity'),
+  cast: direct('Cast', ({ to }: { to: DType }) => ({ to: int(ONNX_TYPE[to]) })),
+  add: direct('Add'),
+  sub: direct('Sub'),
+  mul: direct('Mul'),
+  div: direct('Div'),
+  pow: direct('Pow'),
+  min: direct('Min'),
+  max: direct('Max'),
+  equal: direct('Equal'),
+  less: direct('Less'),
+  greater: direct('Greater'),
+  where: direct('Where'),
+
+  matmul: (node, to) => {
+    const { transA, transB } = node.attributes
+    const [a, b] = node.inputs as [Tensor, Tensor]
+    const output = [to.name(node.outputs[0]!)]
+    if (!transA && !transB) return to.emit('MatMul', [to.name(a), to.name(b)], output)
+    if (a.shape.length === 2 && b.shape.length === 2) {
+      const attributes = { transA: int(Number(transA)), transB: int(Number(transB)) }
+      return to.emit('Gemm', [to.name(a), to.name(b)], output, attributes)
+    }
+    // runtimes with a fused form find it: a transpose of the last two axes before a product
+    const swapped = (tensor: Tensor, swap: boolean, suffix: string) => {
+      if (!swap) return to.name(tensor)
+      const rank = tensor.shape.length
+      const perm = tensor.shape.map((_, axis) => (axis === rank - 1 ? rank - 2 : axis === rank - 2 ? rank - 1 : axis))
+      const name = `${output[0]}.${suffix}`
+      to.emit('Transpose', [to.name(tensor)], [name], { perm: ints(perm) })
+      return name
+    }
+    to.emit('MatMul', [swapped(a, transA, 'a'), swapped(b, transB, 'b')], output)
+  },
+  softmax: direct('Softmax', ({ axis }: { axis: number }) => ({ axis: int(axis) })),
+
+  reduceSum: reduce('ReduceSum'),
+  reduceMean: reduce('ReduceMean'),
+  reduceMax: reduce('ReduceMax'),
+  reduceSumSquare: reduce('ReduceSumSquare'),
+
+  reshape: (node, to) =>
+    to.emit('Reshape', [to.name(node.inputs[0]!), to.vector(node.attributes.shape)], [to.name(node.outputs[0]!)]),
+  transpose: direct('Transpose', ({ permutation }: { permutation: readonly number[] }) => ({ perm: ints(permutation) })),
+  expand: (node, to) =>
+    to.emit('Expand', [to.name(node.inputs[0]!), to.vector(node.attributes.shape)], [to.name(node.outputs[0]!)]),
+  concat: direct('Concat', ({ axis }: { axis: number }) => ({ axis: int(axis) })),
+  split: (node, to) => {
+    const { axis, sizes } = node.attributes
+    const even = sizes.every((size) => size === sizes[0])
+    const inputs = even ? [] : [to.vector(sizes)]
+    const attributes = even ? { axis: int(axis), num_outputs: int(sizes.length) } : { axis: int(axis) }
+    to.emit('Split', [to.name(node.inputs[0]!), ...inputs], node.outputs.map(to.name), attributes)
+  },
+  slice: (node, to) => {
+    const { axis, start, end } = node.attributes
+    const bounds = [[start], [end], [axis]].map(to.vector)
+    to.emit('Slice', [to.name(node.inputs[0]!), ...bounds], [to.name(node.outputs[0]!)])
+  },
+  gather: direct('Gather', ({ axis }: { axis: number }) => ({ axis: int(axis) })),
+  gatherElements: direct('GatherElements', ({ axis }: { axis: number }) => ({ axis: int(axis) })),
+  scatterElements: direct('ScatterElements', ({ axis, reduction }: { axis: number; reduction: string }) => ({
+    axis: int(axis),
+    reduction: { kind: 'string', value: reduction },
+  })),
+}
+
+/** TensorProto.DataType of ONNX. */
+const ONNX_TYPE: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 }
+
+/** Writes a graph as the bytes of an ONNX model. `metadata` goes into the file as it is. */
+export function toOnnx(graph: Graph, name: string, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  verifyGraph(graph, 'the last pass')
+  const names = nameTensors(graph)
+  const nodes: OnnxNode[] = []
+  const initializers: OnnxTensor[] = []
+  const vectors = new Map<string, string>()
+  const emitter: Emitter = {
+    name: (tensor) => names.get(tensor)!,
+    emit: (opType, inputs, outputs, attributes = {}) => {
+      nodes.push({ opType, name: outputs[0]!, inputs, outputs, attributes })
+    },
+    vector: (values) => {
+      const key = `shape_${values.join('x')}`
+      if (!vectors.has(key)) {
+        const data = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
+        initializers.push({ name: key, dtype: 'int64', shape: [values.length], data })
+        vectors.set(key, key)
+      }
+      return key
+    },
+    initializer: (tensor) => void initializers.push(tensor),
+  }
+  for (const node of graph.nodes) (lowerings[node.op] as Lowering<Op>)(node, emitter)
+  for (const [output, tensor] of graph.outputs) {
+    if (names.get(tensor) !== output) emitter.emit('Identity', [names.get(tensor)!], [output])
+  }
+  const info = (entries: ReadonlyMap<string, Tensor>) =>
+    [...entries].map(([name, { dtype, shape }]) => ({ name, dtype, shape }))
+  return encodeOnnx({
+    irVersion: IR_VERSION,
+    opset: OPSET,
+    producerName: 'regauge',
+    producerVersion: '0.1.0',
+    graph: { name, nodes, initializers, inputs: info(graph.inputs), outputs: info(graph.outputs) },
+    metadata,
+  })
+}
+
+/** A name for each tensor: its input or output name, else where it was made. */
+function nameTensors(graph: Graph): Map<Tensor, string> {
+  const names = new Map<Tensor, string>()
+  for (const [name, tensor] of graph.inputs) names.set(tensor, name)
+  for (const [name, tensor] of graph.outputs) {
+    // a constant or a value with two output names keeps its own name and is copied
+    if (!names.has(tensor) && tensor.node.op !== 'constant') names.set(tensor, name)
+  }
+  for (const node of graph.nodes) {
+    for (const output of node.outputs) {
+      if (names.has(output)) continue
+      const scope = node.scope === '' ? '' : `${node.scope}.`
+      names.set(output, `${scope}${node.op}_${node.id}${output.index === 0 ? '' : `_${output.index}`}`)
+    }
+  }
+  return names
+}
+
+function direct<K extends Op>(opType: string, attributes?: (a: never) => Attributes): Lowering<K> {
+  return (node, to) => {
+    const given = attributes === undefined ? {} : attributes(node.attributes as never)
+    to.emit(opType, node.inputs.map(to.name), node.outputs.map(to.name), given)
+  }
+}
+
+function reduce(opType: string) {
+  return (node: Node<'reduceSum' | 'reduceMean' | 'reduceMax' | 'reduceSumSquare'>, to: Emitter) => {
+    const { axes, keepDims } = node.attributes
+    const [x] = node.inputs
+    const [y] = node.outputs
+    // without axes ONNX would reduce them all
+    if (axes.length === 0) {
+      if (opType === 'ReduceSumSquare') return to.emit('Mul', [to.name(x!), to.name(x!)], [to.name(y!)])
+      return to.emit('Identity', [to.name(x!)], [to.name(y!)])
+    }
+    to.emit(opType, [to.name(x!), to.vector(axes)], [to.name(y!)], { keepdims: int(Number(keepDims)) })
+  }
+}
+
+function int(value: number): OnnxAttribute {
+  return { kind: 'int', value }
+}
+
+function ints(value: readonly number[]): OnnxAttribute {
+  return { kind: 'ints', value }
+}

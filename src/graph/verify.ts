@@ -1,0 +1,88 @@
+/** @file The specification of a graph, executable: run between passes and before a graph leaves this room. */
+import { describe, type Graph, type Node, type Tensor } from './graph.ts'
+import { inferShapes, sameShape } from './shape.ts'
+
+/** Throws when the graph breaks a rule; the message names the step that broke it, the node and its inputs. */
+export function verifyGraph(graph: Graph, after: string): void {
+  graph.nodes.forEach((node, position) => {
+    const broken = brokenRule(graph, node, position)
+    if (broken !== undefined) {
+      throw new Error(`graph broken after ${after}: ${node.op}#${node.id} (${node.scope}) ${broken}`)
+    }
+  })
+  const foreign = [...graph.outputs].find(([, tensor]) => !owns(graph, tensor))
+  if (foreign !== undefined) throw new Error(`graph broken after ${after}: output ${foreign[0]} is not of this graph`)
+}
+
+function brokenRule(graph: Graph, node: Node, position: number): string | undefined {
+  if (node.graph !== graph || node.id !== position) return `is not node ${position} of this graph`
+  for (const input of node.inputs) {
+    if (!owns(graph, input)) return `reads ${describe(input)}, which is not of this graph`
+    if (input.node.id >= position) return `reads ${describe(input)}, which is made later`
+  }
+  const specs = inferShapes(node.op, node.attributes, node.inputs)
+  if (specs.length !== node.outputs.length) return `has ${node.outputs.length} outputs instead of ${specs.length}`
+  for (const [i, spec] of specs.entries()) {
+    const output = node.outputs[i]!
+    if (output.dtype !== spec.dtype || !sameShape(output.shape, spec.shape)) {
+      return `gives ${describe(output)} where the shape rule says ${spec.dtype}[${spec.shape.join(',')}]`
+    }
+  }
+  return undefined
+}
+
+function owns(graph: Graph, tensor: Tensor): boolean {
+  return graph.nodes[tensor.node.id]?.outputs[tensor.index] === tensor
+}
+
+/**
+ * Whether a program may write output `to` over the memory of input `from`: every node that reads the
+ * input must have finished before the node that makes the output starts, whatever order a runtime picks.
+ * That node itself may read the input when it works element by element.
+ */
+export function inPlaceSafe(graph: Graph, from: string, to: string): boolean {
+  const input = graph.inputs.get(from)
+  const output = graph.outputs.get(to)
+  if (input === undefined || output === undefined) throw new TypeError(`no input ${from} or no output ${to}`)
+  if (input.dtype !== output.dtype || !sameShape(input.shape, output.shape)) return false
+  const maker = output.node
+  const before = ancestors(maker)
+  return aliases(graph, input).every((alias) =>
+    graph.nodes
+      .filter((node) => node.inputs.includes(alias) && !RENAMING.has(node.op))
+      .every((reader) => before.has(reader) || (reader === maker && worksInPlace(maker, alias))),
+  )
+}
+
+/** Operations whose result a runtime may keep in the memory of their input. */
+const RENAMING: ReadonlySet<string> = new Set(['reshape', 'identity'])
+
+/** Operations that read element i of an input of the output's shape only to make element i of the output. */
+const ELEMENTWISE: ReadonlySet<string> = new Set(['add', 'sub', 'mul', 'div', 'where'])
+
+function worksInPlace(maker: Node, input: Tensor): boolean {
+  if (ELEMENTWISE.has(maker.op)) return true
+  return maker.op === 'scatterElements' && maker.inputs.indexOf(input) === 0 && maker.inputs.lastIndexOf(input) === 0
+}
+
+function aliases(graph: Graph, tensor: Tensor): Tensor[] {
+  const found = [tensor]
+  for (const node of graph.nodes) {
+    if (RENAMING.has(node.op) && found.includes(node.inputs[0]!)) found.push(node.outputs[0]!)
+  }
+  return found
+}
+
+function ancestors(node: Node): Set<Node> {
+  const found = new Set<Node>()
+  const open = [node]
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    for (const { node: parent } of next.inputs) {
+      if (!found.has(parent)) {
+        found.add(parent)
+        open.push(parent)
+      }
+    }
+  }
+  return found
+}

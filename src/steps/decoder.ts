@@ -1,0 +1,95 @@
+/** @file The forward pass of a decoder over whole sequences. */
+import { type Architecture, type Parameter, ropeTables } from '../model/index.ts'
+import { add, gather, type Graph, mul, reshape, type Tensor, transpose } from '../graph/index.ts'
+import { causalAttention, linear, rmsNorm, type Rotation, rotate, rotation, silu } from './layers.ts'
+
+/** Parameters of a decoder as tensors of a graph, by their transformers names. */
+export type ParameterTensors = ReadonlyMap<string, Tensor>
+
+/** Adds an input for each parameter. */
+export function parameterInputs(graph: Graph, parameters: readonly Parameter[], prefix = ''): ParameterTensors {
+  return new Map(
+    parameters.map(({ name, shape }) => [name, graph.input(`${prefix}${name}`, { dtype: 'float32', shape })]),
+  )
+}
+
+/** Looks a parameter up; a missing one is a bug of the caller. */
+export function parameter(parameters: ParameterTensors, name: string): Tensor {
+  const tensor = parameters.get(name)
+  if (tensor === undefined) throw new TypeError(`no parameter ${name}`)
+  return tensor
+}
+
+/**
+ * Hidden states (N, D) after the last norm, of ids (B, T): positions 0 to T - 1 of each sequence.
+ * Scopes are `layers.i`, so that a caller can recompute by layer; `onLayerInput` is given what enters each.
+ */
+export function decoderHidden(
+  a: Architecture,
+  parameters: ParameterTensors,
+  ids: Tensor,
+  onLayerInput: (x: Tensor) => void = () => {},
+): Tensor {
+  const { graph } = ids.node
+  const [batch, length] = ids.shape as [number, number]
+  const at = (name: string) => parameter(parameters, name)
+  const tables = ropeTables(a.rope, a.headSize, length)
+  // the scale of the scores goes into the queries' rotation, where it costs nothing
+  const rotations = {
+    query: rotation(graph, tables, a.headSize, a.headSize ** -0.5),
+    key: rotation(graph, tables, a.headSize),
+  }
+
+  let x = graph.within('embed', () => gather(at('model.embed_tokens.weight'), reshape(ids, [batch * length]))) // (N, D)
+  for (let layer = 0; layer < a.layers; layer++) {
+    onLayerInput(x)
+    const of = (name: string) => parameters.get(`model.layers.${layer}.${name}`)
+    x = graph.within(`layers.${layer}`, () => {
+      const attended = graph.within('attention', () => attention(a, of, x, batch, rotations, a.slidingWindows[layer]))
+      const y = add(x, attended)
+      return add(
+        y,
+        graph.within('mlp', () => mlp(a, of, y)),
+      )
+    })
+  }
+  return graph.within('norm', () => rmsNorm(x, at('model.norm.weight'), a.normEpsilon))
+}
+
+/** The matrix that turns hidden states into logits: the embeddings themselves where they are tied. */
+export function outputMatrix(a: Architecture, parameters: ParameterTensors): Tensor {
+  return parameter(parameters, a.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight')
+}
+
+type Lookup = (name: string) => Tensor | undefined
+
+function attention(
+  a: Architecture,
+  of: Lookup,
+  x: Tensor,
+  batch: number,
+  rotations: { query: Rotation; key: Rotation },
+  window: number | undefined,
+): Tensor {
+  const length = x.shape[0]! / batch
+  const h = rmsNorm(x, of('input_layernorm.weight')!, a.normEpsilon)
+  const heads = (name: string, count: number, norm?: Tensor) => {
+    const y = linear(h, of(`self_attn.${name}.weight`)!, of(`self_attn.${name}.bias`))
+    const split = reshape(y, [batch, length, count, a.headSize])
+    const normed = norm === undefined ? split : rmsNorm(split, norm, a.normEpsilon)
+    return transpose(normed, [0, 2, 1, 3]) // (B, H, T, d)
+  }
+  const q = rotate(heads('q_proj', a.heads, of('self_attn.q_norm.weight')), rotations.query)
+  const k = rotate(heads('k_proj', a.keyValueHeads, of('self_attn.k_norm.weight')), rotations.key)
+  const v = heads('v_proj', a.keyValueHeads)
+  const mixed = causalAttention(q, k, v, window)
+  const joined = reshape(transpose(mixed, [0, 2, 1, 3]), [batch * length, a.heads * a.headSize])
+  return linear(joined, of('self_attn.o_proj.weight')!, of('self_attn.o_proj.bias'))
+}
+
+function mlp(a: Architecture, of: Lookup, x: Tensor): Tensor {
+  const h = rmsNorm(x, of('post_attention_layernorm.weight')!, a.normEpsilon)
+  const gate = silu(linear(h, of('mlp.gate_proj.weight')!, of('mlp.gate_proj.bias')))
+  const up = linear(h, of('mlp.up_proj.weight')!, of('mlp.up_proj.bias'))
+  return linear(mul(gate, up), of('mlp.down_proj.weight')!, of('mlp.down_proj.bias'))
+}

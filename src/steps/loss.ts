@@ -1,0 +1,88 @@
+/** @file Cross-entropy of a linear layer's logits, a part of the rows at a time, loss and gradient in one go. */
+import {
+  add,
+  after,
+  cast,
+  concat,
+  gatherElements,
+  greater,
+  log,
+  matmul,
+  mul,
+  neg,
+  oneElement,
+  reduceMax,
+  reduceSum,
+  reshape,
+  scatterElements,
+  slice,
+  softmax,
+  sub,
+  type Tensor,
+} from '../graph/index.ts'
+
+/** Logits of a chunk stay below this many elements, 16 MiB: more is slower, and memory for nothing. */
+const CHUNK_ELEMENTS = 1 << 22
+
+/**
+ * scale times the sum of -log softmax(hidden weight^T)[label] over the rows whose label is not negative.
+ * hidden (N, D), weight (V, D), labels (N) int32 or int64, scale a scalar. A scalar.
+ *
+ * The logits of all rows would be the largest tensor of a step. So they are made in chunks, and where a
+ * gradient is asked for it is made with them: d logits = (softmax - onehot) scale, chunk by chunk.
+ */
+export function linearCrossEntropy(
+  hidden: Tensor,
+  weight: Tensor,
+  labels: Tensor,
+  scale: Tensor,
+  options: { gradient: boolean },
+): Tensor {
+  const count = hidden.shape[0]!
+  const vocabulary = weight.shape[0]!
+  const rows = chunkRows(count, vocabulary)
+  let loss: Tensor | undefined
+  let token: Tensor | undefined
+  let weightGradient: Tensor | undefined
+  const hiddenGradients: Tensor[] = []
+  for (let start = 0; start < count; start += rows) {
+    const part = (x: Tensor) => (rows === count ? x : slice(x, 0, start, start + rows))
+    const h = token === undefined ? part(hidden) : after(part(hidden), token)
+    const label = reshape(part(labels), [rows, 1])
+    const known = greater(label, -1)
+    const valid = cast(known, 'float32')
+    const index = mul(label, cast(known, label.dtype))
+    const logits = matmul(h, weight, { transB: true }) // (rows, V)
+    const p = softmax(logits)
+    // log sum exp = max - log(softmax at the max): exact where the label's own probability underflows
+    const logSum = sub(reduceMax(logits, [1], true), log(reduceMax(p, [1], true)))
+    const scaled = mul(valid, scale)
+    const sum = reduceSum(mul(sub(logSum, gatherElements(logits, index, 1)), scaled))
+    loss = loss === undefined ? sum : add(loss, sum)
+    if (!options.gradient) continue
+    const dLogits = scatterElements(mul(p, scaled), index, neg(scaled), 1, 'add')
+    const dWeight = matmul(dLogits, h, { transA: true }) // (V, D)
+    const dHidden = matmul(dLogits, weight)
+    weightGradient = weightGradient === undefined ? dWeight : add(weightGradient, dWeight)
+    hiddenGradients.push(dHidden)
+    // the next chunk waits until this one's logits are free
+    token = add(oneElement(weightGradient), oneElement(dHidden))
+  }
+  if (loss === undefined) throw new TypeError('linearCrossEntropy: no rows')
+  if (!options.gradient) return loss
+  return hidden.node.graph.overrideGradient(
+    loss,
+    [hidden, weight],
+    [concat(hiddenGradients, 0), weightGradient!],
+    (g, _, [dHidden, dWeight]) => [mul(dHidden!, g), mul(dWeight!, g)],
+  )
+}
+
+/** The largest divisor of the number of rows that keeps a chunk small. */
+function chunkRows(count: number, vocabulary: number): number {
+  const most = Math.max(1, Math.floor(CHUNK_ELEMENTS / vocabulary))
+  for (let chunks = Math.ceil(count / most); chunks <= count; chunks++) {
+    if (count % chunks === 0) return count / chunks
+  }
+  return 1
+}

@@ -1,0 +1,204 @@
+/** @file The programs of training: a whole step, and the gradients of one micro-batch on the way to it. */
+import {
+  add,
+  type Barrier,
+  type DType,
+  Graph,
+  gradients,
+  inPlaceSafe,
+  mul,
+  optimize,
+  reduceSumSquare,
+  sqrt,
+  type Tensor,
+} from '../graph/index.ts'
+import { type Architecture, type Parameter, parametersOf } from '../model/index.ts'
+import { decoderHidden, outputMatrix, parameterInputs, type ParameterTensors } from './decoder.ts'
+import { linearCrossEntropy } from './loss.ts'
+import { type AdamWOptions, adamW } from './optimizer.ts'
+
+/** Shape of what one program sees. */
+export interface BatchShape {
+  /** Sequences. */
+  readonly microBatch: number
+  /** Positions of a sequence. */
+  readonly sequenceLength: number
+}
+
+/** What a training program is made for. */
+export interface TrainOptions extends BatchShape {
+  readonly optimizer: AdamWOptions
+  /** Whether the gradients of earlier micro-batches come in and are added. */
+  readonly accumulates: boolean
+  /** Recompute the activations of each layer in the backward pass instead of keeping them. */
+  readonly recompute: 'none' | 'layer'
+}
+
+/** State that a program reads as `input` and writes as `output`. */
+export interface StatePair {
+  readonly input: string
+  readonly output: string
+  readonly shape: readonly number[]
+  /** Proven: the output may be written over the input's memory. */
+  readonly inPlace: boolean
+}
+
+/** A graph with the state that it carries from run to run. */
+export interface Program {
+  readonly name: string
+  readonly graph: Graph
+  readonly state: readonly StatePair[]
+}
+
+/** Names of a parameter's companions in programs and in the optimizer's file. */
+export const stateNames = {
+  m: (parameter: string) => `exp_avg/${parameter}`,
+  v: (parameter: string) => `exp_avg_sq/${parameter}`,
+  accumulated: (parameter: string) => `grad/${parameter}`,
+  next: (state: string) => `next/${state}`,
+} as const
+
+/** Element type of token ids in every program. */
+export const IDS: DType = 'int32'
+
+/**
+ * One training step: forward, cross-entropy, backward, clipping, AdamW.
+ *
+ * Inputs: the parameters by name, their moments, `ids` and `labels` (microBatch, sequenceLength) int32 with
+ * negative labels ignored, and the scalars `loss_scale` (1 / labels of the whole batch), `learning_rate`,
+ * `bias_correction1` (1 - beta1^step), `bias_correction2` (sqrt(1 - beta2^step)); with `accumulates`
+ * also the gradients and `keep` (1, or 0 to drop them). Outputs: the state after the step,
+ * `loss` (this micro-batch's share of the mean) and `gradient_norm` before clipping. When norm or loss is not
+ * finite, the state comes out as it went in.
+ */
+export function trainStep(a: Architecture, options: TrainOptions): Program {
+  const { graph, loss, parameters, tensors, combined, norm } = backward(a, options)
+  const float = (name: string, shape: readonly number[] = []) => graph.input(name, { dtype: 'float32', shape })
+  const scalars = {
+    learningRate: float('learning_rate'),
+    biasCorrection1: float('bias_correction1'),
+    biasCorrection2: float('bias_correction2'),
+  }
+  const trained = parameters.map(({ name, shape }) => ({
+    value: tensors.get(name)!,
+    gradient: combined.get(name)!,
+    m: float(stateNames.m(name), shape),
+    v: float(stateNames.v(name), shape),
+  }))
+  const updated = graph.within('optimizer', () => adamW(trained, norm, loss, scalars, options.optimizer))
+  const pairs: [string, string][] = []
+  parameters.forEach(({ name }, i) => {
+    const { value, m, v } = updated[i]!
+    for (const [state, tensor] of [
+      [name, value],
+      [stateNames.m(name), m],
+      [stateNames.v(name), v],
+    ] as const) {
+      graph.output(stateNames.next(state), tensor)
+      pairs.push([state, stateNames.next(state)])
+    }
+  })
+  graph.output('loss', loss)
+  graph.output('gradient_norm', norm)
+  return finish('train_step', graph, pairs)
+}
+
+/**
+ * Gradients of one micro-batch, added to what `grad/...` holds times `keep` (0 for the first micro-batch).
+ * Outputs: the sums and `loss`, this micro-batch's share of the mean.
+ */
+export function accumulateStep(a: Architecture, options: Omit<TrainOptions, 'optimizer' | 'accumulates'>): Program {
+  const { graph, loss, parameters, combined } = backward(a, { ...options, accumulates: true })
+  const pairs: [string, string][] = []
+  for (const { name } of parameters) {
+    const state = stateNames.accumulated(name)
+    graph.output(stateNames.next(state), combined.get(name)!)
+    pairs.push([state, stateNames.next(state)])
+  }
+  graph.output('loss', loss)
+  return finish('accumulate', graph, pairs)
+}
+
+/** Loss and gradients alone, for checking: outputs `loss` and `grad/<parameter>`. */
+export function gradientStep(a: Architecture, shape: BatchShape, recompute: TrainOptions['recompute'] = 'none'): Program {
+  const { graph, loss, combined } = backward(a, { ...shape, accumulates: false, recompute })
+  for (const [name, tensor] of combined) graph.output(stateNames.accumulated(name), tensor)
+  graph.output('loss', loss)
+  return finish('gradients', graph, [])
+}
+
+interface Backward {
+  readonly graph: Graph
+  readonly parameters: readonly Parameter[]
+  readonly tensors: ParameterTensors
+  readonly loss: Tensor
+  /** Gradient of each parameter, earlier micro-batches included. */
+  readonly combined: ReadonlyMap<string, Tensor>
+  readonly norm: Tensor
+}
+
+function backward(a: Architecture, options: Omit<TrainOptions, 'optimizer'>): Backward {
+  const graph = new Graph()
+  const parameters = parametersOf(a)
+  const tensors = parameterInputs(graph, parameters)
+  const shape = [options.microBatch, options.sequenceLength]
+  const ids = graph.input('ids', { dtype: IDS, shape })
+  const labels = graph.input('labels', { dtype: IDS, shape })
+  const scale = graph.input('loss_scale', { dtype: 'float32', shape: [] })
+  const keep = options.accumulates ? graph.input('keep', { dtype: 'float32', shape: [] }) : undefined
+
+  const layerInputs: Tensor[] = []
+  const hidden = decoderHidden(a, tensors, ids, (x) => void layerInputs.push(x))
+  const loss = graph.within('loss', () =>
+    linearCrossEntropy(hidden, outputMatrix(a, tensors), flat(labels), scale, { gradient: true }),
+  )
+
+  const accumulated = new Map<string, Tensor>()
+  const combine = (name: string, g: Tensor): Tensor => {
+    if (keep === undefined) return g
+    const known = accumulated.get(name)
+    if (known !== undefined) return known
+    const state = graph.input(stateNames.accumulated(name), { dtype: 'float32', shape: g.shape })
+    const sum = add(mul(state, keep), g)
+    accumulated.set(name, sum)
+    return sum
+  }
+  // a layer's weight gradients are made, and its activations freed, before the layer below it is entered
+  const barriers = layerInputs.map((at, layer): Barrier => ({
+    at,
+    token: (cotangentOf) => {
+      const squares = parameters.flatMap(({ name }) => {
+        const g = name.startsWith(`model.layers.${layer}.`) ? cotangentOf(tensors.get(name)!) : undefined
+        return g === undefined ? [] : [reduceSumSquare(combine(name, g))]
+      })
+      return squares.length === 0 ? undefined : squares.reduce((sum, square) => add(sum, square))
+    },
+  }))
+  const segmentOf = (scope: string) => /^layers\.\d+/.exec(scope)?.[0]
+  const grads = gradients(
+    loss,
+    parameters.map(({ name }) => tensors.get(name)!),
+    options.recompute === 'layer' ? { barriers, segmentOf } : { barriers },
+  )
+  const combined = new Map(parameters.map(({ name }, i) => [name, combine(name, grads[i]!)]))
+  const norm = graph.within('norm', () =>
+    sqrt([...combined.values()].map((g) => reduceSumSquare(g)).reduce((sum, square) => add(sum, square))),
+  )
+  return { graph, parameters, tensors, loss, combined, norm }
+}
+
+function finish(name: string, graph: Graph, pairs: readonly (readonly [string, string])[]): Program {
+  const optimized = optimize(graph)
+  const state = pairs.map(([input, output]) => ({
+    input,
+    output,
+    shape: optimized.inputs.get(input)!.shape,
+    inPlace: inPlaceSafe(optimized, input, output),
+  }))
+  return { name, graph: optimized, state }
+}
+
+function flat(x: Tensor): Tensor {
+  const [batch, length] = x.shape as [number, number]
+  return x.node.graph.node('reshape', { shape: [batch * length] }, [x])[0]!
+}
