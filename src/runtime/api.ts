@@ -113,7 +113,7 @@ type StatusName = {
 export interface Api extends Calls {
   /** For instance `1.30.0`. */
   readonly version: string
-  /** Calls on a worker thread, so that the event loop stays free. Keep every buffer passed alive until it ends. */
+  /** Calls on a worker thread, so that the event loop stays free. Views that are passed stay alive until it ends. */
   later<K extends StatusName>(name: K, ...args: Values<Functions[K]['args']>): Promise<void>
 }
 
@@ -162,9 +162,13 @@ export function openApi(path: string): Api {
         ? (...args: unknown[]) => fail(raw(name)(...args) as Pointer | null, name)
         : (...args: unknown[]) => raw(name)(...args)
   }
+  // Arguments of calls under way: C has only their addresses, which the garbage collector does not see.
+  const held = new Set<unknown[]>()
   api.later = (name: string, ...args: unknown[]) =>
     new Promise<void>((resolve, reject) => {
+      held.add(args)
       raw(name).async(...args, (error: Error | null, pointer: unknown) => {
+        held.delete(args)
         try {
           if (error) throw error
           fail(pointer as Pointer | null, name)

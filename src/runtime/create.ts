@@ -2,7 +2,7 @@
 import { RegaugeError } from '../errors.ts'
 import { type Api, cells, openApi, type Pointer, stringsAt } from './api.ts'
 import { findLibrary } from './library.ts'
-import { makeProgram } from './program.ts'
+import { type Context, makeProgram } from './program.ts'
 import { PROVIDERS, type Provider, type ProviderName } from './providers.ts'
 import type { DeviceTensor, Program, Runtime } from './runtime.ts'
 import { allocateHostTensor, type OrtTensor } from './tensor.ts'
@@ -34,6 +34,13 @@ export function createRuntime(options: RuntimeOptions): Runtime {
   const check = (): void => {
     if (disposed) throw new Error('a runtime was used after it was disposed of')
   }
+  const context: Context = {
+    api,
+    memoryInfo,
+    profiled: options.profile !== undefined,
+    own: (tensor) => (owned.has(tensor) ? (tensor as OrtTensor) : undefined),
+    onDispose: (program) => programs.delete(program),
+  }
   return {
     name: options.name,
     description: `ONNX Runtime ${api.version}, ${provider.describe(settings)}`,
@@ -50,24 +57,22 @@ export function createRuntime(options: RuntimeOptions): Runtime {
         provider.configure(api, sessionOptions, settings)
         if (options.profile !== undefined) api.EnableProfiling(sessionOptions, options.profile)
         const session = await createSession(api, environment, sessionOptions, model)
-        const program = makeProgram(
-          {
-            api,
-            memoryInfo,
-            profiled: options.profile !== undefined,
-            own: (tensor) => (owned.has(tensor) ? (tensor as OrtTensor) : undefined),
-          },
-          session,
-        )
-        programs.add(program)
-        return program
+        try {
+          check()
+          const program = makeProgram(context, session)
+          programs.add(program)
+          return program
+        } catch (error) {
+          api.ReleaseSession(session)
+          throw error
+        }
       } finally {
         api.ReleaseSessionOptions(sessionOptions)
       }
     },
     dispose() {
       if (disposed) return
-      for (const program of programs) program.dispose()
+      for (const program of [...programs]) program.dispose()
       disposed = true
       api.ReleaseMemoryInfo(memoryInfo)
     },

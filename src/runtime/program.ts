@@ -11,6 +11,7 @@ export interface Context {
   /** `OrtMemoryInfo` of the memory whose arena serves the program's intermediate tensors. */
   readonly memoryInfo: Pointer
   readonly profiled: boolean
+  onDispose(program: Program): void
   /** The tensor as this runtime's own, or undefined when it belongs to another runtime. */
   own(tensor: DeviceTensor): OrtTensor | undefined
 }
@@ -32,15 +33,17 @@ export function makeProgram(context: Context, session: Pointer): Program {
       running--
     }
   }
-  return {
+  const program: Program = {
     inputs,
     outputs,
     bind(inputTensors, outputTensors) {
       if (disposed) throw new Error('a program was used after it was disposed of')
+      const problems: string[] = []
       const tensors = [
-        ...match(context, 'input', inputs, inputTensors),
-        ...match(context, 'output', outputs, outputTensors),
+        ...match(context, 'input', inputs, inputTensors, problems),
+        ...match(context, 'output', outputs, outputTensors, problems),
       ]
+      if (problems.length > 0) throw new Error(`cannot bind\n${problems.join('\n')}`)
       const binding = makeBinding(api, session, tensors, runSession, () => bindings.delete(binding))
       bindings.add(binding)
       return binding
@@ -56,18 +59,22 @@ export function makeProgram(context: Context, session: Pointer): Program {
     dispose() {
       if (disposed) return
       if (running > 0) throw new Error('a program was disposed of while it runs')
-      this.endProfile()
+      program.endProfile()
       disposed = true
       for (const binding of [...bindings]) binding.dispose()
       api.ReleaseSession(session)
+      context.onDispose(program)
     },
   }
+  return program
 }
 
 interface Bound {
   readonly role: 'input' | 'output'
   readonly name: string
   readonly tensor: OrtTensor
+  /** Held here too, so that a tensor disposed of during a run outlives the run. */
+  readonly memory: ArrayBuffer
 }
 
 function makeBinding(
@@ -103,7 +110,7 @@ function makeBinding(
     async run() {
       if (state === 'disposed') throw new Error('a binding was used after it was disposed of')
       if (state !== 'idle') throw new Error('a binding was run while a run of it was under way')
-      const gone = tensors.find(({ tensor }) => tensor.disposed)
+      const gone = tensors.find(({ tensor }) => tensor.memory === null)
       if (gone !== undefined)
         throw new Error(`the tensor of ${gone.role} ${gone.name} was disposed of before the run`)
       state = 'running'
@@ -132,29 +139,28 @@ function makeBinding(
   }
 }
 
-/** Pairs each name with its tensor; all problems of one side are reported at once. */
+/** Pairs each name with its tensor; adds what does not fit to `problems`. */
 function match(
   context: Context,
   role: 'input' | 'output',
   specs: ReadonlyMap<string, TensorSpec>,
   tensors: ReadonlyMap<string, DeviceTensor>,
+  problems: string[],
 ): Bound[] {
-  const problems: string[] = []
   const bound: Bound[] = []
   for (const [name, spec] of specs) {
     const given = tensors.get(name)
     const tensor = given && context.own(given)
     if (given === undefined) problems.push(`${role} ${name}: missing, expected ${describe(spec)}`)
     else if (tensor === undefined) problems.push(`${role} ${name}: the tensor belongs to another runtime`)
-    else if (tensor.disposed) problems.push(`${role} ${name}: the tensor was disposed of`)
+    else if (tensor.memory === null) problems.push(`${role} ${name}: the tensor was disposed of`)
     else if (!sameSpec(spec, tensor)) {
       problems.push(`${role} ${name}: received ${describe(tensor)}, expected ${describe(spec)}`)
-    } else bound.push({ role, name, tensor })
+    } else bound.push({ role, name, tensor, memory: tensor.memory })
   }
   for (const name of tensors.keys()) {
     if (!specs.has(name)) problems.push(`${role} ${name}: the program has no such ${role}`)
   }
-  if (problems.length > 0) throw new Error(`cannot bind\n${problems.join('\n')}`)
   return bound
 }
 

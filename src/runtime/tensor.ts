@@ -1,18 +1,23 @@
 /** @file Tensors in host memory, wrapped as ONNX Runtime values that share that memory. */
 import { RegaugeError } from '../errors.ts'
+import { ONNX_DTYPES } from '../formats/index.ts'
 import { byteLength, type DType, elements, type TensorSpec } from '../graph/index.ts'
 import { type Api, addressOf, cells, type Pointer } from './api.ts'
 import type { DeviceTensor } from './runtime.ts'
 
-/** `ONNXTensorElementDataType` of each type. */
-export const ELEMENT_TYPES: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 }
+/** `ONNXTensorElementDataType` of each type; the numbers are those of ONNX files. */
+export const ELEMENT_TYPES: Readonly<Record<DType, number>> = {
+  float32: ONNX_DTYPES.float32.code,
+  int32: ONNX_DTYPES.int32.code,
+  int64: ONNX_DTYPES.int64.code,
+  bool: ONNX_DTYPES.bool.code,
+}
 
 /** A tensor of this runtime; `value` is its `OrtValue`. */
 export interface OrtTensor extends DeviceTensor {
   readonly value: Pointer
-  /** What must stay referenced while a native object points to it. */
-  readonly memory: ArrayBuffer
-  readonly disposed: boolean
+  /** What must stay referenced while a run may use it; null after disposal. */
+  readonly memory: ArrayBuffer | null
 }
 
 /** Bytes to which data is aligned: a cache line and the widest vector. */
@@ -26,7 +31,7 @@ export function allocateHostTensor(api: Api, memoryInfo: Pointer, spec: TensorSp
   if (shape.some((size) => !Number.isSafeInteger(size) || size < 0) || !Number.isSafeInteger(length)) {
     throw new RangeError(`not a shape: [${shape}]`)
   }
-  const memory = allocateMemory(length + ALIGNMENT, spec)
+  let memory: ArrayBuffer | null = allocateMemory(length + ALIGNMENT, spec)
   const start = (ALIGNMENT - Number(addressOf(new Uint8Array(memory, 0, 1)) % BigInt(ALIGNMENT))) % ALIGNMENT
   const dimensions = cells(shape.length)
   dimensions.set(shape.map(BigInt))
@@ -42,10 +47,9 @@ export function allocateHostTensor(api: Api, memoryInfo: Pointer, spec: TensorSp
     out,
   )
   const value = out[0]!
-  let disposed = false
 
   const part = (offset: number, size: number): Uint8Array => {
-    if (disposed) throw new Error('a tensor was used after it was disposed of')
+    if (memory === null) throw new Error('a tensor was used after it was disposed of')
     if (!(offset >= 0 && size >= 0 && offset + size <= length)) {
       throw new RangeError(`bytes ${offset} to ${offset + size} do not lie in a tensor of ${length} bytes`)
     }
@@ -56,9 +60,8 @@ export function allocateHostTensor(api: Api, memoryInfo: Pointer, spec: TensorSp
     shape,
     byteLength: length,
     value,
-    memory,
-    get disposed() {
-      return disposed
+    get memory() {
+      return memory
     },
     async write(bytes, offset) {
       if (offset === undefined && bytes.byteLength !== length) {
@@ -75,8 +78,8 @@ export function allocateHostTensor(api: Api, memoryInfo: Pointer, spec: TensorSp
       return part(offset, size)
     },
     dispose() {
-      if (disposed) return
-      disposed = true
+      if (memory === null) return
+      memory = null
       api.ReleaseValue(value)
     },
   }
