@@ -1,4 +1,6 @@
 /** @file File formats that others defined: what the other rooms use of them. */
+export { toFloat32 } from './float.ts'
+export { type HfConfig, hfConfigText, readHfConfig } from './hf-config.ts'
 export { type IndexedDataset, openIndexedDataset } from './indexed-dataset.ts'
 export { type IndexedDatasetDType, indexedDatasetDType } from './indexed-dataset-index.ts'
 export {
@@ -7,4 +9,14 @@ export {
   type IndexedDatasetWriter,
 } from './indexed-dataset-write.ts'
 export * from './onnx/index.ts'
-export { type HfConfig, hfConfigText, readHfConfig } from './hf-config.ts'
+export {
+  hashFile,
+  openSafetensorsFolder,
+  readSafetensor,
+  readSafetensorChunks,
+  readSafetensorsHeader,
+  type SafetensorsFile,
+  type SafetensorsFolder,
+} from './safetensors.ts'
+export { SAFETENSORS_BITS, type SafetensorsDType, type SafetensorsEntry } from './safetensors-header.ts'
+export { type SafetensorsTensor, writeSafetensors } from './safetensors-write.ts'

@@ -1,6 +1,5 @@
 /** @file Reads Megatron's indexed dataset, `.bin` and `.idx`, by position: memory does not grow with the corpus. */
 import { type FileHandle, open } from 'node:fs/promises'
-import { endianness } from 'node:os'
 import { fileError, readExactly } from './files.ts'
 import {
   checkIndexArrays,
@@ -77,7 +76,7 @@ function dataset(
     async sequenceLengths() {
       const lengths = new Int32Array(sequences)
       await readExactly(idx, idxPath, new Uint8Array(lengths.buffer), at.lengths)
-      return toHostOrder(lengths)
+      return lengths
     },
     async sequenceStart(sequence) {
       requireRange(sequence >= 0 && sequence <= sequences, `sequence ${sequence} of ${sequences}`)
@@ -91,8 +90,7 @@ function dataset(
       requireRange(inside, `tokens ${offset} to ${offset + count} of ${tokenCount}`)
       const stored = dtype === 'uint16' ? new Uint16Array(count) : new Int32Array(count)
       await readExactly(bin, binPath, new Uint8Array(stored.buffer), offset * width)
-      const tokens = toHostOrder(stored)
-      return tokens instanceof Int32Array ? tokens : Int32Array.from(tokens)
+      return stored instanceof Int32Array ? stored : Int32Array.from(stored)
     },
     async close() {
       await idx.close()
@@ -103,13 +101,4 @@ function dataset(
 
 function requireRange(holds: boolean, what: string): void {
   if (!holds) throw new RangeError(`${what} are outside the dataset`)
-}
-
-/** The files are little endian. */
-function toHostOrder<T extends Int32Array | Uint16Array>(values: T): T {
-  if (endianness() === 'LE') return values
-  const bytes = Buffer.from(values.buffer)
-  if (values.BYTES_PER_ELEMENT === 2) bytes.swap16()
-  else bytes.swap32()
-  return values
 }
