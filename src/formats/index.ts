@@ -20,3 +20,4 @@ export {
 } from './safetensors.ts'
 export { SAFETENSORS_BITS, type SafetensorsDType, type SafetensorsEntry } from './safetensors-header.ts'
 export { type SafetensorsTensor, writeSafetensors } from './safetensors-write.ts'
+export { createEventWriter, type EventValue, type EventWriter, readEvents, type TfEvent } from './tfevents.ts'
