@@ -1,0 +1,105 @@
+/** @file From the words of a command line to an exit code: dispatch, and the telling of errors. */
+import { readFileSync } from 'node:fs'
+import { formatIssue, RegaugeError } from '../errors.ts'
+import type { Command } from './context.ts'
+import { helpText } from './help.ts'
+import type { CommandName, OptionValues } from './options.ts'
+import { type ParsedLine, parseLine } from './parse.ts'
+import { type Output, openTerminal, type Terminal } from './ui/terminal.ts'
+
+/** Modules of the commands, loaded when they are called, so that `--help` is quick. */
+const MODULES: { readonly [C in CommandName]?: () => Promise<{ run: Command<C> }> } = {
+  init: () => import('./commands/init.ts'),
+  'runs list': () => import('./commands/runs-list.ts'),
+  'runs show': () => import('./commands/runs-show.ts'),
+  'runs compare': () => import('./commands/runs-compare.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  completion: () => import('./commands/completion.ts'),
+  schema: () => import('./commands/schema.ts'),
+}
+
+/** What package.json says that is told to people. */
+interface Manifest {
+  readonly version: string
+  readonly bugs?: { readonly url: string }
+}
+
+/** Runs one command line and gives its exit code: 0, or one of EXIT_CODES, or 1 for a bug. Never throws. */
+export async function runCli(
+  words: readonly string[],
+  streams: { stdout: Output; stderr: Output },
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  const terminal = openTerminal(streams.stdout, streams.stderr, env)
+  const end = words.indexOf('--')
+  const json = words.slice(0, end < 0 ? undefined : end).includes('--json')
+  try {
+    const request = parseLine(words)
+    if (request.kind === 'help') terminal.data(helpText(request.topic, terminal.colors).trimEnd())
+    else if (request.kind === 'version') terminal.data(manifest().version)
+    else return (await runCommand(request.line, json, terminal)) ?? 0
+    return 0
+  } catch (error) {
+    return reportError(error, json, terminal)
+  }
+}
+
+async function runCommand<C extends CommandName>(
+  line: ParsedLine & { readonly command: C },
+  json: boolean,
+  terminal: Terminal,
+): Promise<number | undefined> {
+  const load = MODULES[line.command]
+  if (load === undefined) throw new Error(`the command ${line.command} has no module`)
+  const module = await load()
+  // The parser has filled the options by the same table that their type is made from.
+  const options = line.options as OptionValues<C>
+  return module.run({ arguments: line.arguments, options, json, terminal, version: manifest().version })
+}
+
+/** Tells an error, as JSON on stdout or as lines on stderr, and gives the exit code. */
+export function reportError(error: unknown, json: boolean, terminal: Terminal): number {
+  if (error instanceof RegaugeError) {
+    const { kind, exitCode, issues } = error
+    if (json) terminal.data(JSON.stringify({ error: { code: kind, exit: exitCode, issues } }))
+    else for (const line of errorLines(error, terminal)) terminal.talk(line)
+    return exitCode
+  }
+  const bug = error instanceof Error ? error : new Error(String(error))
+  const { version, bugs } = manifest()
+  const where = bugs?.url ?? 'the issue tracker of regauge'
+  if (json) {
+    const issue = { code: 'BUG', message: bug.message, hint: `report it at ${where}`, stack: bug.stack }
+    terminal.data(JSON.stringify({ error: { code: 'bug', exit: 1, issues: [issue] } }))
+  } else {
+    const { talkColors: colors } = terminal
+    terminal.talk(
+      `${colors.red('This is a bug of regauge')}, not of yours. Report it at ${where} with these lines:`,
+    )
+    terminal.talk(`regauge ${version}, Node ${process.versions.node}, ${process.platform} ${process.arch}`)
+    terminal.talk(colors.dim(bug.stack ?? bug.message))
+  }
+  return 1
+}
+
+function errorLines(error: RegaugeError, { talkColors: colors }: Terminal): string[] {
+  const lines = error.issues.map((issue) => {
+    const text = formatIssue(issue)
+    const place =
+      text.length - formatIssue({ code: issue.code, message: issue.message, ...hint(issue) }).length
+    return place > 0
+      ? `${colors.cyan(text.slice(0, place))}${text.slice(place)}`
+      : `${colors.red('error')}  ${text}`
+  })
+  const started = error.kind === 'usage' ? ' Nothing was started.' : ''
+  return error.issues.length > 1 ? [...lines, `${error.issues.length} problems.${started}`] : lines
+}
+
+function hint(issue: { readonly hint?: string }): { hint?: string } {
+  return issue.hint === undefined ? {} : { hint: issue.hint }
+}
+
+/** The manifest lies two folders above this file, in the sources as in the build. */
+function manifest(): Manifest {
+  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as Manifest
+}

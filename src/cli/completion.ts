@@ -1,0 +1,168 @@
+/** @file Completion scripts for bash, zsh and fish, made from the table of commands. */
+import {
+  COMMAND_NAMES,
+  COMMANDS,
+  type CommandName,
+  type CommandSpec,
+  GLOBAL_OPTIONS,
+  type OptionSpec,
+  type WordKind,
+} from './options.ts'
+import { FIRST_WORDS } from './parse.ts'
+
+export function completionScript(shell: 'bash' | 'zsh' | 'fish'): string {
+  return { bash, zsh, fish }[shell]()
+}
+
+interface Completed {
+  readonly name: CommandName
+  readonly words: readonly string[]
+  readonly spec: CommandSpec
+  readonly options: readonly [string, OptionSpec][]
+}
+
+const ALL: readonly Completed[] = COMMAND_NAMES.map((name) => ({
+  name,
+  words: name.split(' '),
+  spec: COMMANDS[name],
+  options: Object.entries({ ...COMMANDS[name].options, ...GLOBAL_OPTIONS }) as [string, OptionSpec][],
+}))
+
+/** Groups of commands (`runs`) with their second words. */
+const GROUPS = FIRST_WORDS.map((first) => ({
+  first,
+  seconds: ALL.filter(({ words }) => words.length > 1 && words[0] === first).map(({ words }) => words[1]!),
+})).filter(({ seconds }) => seconds.length > 0)
+
+function summary(first: string): string {
+  return first in COMMANDS ? COMMANDS[first as CommandName].summary : `${first}: more commands`
+}
+
+/** What stands in the place of a positional word or a value. */
+function wanted(
+  spec: { choices?: readonly string[]; completes?: WordKind } | undefined,
+): readonly string[] | WordKind {
+  return spec?.choices ?? spec?.completes ?? 'text'
+}
+
+function flags([name, option]: [string, OptionSpec]): string[] {
+  return option.short === undefined ? [`--${name}`] : [`--${name}`, `-${option.short}`]
+}
+
+function bash(): string {
+  const reply = (want: readonly string[] | WordKind): string => {
+    if (typeof want !== 'string') return `COMPREPLY=($(compgen -W '${want.join(' ')}' -- "$cur"))`
+    if (want === 'folder') return 'COMPREPLY=($(compgen -d -- "$cur"))'
+    return want === 'text' ? 'COMPREPLY=()' : 'COMPREPLY=($(compgen -f -- "$cur"))'
+  }
+  const cases = ALL.map(({ name, spec, options }) => {
+    const valued = options.filter(([, option]) => option.value !== undefined)
+    const values = valued.map(
+      (entry) => `      ${flags(entry).join('|')}) ${reply(wanted(entry[1]))}; return ;;`,
+    )
+    return [
+      `  '${name}')`,
+      ...(values.length > 0 ? ['    case "$prev" in', ...values, '    esac'] : []),
+      `    if [[ $cur == -* ]]; then ${reply(options.map(([option]) => `--${option}`))}; return; fi`,
+      `    ${reply(wanted(spec.arguments[0]))} ;;`,
+    ].join('\n')
+  })
+  const groups = GROUPS.map(({ first, seconds }) =>
+    [
+      `    ${first})`,
+      `      if [[ $COMP_CWORD -eq 2 ]]; then ${reply(seconds)}; return; fi`,
+      `      command="${first} \${COMP_WORDS[2]}" ;;`,
+    ].join('\n'),
+  )
+  return [
+    '# bash completion of regauge',
+    '_regauge() {',
+    `  local cur="\${COMP_WORDS[COMP_CWORD]}" prev="\${COMP_WORDS[COMP_CWORD-1]}" command="\${COMP_WORDS[1]}"`,
+    '  COMPREPLY=()',
+    `  if [[ $COMP_CWORD -eq 1 ]]; then ${reply([...FIRST_WORDS, 'help', '--help', '--version'])}; return; fi`,
+    ...(groups.length > 0 ? ['  case "$command" in', ...groups, '  esac'] : []),
+    '  case "$command" in',
+    ...cases,
+    '  esac',
+    '}',
+    'complete -o filenames -F _regauge regauge',
+  ].join('\n')
+}
+
+function zsh(): string {
+  const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
+  const escaped = (text: string): string => text.replaceAll(/[[\]:\\]/g, '\\$&')
+  const action = (want: readonly string[] | WordKind): string => {
+    if (typeof want !== 'string') return `(${want.join(' ')})`
+    return want === 'folder' ? '_files -/' : want === 'text' ? ' ' : '_files'
+  }
+  const described = (rows: readonly (readonly [string, string])[]): string =>
+    rows.map(([word, text]) => quote(`${escaped(word)}:${escaped(text)}`)).join(' ')
+  const cases = ALL.map(({ name, spec, options }) => {
+    const specs = options.flatMap(([option, { short, value, many, description, choices, completes }]) => {
+      const tail = `[${escaped(description)}]${value === undefined ? '' : `:${escaped(value)}:${action(wanted({ ...(choices && { choices }), ...(completes && { completes }) }))}`}`
+      const star = many ? '*' : ''
+      return [`${star}--${option}${tail}`, ...(short === undefined ? [] : [`${star}-${short}${tail}`])]
+    })
+    const words = spec.arguments.map(
+      (argument, i) => `${argument.many ? '*' : i + 1}:${escaped(argument.name)}:${action(wanted(argument))}`,
+    )
+    return `    ${quote(name)}) _arguments ${[...specs, ...words].map(quote).join(' ')} ;;`
+  })
+  const groups = GROUPS.map(({ first, seconds }) => {
+    const rows = seconds.map(
+      (second) => [second, COMMANDS[`${first} ${second}` as CommandName].summary] as const,
+    )
+    return [
+      `    ${first})`,
+      `      if (( CURRENT == 3 )); then choices=(${described(rows)}); _describe command choices; return; fi`,
+      `      command="${first} $words[3]"; words=("\${(@)words[2,-1]}"); (( CURRENT-- )) ;;`,
+    ].join('\n')
+  })
+  return [
+    '#compdef regauge',
+    '# zsh completion of regauge',
+    '_regauge() {',
+    '  local command="$words[2]"; local -a choices',
+    `  if (( CURRENT == 2 )); then choices=(${described(FIRST_WORDS.map((first) => [first, summary(first)]))}); _describe command choices; return; fi`,
+    ...(groups.length > 0 ? ['  case "$command" in', ...groups, '  esac'] : []),
+    `  words=("\${(@)words[2,-1]}"); (( CURRENT-- ))`,
+    '  case "$command" in',
+    ...cases,
+    '  esac',
+    '}',
+    'compdef _regauge regauge',
+  ].join('\n')
+}
+
+function fish(): string {
+  const quote = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
+  const want = (kind: readonly string[] | WordKind): string => {
+    if (typeof kind !== 'string') return ` -f -a ${quote(kind.join(' '))}`
+    return kind === 'folder' ? " -f -a '(__fish_complete_directories)'" : kind === 'text' ? ' -f' : ' -F'
+  }
+  const lines = ['# fish completion of regauge', 'complete -c regauge -f']
+  for (const first of FIRST_WORDS) {
+    lines.push(`complete -c regauge -n __fish_use_subcommand -a ${first} -d ${quote(summary(first))}`)
+  }
+  for (const { first, seconds } of GROUPS) {
+    const condition = `__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${seconds.join(' ')}`
+    for (const second of seconds) {
+      const text = COMMANDS[`${first} ${second}` as CommandName].summary
+      lines.push(`complete -c regauge -n ${quote(condition)} -a ${second} -d ${quote(text)}`)
+    }
+  }
+  for (const { words, spec, options } of ALL) {
+    const condition = quote(words.map((word) => `__fish_seen_subcommand_from ${word}`).join('; and '))
+    for (const [name, option] of options) {
+      const short = option.short === undefined ? '' : ` -s ${option.short}`
+      const value = option.value === undefined ? '' : ` -r${want(wanted(option))}`
+      lines.push(
+        `complete -c regauge -n ${condition} -l ${name}${short}${value} -d ${quote(option.description)}`,
+      )
+    }
+    const argument = spec.arguments[0]
+    if (argument !== undefined) lines.push(`complete -c regauge -n ${condition}${want(wanted(argument))}`)
+  }
+  return lines.join('\n')
+}

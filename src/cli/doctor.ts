@@ -1,0 +1,120 @@
+/** @file What regauge needs of a machine, looked at one thing after another. */
+import { constants } from 'node:fs'
+import { access, statfs } from 'node:fs/promises'
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
+import { RegaugeError } from '../errors.ts'
+import { bytes, compact } from './ui/format.ts'
+
+/** One finding. What is broken has a fix. */
+export interface Finding {
+  readonly name: string
+  readonly ok: boolean
+  /** What was found, or what is wrong. */
+  readonly found: string
+  readonly fix?: string
+}
+
+const MIN_NODE = [20, 19] as const
+const MIN_MEMORY = 2 ** 30
+const MIN_DISK = 2 ** 30
+
+/** Runs all checks in the order in which they build on each other; `folder` is where runs would be written. */
+export async function diagnose(folder: string): Promise<Finding[]> {
+  return [
+    nodeVersion(process.versions.node),
+    processor(),
+    memory(),
+    await disk(folder),
+    await foreignFunctions(),
+    ...(await runtime()),
+  ]
+}
+
+/** `version` as in `20.19.3`. */
+export function nodeVersion(version: string): Finding {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const ok = major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1])
+  return {
+    name: 'Node',
+    ok,
+    found: version,
+    ...(!ok && { fix: `install Node ${MIN_NODE.join('.')} or newer` }),
+  }
+}
+
+function processor(): Finding {
+  const model = cpus()[0]?.model.trim() ?? 'unknown processor'
+  return {
+    name: 'processor',
+    ok: true,
+    found: `${process.platform} ${process.arch}, ${availableParallelism()} cores, ${model}`,
+  }
+}
+
+function memory(): Finding {
+  // A container's limit, where there is one, is below what the machine has.
+  const limit = process.constrainedMemory()
+  const total = limit > 0 ? Math.min(limit, totalmem()) : totalmem()
+  const ok = total >= MIN_MEMORY
+  const found = `${bytes(total)}, ${bytes(Math.min(freemem(), total))} free`
+  return { name: 'memory', ok, found, ...(!ok && { fix: `training needs ${bytes(MIN_MEMORY)} at least` }) }
+}
+
+async function disk(folder: string): Promise<Finding> {
+  try {
+    await access(folder, constants.W_OK)
+  } catch {
+    return {
+      name: 'disk',
+      ok: false,
+      found: `${folder} is not writable`,
+      fix: 'go to a folder of yours, or set "output" in run.yaml',
+    }
+  }
+  const { bavail, bsize } = await statfs(folder)
+  const free = bavail * bsize
+  const ok = free >= MIN_DISK
+  return {
+    name: 'disk',
+    ok,
+    found: `${bytes(free)} free in ${folder}`,
+    ...(!ok && { fix: 'free some space: checkpoints go here' }),
+  }
+}
+
+async function foreignFunctions(): Promise<Finding> {
+  try {
+    const { default: koffi } = await import('koffi')
+    return { name: 'koffi', ok: true, found: koffi.version }
+  } catch (error) {
+    return broken('koffi', error, 'npm install koffi; it has prebuilt binaries for common platforms')
+  }
+}
+
+async function runtime(): Promise<Finding[]> {
+  try {
+    const { createRuntime, inspectLibrary, measureMatmul } = await import('../runtime/index.ts')
+    const { version, providers, path } = inspectLibrary()
+    const names = providers.map((name) => name.replace('ExecutionProvider', '')).join(', ')
+    const library = { name: 'ONNX Runtime', ok: true, found: `${version} with ${names}; ${path}` }
+    const cpu = createRuntime({ name: 'cpu' })
+    try {
+      const { best } = await measureMatmul(cpu)
+      return [
+        library,
+        { name: 'speed', ok: true, found: `${compact(best)}FLOP/s in float32 matrix products, measured` },
+      ]
+    } finally {
+      cpu.dispose()
+    }
+  } catch (error) {
+    if (!(error instanceof RegaugeError)) throw error
+    return [broken('ONNX Runtime', error, 'npm install onnxruntime-node')]
+  }
+}
+
+function broken(name: string, error: unknown, fix: string): Finding {
+  const issue = error instanceof RegaugeError ? error.issues[0] : undefined
+  const found = issue?.message ?? (error instanceof Error ? error.message.split('\n')[0]! : String(error))
+  return { name, ok: false, found, fix: issue?.hint ?? fix }
+}

@@ -1,0 +1,99 @@
+/** @file Help texts, made from the table of commands. */
+import { EXIT_CODES } from '../errors.ts'
+import {
+  type ArgumentSpec,
+  COMMAND_NAMES,
+  COMMANDS,
+  type CommandName,
+  type CommandSpec,
+  GLOBAL_OPTIONS,
+  type OptionSpec,
+} from './options.ts'
+import type { Colors } from './ui/terminal.ts'
+
+/** Help for all of regauge (topic empty), for a group (`runs`) or for one command. */
+export function helpText(topic: string, colors: Colors): string {
+  if (topic in COMMANDS) return commandHelp(topic as CommandName, colors)
+  const names = COMMAND_NAMES.filter((name) => topic === '' || name.startsWith(`${topic} `))
+  const rows = names.map((name): [string, string] => [name, COMMANDS[name].summary])
+  const usage = topic === '' ? 'regauge <command> [options]' : `regauge ${topic} <command> [options]`
+  const title =
+    topic === '' ? ['regauge trains language models from Node: the training step is one ONNX graph.', ''] : []
+  const start: [string, string][] = [
+    ['regauge init --data "books/*.txt"', 'write run.yaml'],
+    ['regauge train', 'train; the live view shows how it learns'],
+    ['regauge sample runs/run "Once upon a time"', 'read what it writes'],
+  ]
+  return [
+    ...title,
+    `${colors.bold('Usage')}  ${usage}`,
+    '',
+    colors.bold('Commands'),
+    ...columns(rows, colors),
+    '',
+    ...(topic === '' ? [colors.bold('Begin with'), ...columns(start, colors), ''] : []),
+    colors.bold('Options'),
+    ...columns(
+      [
+        ...optionRows(GLOBAL_OPTIONS),
+        ...(topic === '' ? [['-V, --version', 'Show the version'] as const] : []),
+      ],
+      colors,
+    ),
+    '',
+    ...(topic === '' ? [colors.bold('Exit codes'), `  ${exitCodes()}`, ''] : []),
+    `regauge ${topic === '' ? '' : `${topic} `}<command> --help shows more, with examples.`,
+    '',
+  ].join('\n')
+}
+
+function commandHelp(name: CommandName, colors: Colors): string {
+  const spec: CommandSpec = COMMANDS[name]
+  const words = spec.arguments.map(argumentUsage)
+  const rows = spec.arguments.map((argument): [string, string] => [
+    argumentUsage(argument),
+    argument.description + choices(argument.choices),
+  ])
+  return [
+    `${spec.summary}.`,
+    ...(spec.details === undefined ? [] : [spec.details]),
+    '',
+    `${colors.bold('Usage')}  ${['regauge', name, ...words, '[options]'].join(' ')}`,
+    '',
+    ...(rows.length === 0 ? [] : [colors.bold('Arguments'), ...columns(rows, colors), '']),
+    colors.bold('Options'),
+    ...columns(optionRows({ ...spec.options, ...GLOBAL_OPTIONS }), colors),
+    '',
+    colors.bold('Examples'),
+    ...spec.examples.flatMap(({ command, does }) => [`  ${colors.dim(`# ${does}`)}`, `  ${command}`]),
+    '',
+  ].join('\n')
+}
+
+function argumentUsage({ name, required, many }: ArgumentSpec): string {
+  const dots = many ? '...' : ''
+  return required ? `<${name}>${dots}` : `[${name}]${dots}`
+}
+
+function optionRows(options: Readonly<Record<string, OptionSpec>>): [string, string][] {
+  return Object.entries(options).map(([name, option]) => {
+    const short = option.short === undefined ? '    ' : `-${option.short}, `
+    const value = option.value === undefined ? '' : ` <${option.value}>`
+    const fallback = option.default === undefined ? '' : ` (default: ${option.default})`
+    return [`${short}--${name}${value}`, option.description + choices(option.choices) + fallback]
+  })
+}
+
+function choices(values: readonly string[] | undefined): string {
+  return values === undefined ? '' : `: ${values.join(', ')}`
+}
+
+function columns(rows: readonly (readonly [string, string])[], colors: Colors): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length))
+  return rows.map(([left, right]) => `  ${colors.cyan(left.padEnd(width))}  ${right}`)
+}
+
+function exitCodes(): string {
+  const kinds = Object.entries(EXIT_CODES).map(([kind, code]) => `${code} ${kind}`)
+  return ['0 ok', '1 bug of regauge', ...kinds].join(' · ')
+}

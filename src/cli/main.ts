@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+/** @file The executable: hands the process's words and streams over, and takes the exit code. */
+import { reportError, runCli } from './app.ts'
+import { openTerminal } from './ui/terminal.ts'
+
+const words = process.argv.slice(2)
+
+process.on('uncaughtException', (error) => {
+  const terminal = openTerminal(process.stdout, process.stderr, process.env)
+  process.exit(reportError(error, words.includes('--json'), terminal))
+})
+
+// Not process.exit: what is still on its way to a pipe must arrive.
+process.exitCode = await runCli(words, process, process.env)

@@ -1,0 +1,284 @@
+/** @file The one table of commands and options: parsing, help, errors and shell completion are made from it. */
+
+/** What a word on the command line stands for, for completion. */
+export type WordKind = 'run-file' | 'folder' | 'file' | 'text'
+
+export interface OptionSpec {
+  readonly description: string
+  /** One letter. */
+  readonly short?: string
+  /** Placeholder of the value; an option without one is a flag. */
+  readonly value?: string
+  readonly kind?: 'number' | 'integer'
+  /** May be given more than once; the values are a list. */
+  readonly many?: true
+  readonly choices?: readonly string[]
+  readonly completes?: WordKind
+  /** Shown in help; the command fills it in. */
+  readonly default?: string
+}
+
+export interface ArgumentSpec {
+  readonly name: string
+  readonly description: string
+  readonly required?: true
+  /** Takes all words that are left. */
+  readonly many?: true
+  readonly choices?: readonly string[]
+  readonly completes?: WordKind
+}
+
+export interface Example {
+  readonly command: string
+  readonly does: string
+}
+
+export interface CommandSpec {
+  readonly summary: string
+  readonly details?: string
+  readonly arguments: readonly ArgumentSpec[]
+  readonly options: Readonly<Record<string, OptionSpec>>
+  readonly examples: readonly [Example, Example, ...Example[]]
+}
+
+/** Options of every command. */
+export const GLOBAL_OPTIONS = {
+  json: { description: 'Print results and errors as JSON' },
+  help: { description: 'Show help', short: 'h' },
+} as const satisfies Record<string, OptionSpec>
+
+const set = {
+  description: 'Replace a value of the run file; may be repeated',
+  value: 'key=value',
+  many: true,
+} as const satisfies OptionSpec
+
+const threads = {
+  description: 'Threads of the runtime',
+  value: 'count',
+  kind: 'integer',
+  default: 'one a physical core',
+} as const satisfies OptionSpec
+
+const runsFolder = {
+  description: 'Folder that holds the runs',
+  value: 'folder',
+  completes: 'folder',
+  default: 'runs',
+} as const satisfies OptionSpec
+
+const runFile = {
+  name: 'run-file',
+  description: 'Run file (YAML, JSON, JavaScript or TypeScript); run.yaml when left out',
+  completes: 'run-file',
+} as const satisfies ArgumentSpec
+
+const trained = {
+  name: 'run',
+  description: 'Folder of a run, of one of its checkpoints, or of a Hugging Face model',
+  required: true,
+  completes: 'folder',
+} as const satisfies ArgumentSpec
+
+/** Commands by name; a name of two words is a command and its sub-command. */
+export const COMMANDS = {
+  init: {
+    summary: 'Write a commented run file to begin with',
+    details: 'An existing file is never overwritten.',
+    arguments: [{ name: 'file', description: 'File to write; run.yaml when left out', completes: 'file' }],
+    options: {
+      recipe: {
+        description: 'What the run is to do',
+        short: 'r',
+        value: 'name',
+        choices: ['scratch', 'jsonl', 'continue'],
+        default: 'scratch',
+      },
+      data: {
+        description: 'Text to train on: file, folder or glob',
+        short: 'd',
+        value: 'path',
+        many: true,
+        completes: 'file',
+      },
+      from: {
+        description: 'Hugging Face folder to go on from (recipe continue)',
+        value: 'folder',
+        completes: 'folder',
+      },
+      name: { description: 'Name of the run', short: 'n', value: 'name' },
+    },
+    examples: [
+      { command: 'regauge init --data "books/*.txt"', does: 'a new model from text files' },
+      {
+        command: 'regauge init tune.yaml --recipe continue --from ./llama --data notes.txt',
+        does: 'fine-tune a model',
+      },
+    ],
+  },
+  check: {
+    summary: 'Check a run file and show what the run will take, without training',
+    arguments: [runFile],
+    options: { set },
+    examples: [
+      { command: 'regauge check', does: 'check run.yaml: keys, files, parameters, memory, time' },
+      { command: 'regauge check run.yaml --set model.preset=small', does: 'the same with a larger model' },
+    ],
+  },
+  train: {
+    summary: 'Train, or go on with a run that was stopped',
+    details:
+      'Ctrl-C once saves a checkpoint and stops; twice stops at once. Given the folder of a run, it resumes exactly.',
+    arguments: [
+      {
+        ...runFile,
+        name: 'run',
+        description: 'Run file, or folder of a run to resume; run.yaml when left out',
+      },
+    ],
+    options: { set, threads },
+    examples: [
+      { command: 'regauge train run.yaml', does: 'start a new run' },
+      { command: 'regauge train run.yaml --set train.steps=100 --set seed=2', does: 'with other values' },
+      { command: 'regauge train runs/books', does: 'resume where it stopped' },
+    ],
+  },
+  sample: {
+    summary: 'Continue a text with a trained model',
+    details: 'The prompt is read from standard input when it is left out and input is piped.',
+    arguments: [trained, { name: 'prompt', description: 'Text to continue', completes: 'text' }],
+    options: {
+      tokens: {
+        description: 'Tokens to write at most',
+        short: 't',
+        value: 'count',
+        kind: 'integer',
+        default: '200',
+      },
+      temperature: {
+        description: '0 takes the likeliest token',
+        value: 'number',
+        kind: 'number',
+        default: '0.8',
+      },
+      'top-k': { description: 'Sample from the k likeliest tokens', value: 'count', kind: 'integer' },
+      'top-p': {
+        description: 'Sample from the likeliest tokens of this total probability',
+        value: 'share',
+        kind: 'number',
+      },
+      seed: { description: 'Same seed, same text', value: 'number', kind: 'integer', default: '1' },
+      threads,
+    },
+    examples: [
+      { command: 'regauge sample runs/books "Once upon a time"', does: 'from the newest checkpoint' },
+      { command: 'regauge sample runs/books "The" --temperature 0 --tokens 50', does: 'the likeliest words' },
+      { command: 'regauge sample ./llama --json < prompt.txt', does: 'text, tokens and speed as JSON' },
+    ],
+  },
+  eval: {
+    summary: 'Measure loss and bits per byte on held-out text',
+    arguments: [trained],
+    options: {
+      data: {
+        description: 'Text to measure on: file, folder or glob',
+        short: 'd',
+        value: 'path',
+        many: true,
+        completes: 'file',
+        default: "the run's held-out text",
+      },
+      batches: { description: 'Batches at most', value: 'count', kind: 'integer', default: 'all' },
+      threads,
+    },
+    examples: [
+      { command: 'regauge eval runs/books', does: 'on the text that the run held out' },
+      { command: 'regauge eval ./llama --data news.txt --json', does: 'a Hugging Face model on other text' },
+    ],
+  },
+  'runs list': {
+    summary: 'List runs with their state and figures',
+    arguments: [],
+    options: { runs: runsFolder },
+    examples: [
+      { command: 'regauge runs list', does: 'runs in ./runs' },
+      { command: 'regauge runs list --runs /data/runs --json', does: 'elsewhere, for a script' },
+    ],
+  },
+  'runs show': {
+    summary: 'Show one run: state, curve, figures, samples, checkpoints',
+    arguments: [{ name: 'run', description: 'Name or folder of a run', required: true, completes: 'folder' }],
+    options: { runs: runsFolder },
+    examples: [
+      { command: 'regauge runs show books', does: 'the run in runs/books' },
+      { command: 'regauge runs show runs/books --json', does: 'all of it as JSON' },
+    ],
+  },
+  'runs compare': {
+    summary: 'Compare runs: figures side by side, and the values in which they differ',
+    arguments: [
+      {
+        name: 'run',
+        description: 'Names or folders of two runs or more',
+        required: true,
+        many: true,
+        completes: 'folder',
+      },
+    ],
+    options: { runs: runsFolder },
+    examples: [
+      { command: 'regauge runs compare books books-2', does: 'two runs' },
+      { command: 'regauge runs compare runs/* --json', does: 'all runs, for a script' },
+    ],
+  },
+  doctor: {
+    summary: 'Check that this machine has what regauge needs',
+    arguments: [],
+    options: {},
+    examples: [
+      { command: 'regauge doctor', does: 'each finding, with what to do about it' },
+      {
+        command: 'regauge doctor --json',
+        does: 'the same for a script; exit code 3 when something is broken',
+      },
+    ],
+  },
+  completion: {
+    summary: 'Print a script that completes commands and options in your shell',
+    arguments: [
+      { name: 'shell', description: 'Your shell', required: true, choices: ['bash', 'zsh', 'fish'] },
+    ],
+    options: {},
+    examples: [
+      { command: 'source <(regauge completion bash)', does: 'in ~/.bashrc; likewise zsh in ~/.zshrc' },
+      {
+        command: 'regauge completion fish > ~/.config/fish/completions/regauge.fish',
+        does: 'for fish',
+      },
+    ],
+  },
+  schema: {
+    summary: 'Print the JSON schema of run files, for editors',
+    arguments: [],
+    options: {},
+    examples: [
+      { command: 'regauge schema > run.schema.json', does: 'to a file' },
+      { command: 'regauge schema | head -n 20', does: 'to look at' },
+    ],
+  },
+} as const satisfies Record<string, CommandSpec>
+
+export type CommandName = keyof typeof COMMANDS
+export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[]
+
+type OptionsOf<C extends CommandName> = (typeof COMMANDS)[C]['options']
+type ValueOf<S> = S extends { many: true }
+  ? readonly string[]
+  : S extends { value: string }
+    ? (S extends { kind: 'number' | 'integer' } ? number : string) | undefined
+    : boolean
+
+/** Values of the options of a command as its module receives them, keyed by the option's name. */
+export type OptionValues<C extends CommandName> = {
+  readonly [K in keyof OptionsOf<C>]: ValueOf<OptionsOf<C>[K]>
+}

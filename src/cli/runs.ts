@@ -1,0 +1,150 @@
+/** @file Runs as they lie on disk: found by name or folder, read while they may still be written. */
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { basename, join, resolve } from 'node:path'
+import { nearest, RegaugeError } from '../errors.ts'
+import type { RunState } from '../train/events.ts'
+import { type RunHistory, readHistory } from '../train/history.ts'
+import { loadRun, type ResolvedRun } from '../train/run/index.ts'
+
+/** One run. */
+export interface RunRecord {
+  /** Name of its folder. */
+  readonly id: string
+  readonly folder: string
+  /** As its events say, but `stopped` when the process that wrote them is gone without a word. */
+  readonly state: RunState
+  readonly message?: string
+  readonly history: RunHistory
+  /** The resolved run file; not there when it is missing or damaged, and `runProblem` says why. */
+  readonly run?: ResolvedRun
+  readonly runProblem?: string
+}
+
+/** Figures of a run in short. Not there: not known. */
+export interface RunFigures {
+  readonly step?: number
+  readonly steps?: number
+  readonly parameters?: number
+  readonly loss?: number
+  readonly heldoutLoss?: number
+  readonly bitsPerByte?: number
+  /** Median over all steps. */
+  readonly tokensPerSecond?: number
+}
+
+/** The runs in a folder, by name; a folder that is missing holds none. */
+export async function readRuns(folder: string): Promise<RunRecord[]> {
+  const ids = runIds(folder)
+  return Promise.all(ids.map((id) => readRun(join(folder, id))))
+}
+
+/** The folder of a run given by its path or by its name in the folder of runs. */
+export function findRun(word: string, runs: string): string {
+  const direct = [resolve(word), resolve(runs, word)].find(isRun)
+  if (direct !== undefined) return direct
+  const ids = runIds(runs)
+  const near = nearest(basename(word), ids)
+  const known =
+    ids.length === 0 ? `${runs} holds no runs` : `runs in ${runs} are ${ids.slice(0, 20).join(', ')}`
+  throw new RegaugeError('usage', {
+    code: 'RUNS_NOT_FOUND',
+    message: `no run "${word}"`,
+    hint: near === undefined ? known : `did you mean "${near}"?`,
+  })
+}
+
+export async function readRun(folder: string): Promise<RunRecord> {
+  const log = join(folder, 'events.jsonl')
+  const history = existsSync(log) ? await readHistory(log) : { ...EMPTY }
+  let run: ResolvedRun | undefined
+  let runProblem: string | undefined
+  try {
+    run = (await loadRun(join(folder, 'run.yaml'))).run
+  } catch (error) {
+    if (!(error instanceof RegaugeError)) throw error
+    runProblem = error.message.split('\n')[0]!
+  }
+  const lost = isLost(history)
+  const message = lost ? 'the process ended without a word' : history.message
+  return {
+    id: basename(folder),
+    folder,
+    state: lost ? 'stopped' : history.state,
+    ...(message !== undefined && { message }),
+    history,
+    ...(run !== undefined && { run }),
+    ...(runProblem !== undefined && { runProblem }),
+  }
+}
+
+export function figuresOf({ starts, steps, evals, summary }: RunHistory): RunFigures {
+  const start = starts.at(-1)
+  const step = steps.at(-1)
+  const evaluation = evals.at(-1)
+  const speeds = steps.map((one) => one.tokensPerSecond).filter(Number.isFinite)
+  const heldoutLoss = summary?.heldoutLoss ?? evaluation?.loss
+  const bitsPerByte = summary?.bitsPerByte ?? evaluation?.bitsPerByte
+  return {
+    ...((step ?? start) && { step: step?.step ?? start!.startStep, steps: step?.steps ?? start!.steps }),
+    ...(start !== undefined && { parameters: start.parameters }),
+    ...(step !== undefined && { loss: step.loss }),
+    ...(heldoutLoss !== undefined && { heldoutLoss }),
+    ...(bitsPerByte !== undefined && { bitsPerByte }),
+    ...(speeds.length > 0 && { tokensPerSecond: median(speeds) }),
+  }
+}
+
+/** A value of the run file by its dotted key, for comparing; lists and texts are as in JSON. */
+export function flatten(value: unknown, prefix = ''): Map<string, string> {
+  const flat = new Map<string, string>()
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    for (const [key, child] of Object.entries(value)) {
+      for (const [path, text] of flatten(child, prefix === '' ? key : `${prefix}.${key}`))
+        flat.set(path, text)
+    }
+  } else if (value !== undefined) {
+    flat.set(prefix, typeof value === 'string' ? value : JSON.stringify(value))
+  }
+  return flat
+}
+
+const EMPTY: RunHistory = {
+  state: 'queued',
+  starts: [],
+  steps: [],
+  evals: [],
+  samples: [],
+  checkpoints: [],
+  notes: [],
+  badLines: [],
+}
+
+function runIds(folder: string): string[] {
+  if (!existsSync(folder) || !statSync(folder).isDirectory()) return []
+  return readdirSync(folder)
+    .filter((id) => isRun(join(folder, id)))
+    .sort()
+}
+
+function isRun(folder: string): boolean {
+  return existsSync(join(folder, 'events.jsonl')) || existsSync(join(folder, 'run.yaml'))
+}
+
+/** A run that says it is at work, of a process on this machine that is no more. */
+function isLost({ state, starts }: RunHistory): boolean {
+  const start = starts.at(-1)
+  if (['finished', 'stopped', 'failed'].includes(state) || start === undefined) return false
+  if (start.machine.host !== hostname()) return false
+  try {
+    process.kill(start.pid, 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+  }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)]!
+}
