@@ -1,5 +1,24 @@
 /** @file Data: text to tokenizer, token shards, and batches in an order that depends on the seed alone. */
-
+export {
+  type Batch,
+  type BatchOptions,
+  type EvaluationBatches,
+  IGNORED_LABEL,
+  openBatches,
+  openEvaluationBatches,
+  type TrainingBatches,
+} from './batches.ts'
+export { type CorpusOptions, type Document, openCorpus } from './corpus.ts'
+export {
+  buildTokenShards,
+  type HeldOut,
+  openTokenShards,
+  type ShardOptions,
+  type Split,
+  type TokenShards,
+} from './shards.ts'
+export { createTextStream, type TextStream } from './text-stream.ts'
 export { loadTokenizer, type Tokenizer } from './tokenizer.ts'
 export type { TokenizerJson } from './tokenizer-json.ts'
 export { type TrainBpeOptions, trainBpe } from './train-bpe.ts'
+export { WORD_PATTERNS, type WordPattern } from './word-scanner.ts'
