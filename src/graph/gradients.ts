@@ -1,5 +1,6 @@
 /** @file Reverse-mode differentiation: a walk back over the nodes, one gradient rule at a time. */
 import { add, mul, reshape, slice } from './build.ts'
+import { elements } from './dtype.ts'
 import { type GradientRule, gradientRules, ones } from './gradient-rules.ts'
 import { describe, type Graph, type Node, type Tensor } from './graph.ts'
 import type { Op } from './ops.ts'
@@ -7,9 +8,8 @@ import type { Op } from './ops.ts'
 /** How much of the forward pass is kept for the backward pass. */
 export interface GradientOptions {
   /**
-   * Recompute activations by segment: a node whose scope lies in segment `s` is computed again from the
-   * segment's inputs when the backward pass reaches it, instead of being kept. Gives the segment of a
-   * scope, or undefined for nodes that are kept.
+   * Recompute activations by segment: nodes of one segment are computed again when the backward pass first
+   * reads one of them, instead of being kept. Gives the segment of a scope, undefined for what is kept.
    */
   readonly segmentOf?: (scope: string) => string | undefined
   /** Points of the backward pass that wait for something else: see `Barrier`. */
@@ -120,47 +120,49 @@ function sameNode(node: Node, at: (tensor: Tensor) => Tensor): Node {
 }
 
 /**
- * Gives, for a node, the map from forward tensors to the ones that the backward pass reads. A segment is
- * computed again, whole, when the walk enters it from behind: from the values that enter the segment,
- * held back until the cotangent that enters from behind is there.
+ * Gives, for a node that the walk has reached, the map from forward tensors to the ones that its rule reads:
+ * those of a segment are computed again, the whole segment when the first of them is asked for, held back
+ * until the cotangent at hand is there. What one segment reads of another is kept.
  */
 function recomputation(
   graph: Graph,
   segmentOf: GradientOptions['segmentOf'],
 ): (node: Node, cotangent: Tensor) => (tensor: Tensor) => Tensor {
   if (segmentOf === undefined) return () => (tensor) => tensor
-  const forward = [...graph.nodes]
-  const copies = new Map<string, Map<Tensor, Tensor>>()
-  const leaf = (node: Node) => node.op === 'input' || node.op === 'constant'
-
-  const copySegment = (segment: string, cotangent: Tensor): Map<Tensor, Tensor> => {
-    const copy = new Map<Tensor, Tensor>()
-    const members = forward.filter((node) => segmentOf(node.scope) === segment && !leaf(node))
-    const inside = new Set(members)
-    for (const node of members) {
-      const inputs = node.inputs.map((input) => {
-        const known = copy.get(input)
-        if (known !== undefined) return known
-        if (inside.has(input.node) || leaf(input.node) || input.dtype !== 'float32') return input
-        const held = after(input, cotangent)
-        copy.set(input, held)
-        return held
-      })
-      const outputs = graph.node(node.op as Op, node.attributes as never, inputs)
-      node.outputs.forEach((output, i) => void copy.set(output, outputs[i]!))
-    }
-    return copy
-  }
-
-  return (node, cotangent) => {
+  const members = new Map<string, Node[]>()
+  for (const node of graph.nodes) {
     const segment = segmentOf(node.scope)
-    if (segment === undefined) return (tensor) => tensor
+    if (segment === undefined || node.op === 'input' || node.op === 'constant') continue
+    const list = members.get(segment)
+    if (list === undefined) members.set(segment, [node])
+    else list.push(node)
+  }
+  const copies = new Map<string, ReadonlyMap<Tensor, Tensor>>()
+  return (node, cotangent) => (tensor) => {
+    const segment = segmentOf(tensor.node.scope)
+    const own = segmentOf(node.scope)
+    if (segment === undefined || (own !== undefined && own !== segment)) return tensor
     let copy = copies.get(segment)
     if (copy === undefined) {
-      copy = copySegment(segment, cotangent)
+      copy = copySegment(members.get(segment) ?? [], cotangent)
       copies.set(segment, copy)
     }
-    const known = copy
-    return (tensor) => known.get(tensor) ?? tensor
+    return copy.get(tensor) ?? tensor
   }
+}
+
+/** Makes nodes again. Those that read none of the copies wait for the token, through their smallest input. */
+function copySegment(members: readonly Node[], token: Tensor): ReadonlyMap<Tensor, Tensor> {
+  const copy = new Map<Tensor, Tensor>()
+  for (const node of members) {
+    const inputs = node.inputs.map((input) => copy.get(input) ?? input)
+    if (!node.inputs.some((input) => copy.has(input))) {
+      const floats = node.inputs.filter((input) => input.dtype === 'float32')
+      const smallest = floats.reduce((a, b) => (elements(b.shape) < elements(a.shape) ? b : a), floats[0]!)
+      inputs[node.inputs.indexOf(smallest)] = after(smallest, token)
+    }
+    const outputs = node.graph.node(node.op as Op, node.attributes as never, inputs)
+    node.outputs.forEach((output, i) => void copy.set(output, outputs[i]!))
+  }
+  return copy
 }

@@ -1,7 +1,7 @@
 /** @file The forward pass of a decoder over whole sequences. */
 import { type Architecture, type Parameter, ropeTables } from '../model/index.ts'
-import { add, gather, type Graph, mul, reshape, type Tensor, transpose } from '../graph/index.ts'
-import { causalAttention, linear, rmsNorm, type Rotation, rotate, rotation, silu } from './layers.ts'
+import { add, type Graph, reshape, type Tensor, transpose } from '../graph/index.ts'
+import { causalAttention, embedding, linear, rmsNorm, type Rotation, rotate, rotation, swiglu } from './layers.ts'
 
 /** Parameters of a decoder as tensors of a graph, by their transformers names. */
 export type ParameterTensors = ReadonlyMap<string, Tensor>
@@ -40,7 +40,7 @@ export function decoderHidden(
     key: rotation(graph, tables, a.headSize),
   }
 
-  let x = graph.within('embed', () => gather(at('model.embed_tokens.weight'), reshape(ids, [batch * length]))) // (N, D)
+  let x = graph.within('embed', () => embedding(at('model.embed_tokens.weight'), reshape(ids, [batch * length]))) // (N, D)
   for (let layer = 0; layer < a.layers; layer++) {
     onLayerInput(x)
     const of = (name: string) => parameters.get(`model.layers.${layer}.${name}`)
@@ -83,13 +83,13 @@ function attention(
   const k = rotate(heads('k_proj', a.keyValueHeads, of('self_attn.k_norm.weight')), rotations.key)
   const v = heads('v_proj', a.keyValueHeads)
   const mixed = causalAttention(q, k, v, window)
-  const joined = reshape(transpose(mixed, [0, 2, 1, 3]), [batch * length, a.heads * a.headSize])
+  const joined = reshape(mixed, [batch * length, a.heads * a.headSize])
   return linear(joined, of('self_attn.o_proj.weight')!, of('self_attn.o_proj.bias'))
 }
 
 function mlp(a: Architecture, of: Lookup, x: Tensor): Tensor {
   const h = rmsNorm(x, of('post_attention_layernorm.weight')!, a.normEpsilon)
-  const gate = silu(linear(h, of('mlp.gate_proj.weight')!, of('mlp.gate_proj.bias')))
+  const gate = linear(h, of('mlp.gate_proj.weight')!, of('mlp.gate_proj.bias'))
   const up = linear(h, of('mlp.up_proj.weight')!, of('mlp.up_proj.bias'))
-  return linear(mul(gate, up), of('mlp.down_proj.weight')!, of('mlp.down_proj.bias'))
+  return linear(swiglu(gate, up), of('mlp.down_proj.weight')!, of('mlp.down_proj.bias'))
 }

@@ -1,15 +1,23 @@
 /** @file The layers of a decoder, as graphs. Legend: B batch, T positions, N = B T, D hidden, H heads, d head size. */
 import {
   add,
+  cast,
   concat,
   constant,
+  div,
+  elements,
+  equal,
+  expand,
+  gather,
   type Graph,
   matmul,
   mul,
-  reciprocal,
+  pow,
   reduceMean,
   reduceSum,
   reshape,
+  scalar,
+  scatterElements,
   sigmoid,
   slice,
   softmax,
@@ -17,12 +25,69 @@ import {
   sqrt,
   sub,
   type Tensor,
+  transpose,
+  zeros,
 } from '../graph/index.ts'
 
-/** x / sqrt(mean(x^2) + epsilon) * weight over the last axis (Zhang and Sennrich 2019). */
+/**
+ * x / sqrt(mean(x^2) + epsilon) * weight over the last axis (Zhang and Sennrich 2019).
+ * With n = x / root: dx = (g w - n mean(g w n)) / root, dw = sum(g n) over all rows. Both sums are
+ * products with a vector, which runtimes do at the speed of memory where their reductions do not.
+ */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
-  const meanSquare = reduceMean(mul(x, x), [-1], true)
-  return mul(mul(x, reciprocal(sqrt(add(meanSquare, epsilon)))), weight)
+  // in these very steps runtimes that have a fused RMS norm find it, where nothing else reads them
+  const root = sqrt(add(reduceMean(pow(x, 2), [-1], true), epsilon))
+  const normed = div(x, root)
+  const y = again(x.node.graph, () => mul(normed, weight))
+  const size = x.shape.at(-1)!
+  const rows = elements(x.shape) / size
+  return x.node.graph.overrideGradient(y, [x, weight], [normed, root], (g, [, w], [n, r]) => {
+    const gn = mul(g, n!)
+    const flat = reshape(gn, [rows, size])
+    const mean = reshape(matmul(flat, reshape(mul(w!, 1 / size), [size, 1])), r!.shape)
+    const ones = constant(x.node.graph, 'float32', [1, rows], new Float32Array(rows).fill(1))
+    return [div(sub(mul(g, w!), mul(n!, mean)), r!), reshape(matmul(ones, flat), [size])]
+  })
+}
+
+/** Rows whose equal ids are summed by one product; the product's work grows with it, the number of passes shrinks. */
+const EMBEDDING_GROUP = 512
+
+/**
+ * Rows of table (V, D) by ids (N): (N, D). The gradient adds row n of the cotangent to row ids[n]. Element by
+ * element that takes a runtime a hundred times as long as moving rows, and on devices with atomic additions
+ * it rounds differently in each run. So equal ids are summed by a product with [id = id'], group by group;
+ * the sums meet at one row for each id; and each row of the table takes its own, or zero.
+ */
+export function embedding(table: Tensor, ids: Tensor): Tensor {
+  const { graph } = table.node
+  const [vocabulary, size] = table.shape as [number, number]
+  const count = ids.shape[0]!
+  const y = gather(table, ids)
+  return graph.overrideGradient(y, [table], [], (g) => {
+    let sums: Tensor | undefined
+    for (let start = 0; start < count; start += EMBEDDING_GROUP) {
+      const end = Math.min(start + EMBEDDING_GROUP, count)
+      const group = slice(ids, 0, start, end)
+      const same = cast(equal(reshape(group, [end - start, 1]), reshape(group, [1, end - start])), 'float32')
+      const rows = matmul(same, slice(g, 0, start, end))
+      const found = end - start === count ? rows : gather(withZeroRow(rows), gather(rowOf(group), ids))
+      sums = sums === undefined ? found : add(sums, found)
+    }
+    return [gather(withZeroRow(sums!), rowOf(ids))]
+  })
+
+  function withZeroRow(rows: Tensor): Tensor {
+    return concat([rows, zeros(graph, [1, size])], 0)
+  }
+
+  /** For each id of the vocabulary a position where it stands in `among`, or the one after the last. (V) */
+  function rowOf(among: Tensor): Tensor {
+    const length = among.shape[0]!
+    const absent = expand(scalar(graph, length, 'int32'), [vocabulary])
+    const positions = constant(graph, 'int32', [length], Int32Array.from({ length }, (_, i) => i))
+    return scatterElements(absent, among, positions, 0)
+  }
 }
 
 /** x (N, in) by weight (out, in), as torch.nn.Linear. */
@@ -31,13 +96,42 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   return bias === undefined ? y : add(y, bias)
 }
 
-/** x sigmoid(x), with the gradient in terms of both: s + y (1 - s). */
-export function silu(x: Tensor): Tensor {
-  const s = sigmoid(x)
-  const y = mul(x, s)
-  return x.node.graph.overrideGradient(y, [x], [s, y], (g, _, [sig, out]) => [
-    mul(g, add(sig!, sub(out!, mul(out!, sig!)))),
-  ])
+/**
+ * Runs `build` in a scope whose nodes are cheap to compute and large to keep: where recomputation is
+ * `selective`, the backward pass makes them again.
+ */
+export function again<T>(graph: Graph, build: () => T): T {
+  return graph.within(AGAIN, build)
+}
+
+const AGAIN = 'again'
+
+/** Which activations are computed again in the backward pass instead of being kept. */
+export type Recompute = 'none' | 'selective' | 'layer'
+
+/** The recomputed segment of a scope, for `gradients`. */
+export function segmentOf(recompute: Recompute): ((scope: string) => string | undefined) | undefined {
+  switch (recompute) {
+    case 'none':
+      return undefined
+    case 'selective':
+      return (scope) => (scope.endsWith(AGAIN) && !scope.startsWith('backward') ? scope : undefined)
+    case 'layer':
+      return (scope) => /^layers\.\d+/.exec(scope)?.[0]
+  }
+}
+
+/** gate sigmoid(gate) up (Shazeer 2020), with d gate in terms of s and y = gate s: s + y (1 - s). */
+export function swiglu(gate: Tensor, up: Tensor): Tensor {
+  const { graph } = gate.node
+  return again(graph, () => {
+    const s = sigmoid(gate)
+    const y = mul(gate, s)
+    return graph.overrideGradient(mul(y, up), [gate, up], [s, y], (g, [, u], [sig, out]) => [
+      mul(mul(g, u!), add(sig!, sub(out!, mul(out!, sig!)))),
+      mul(g, out!),
+    ])
+  })
 }
 
 /** Cosines and sines of a range of positions, (T, d) each, ready to be applied. */
@@ -86,70 +180,74 @@ const BLOCK_QUERIES = 128
 
 /**
  * Causal attention of q (B, H, T, d), already scaled, over k and v (B, K, T, d) where H is a multiple of K;
- * a position sees itself and, with a window, the window - 1 positions before it. Gives (B, H, T, d).
+ * a position sees itself and, with a window, the window - 1 positions before it. Gives (B, T, H, d).
  *
  * Queries are taken in blocks, each against the keys up to its end only, which saves up to half of the
  * products. The gradient of the softmax uses sum(P dP) = sum(O dO) (Dao et al. 2022, section 3.1), which
  * is a sum over d instead of one over the keys.
  */
 export function causalAttention(q: Tensor, k: Tensor, v: Tensor, window?: number): Tensor {
+  const { graph } = q.node
+  const groups = k.shape[1]!
   const length = q.shape[2]!
+  const outputs: Tensor[] = []
+  const residuals: Tensor[] = []
   const blocks: Block[] = []
   for (let start = 0; start < length; start += BLOCK_QUERIES) {
     const end = Math.min(start + BLOCK_QUERIES, length)
-    blocks.push({ start, end, keys: end })
+    const block = { start, end, keys: end }
+    blocks.push(block)
+    const [queries, keys, values, p] = graph.within(`block${start}`, () =>
+      again(graph, () => {
+        const [queries, keys, values] = [rows(q, start, end), rows(k, 0, end), rows(v, 0, end)]
+        const scores = grouped(queries, groups, (part) => matmul(part, keys, { transB: true }))
+        return [queries, keys, values, softmax(add(scores, causalMask(graph, block, window)))] as const
+      }),
+    )
+    outputs.push(grouped(p, groups, (part) => matmul(part, values)))
+    residuals.push(queries, keys, values, p)
   }
-  const outputs: Tensor[] = []
-  const probabilities: Tensor[] = []
-  for (const block of blocks) {
-    const queries = rows(q, block.start, block.end)
-    const scores = grouped(queries, k.shape[1]!, (part) => matmul(part, rows(k, 0, block.keys), { transB: true }))
-    const p = softmax(add(scores, causalMask(q.node.graph, block, window)))
-    probabilities.push(p)
-    outputs.push(grouped(p, v.shape[1]!, (part) => matmul(part, rows(v, 0, block.keys))))
-  }
-  const output = concat(outputs, 2)
+  const output = transpose(concat(outputs, 2), [0, 2, 1, 3])
 
-  return q.node.graph.overrideGradient(output, [q, k, v], [output, ...probabilities], (g, [q, k, v], [o, ...ps]) => {
-    const delta = reduceSum(mul(g, o!), [-1], true) // (B, H, T, 1)
+  return graph.overrideGradient(output, [q, k, v], [output, ...residuals], (gradient, _, [o, ...kept]) => {
+    const delta = transpose(reduceSum(mul(gradient, o!), [-1], true), [0, 2, 1, 3]) // (B, H, T, 1)
+    const g = transpose(gradient, [0, 2, 1, 3])
     const dq: Tensor[] = []
     const dk: Tensor[] = []
     const dv: Tensor[] = []
-    const groups = k!.shape[1]!
-    for (const [i, block] of blocks.entries()) {
-      const p = ps[i]!
-      const dO = rows(g, block.start, block.end)
-      const queries = rows(q!, block.start, block.end)
-      dv.push(overGroup(p, dO, groups))
-      const dP = grouped(dO, groups, (part) => matmul(part, rows(v!, 0, block.keys), { transB: true }))
-      const dS = mul(p, sub(dP, rows(delta, block.start, block.end)))
-      dq.push(grouped(dS, groups, (part) => matmul(part, rows(k!, 0, block.keys))))
+    for (const [i, { start, end }] of blocks.entries()) {
+      const [queries, keys, values, p] = kept.slice(4 * i, 4 * i + 4) as [Tensor, Tensor, Tensor, Tensor]
+      const dO = rows(g, start, end)
+      const dP = grouped(dO, groups, (part) => matmul(part, values, { transB: true }))
+      const dS = mul(p, sub(dP, rows(delta, start, end)))
+      dq.push(grouped(dS, groups, (part) => matmul(part, keys)))
       dk.push(overGroup(dS, queries, groups))
+      dv.push(overGroup(p, dO, groups))
     }
     return [concat(dq, 2), sumPrefixes(dk), sumPrefixes(dv)]
   })
+}
 
-  /** a^T b of (B, H, queries, m) and (B, H, queries, n), summed over the heads that share keys: (B, K, m, n). */
-  function overGroup(a: Tensor, b: Tensor, groups: number): Tensor {
-    return matmul(merge(a, groups), merge(b, groups), { transA: true })
-  }
+function rows(x: Tensor, start: number, end: number): Tensor {
+  return start === 0 && end === x.shape[2] ? x : slice(x, 2, start, end)
+}
 
-  /** Gradients of a growing number of keys, added up: from the last block down, each to the front of the sum. */
-  function sumPrefixes(parts: readonly Tensor[]): Tensor {
-    const tails: Tensor[] = []
-    let sum = parts.at(-1)!
-    for (let i = parts.length - 2; i >= 0; i--) {
-      const known = parts[i]!.shape[2]!
-      const [front, tail] = split(sum, [known, sum.shape[2]! - known], 2)
-      tails.unshift(tail!)
-      sum = add(front!, parts[i]!)
-    }
-    return concat([sum, ...tails], 2)
-  }
+/** a^T b of (B, H, queries, m) and (B, H, queries, n), summed over the heads that share keys: (B, K, m, n). */
+function overGroup(a: Tensor, b: Tensor, groups: number): Tensor {
+  return matmul(merge(a, groups), merge(b, groups), { transA: true })
+}
 
-  function rows(x: Tensor, start: number, end: number): Tensor {
-    return start === 0 && end === x.shape[2] ? x : slice(x, 2, start, end)
+/** Sum of gradients of the first 1, 2, ... blocks of keys: each is added to the front of those of the later ones. */
+function sumPrefixes(parts: readonly Tensor[]): Tensor {
+  const tails: Tensor[] = []
+  let sum = parts.at(-1)!
+  for (let i = parts.length - 2; i >= 0; i--) {
+    const known = parts[i]!.shape[2]!
+    const [front, tail] = split(sum, [known, sum.shape[2]! - known], 2)
+    tails.unshift(tail!)
+    sum = add(front!, parts[i]!)
   }
+  return concat([sum, ...tails], 2)
 }
 
 /** Applies a product with heads that share keys folded into the rows: (B, H, t, x) as (B, K, H/K t, x). */

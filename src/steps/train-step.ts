@@ -14,6 +14,7 @@ import {
 } from '../graph/index.ts'
 import { type Architecture, type Parameter, parametersOf } from '../model/index.ts'
 import { decoderHidden, outputMatrix, parameterInputs, type ParameterTensors } from './decoder.ts'
+import { type Recompute, segmentOf } from './layers.ts'
 import { linearCrossEntropy } from './loss.ts'
 import { type AdamWOptions, adamW } from './optimizer.ts'
 
@@ -30,8 +31,8 @@ export interface TrainOptions extends BatchShape {
   readonly optimizer: AdamWOptions
   /** Whether the gradients of earlier micro-batches come in and are added. */
   readonly accumulates: boolean
-  /** Recompute the activations of each layer in the backward pass instead of keeping them. */
-  readonly recompute: 'none' | 'layer'
+  /** Which activations the backward pass computes again instead of keeping them. */
+  readonly recompute: Recompute
 }
 
 /** State that a program reads as `input` and writes as `output`. */
@@ -120,7 +121,7 @@ export function accumulateStep(a: Architecture, options: Omit<TrainOptions, 'opt
 }
 
 /** Loss and gradients alone, for checking: outputs `loss` and `grad/<parameter>`. */
-export function gradientStep(a: Architecture, shape: BatchShape, recompute: TrainOptions['recompute'] = 'none'): Program {
+export function gradientStep(a: Architecture, shape: BatchShape, recompute: Recompute = 'none'): Program {
   const { graph, loss, combined } = backward(a, { ...shape, accumulates: false, recompute })
   for (const [name, tensor] of combined) graph.output(stateNames.accumulated(name), tensor)
   graph.output('loss', loss)
@@ -174,11 +175,11 @@ function backward(a: Architecture, options: Omit<TrainOptions, 'optimizer'>): Ba
       return squares.length === 0 ? undefined : squares.reduce((sum, square) => add(sum, square))
     },
   }))
-  const segmentOf = (scope: string) => /^layers\.\d+/.exec(scope)?.[0]
+  const segments = segmentOf(options.recompute)
   const grads = gradients(
     loss,
     parameters.map(({ name }) => tensors.get(name)!),
-    options.recompute === 'layer' ? { barriers, segmentOf } : { barriers },
+    segments === undefined ? { barriers } : { barriers, segmentOf: segments },
   )
   const combined = new Map(parameters.map(({ name }, i) => [name, combine(name, grads[i]!)]))
   const norm = graph.within('norm', () =>
