@@ -13,6 +13,7 @@ export interface WireField {
 
 /** Collects the fields of one message in the order of the calls. */
 export interface WireWriter {
+  /** Bytes written so far, by all levels. */
   readonly byteLength: number
   /** int32, int64, bool and enum fields; negative values take ten bytes, as protobuf has it. */
   varint(field: number, value: number | bigint): void
@@ -20,8 +21,9 @@ export interface WireWriter {
   double(field: number, value: number): void
   string(field: number, value: string): void
   bytes(field: number, value: Uint8Array): void
+  /** A message inside: `fill` writes its fields. */
   message(field: number, fill: (inner: WireWriter) => void): void
-  /** The message as one array. Payloads are copied here, once. */
+  /** The bytes of the message. The writer is used up. */
   finish(): Uint8Array
 }
 
@@ -30,93 +32,97 @@ const INT64_MIN = -(2n ** 63n)
 const UINT64_MAX = 2n ** 64n - 1n
 const MAX_FIELD_NUMBER = 2 ** 29 - 1
 
-/** Appends `value` as a varint; negative values as their 64-bit two's complement. */
-function pushVarint(out: number[], value: number | bigint): void {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value < 2 ** 31) {
-    let rest = value
-    while (rest > 127) {
-      out.push((rest & 127) | 128)
-      rest >>>= 7
-    }
-    out.push(rest)
-    return
-  }
+const ENCODER = new TextEncoder()
+const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** `value` as 64 unsigned bits; negative values as their two's complement. */
+function toUint64(value: number | bigint): bigint {
   if (typeof value === 'number' && !Number.isSafeInteger(value)) {
     throw new Error(`${value} is not an integer that protobuf can hold exactly`)
   }
-  let rest = BigInt(value)
-  if (rest < INT64_MIN || rest > UINT64_MAX) throw new Error(`${value} does not fit 64 bits`)
-  rest = BigInt.asUintN(64, rest)
-  while (rest > 127n) {
-    out.push(Number(rest & 127n) | 128)
-    rest >>= 7n
-  }
-  out.push(Number(rest))
+  const wide = BigInt(value)
+  if (wide < INT64_MIN || wide > UINT64_MAX) throw new Error(`${value} does not fit 64 bits`)
+  return BigInt.asUintN(64, wide)
 }
 
-interface ChunkedWriter extends WireWriter {
-  readonly chunks: readonly Uint8Array[]
-}
-
-/** Starts an empty message. */
-export function createWireWriter(): WireWriter {
-  return createChunkedWriter()
-}
-
-function createChunkedWriter(): ChunkedWriter {
-  const chunks: Uint8Array[] = []
-  let byteLength = 0
-  const add = (chunk: Uint8Array): void => {
-    chunks.push(chunk)
-    byteLength += chunk.byteLength
+/** Starts an empty message. All levels of it are written into one buffer, which grows beyond `expectedBytes`. */
+export function createWireWriter(expectedBytes = 256): WireWriter {
+  let buffer = new Uint8Array(expectedBytes)
+  let numbers = view(buffer)
+  let used = 0
+  const reserve = (bytes: number): void => {
+    if (used + bytes <= buffer.byteLength) return
+    const larger = new Uint8Array(Math.max(2 * buffer.byteLength, used + bytes))
+    larger.set(buffer.subarray(0, used))
+    buffer = larger
+    numbers = view(buffer)
   }
-  const addHead = (field: number, wireType: number, value?: number | bigint): void => {
-    const head: number[] = []
-    pushVarint(head, field * 8 + wireType)
-    if (value !== undefined) pushVarint(head, value)
-    add(Uint8Array.from(head))
+  const putVarint = (value: number | bigint): void => {
+    reserve(10)
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 31) {
+      let rest = value
+      for (; rest > 127; rest >>>= 7) buffer[used++] = (rest & 127) | 128
+      buffer[used++] = rest
+      return
+    }
+    let rest = toUint64(value)
+    for (; rest > 127n; rest >>= 7n) buffer[used++] = Number(rest & 127n) | 128
+    buffer[used++] = Number(rest)
   }
-  return {
-    chunks,
+  const putTag = (field: number, wireType: number): void => putVarint(field * 8 + wireType)
+  /** Writes a payload of unknown length: one byte is kept for the length, and the payload moved if it needs more. */
+  const putDelimited = (field: number, fill: () => void): void => {
+    putTag(field, 2)
+    reserve(1)
+    const begin = ++used
+    fill()
+    const end = used
+    const length = end - begin
+    let lengthBytes = 1
+    for (let most = 128; length >= most; most *= 128) lengthBytes++
+    reserve(10)
+    if (lengthBytes > 1) buffer.copyWithin(begin + lengthBytes - 1, begin, end)
+    used = begin - 1
+    putVarint(length)
+    used = end + lengthBytes - 1
+  }
+  const writer: WireWriter = {
     get byteLength() {
-      return byteLength
+      return used
     },
-    varint: (field, value) => addHead(field, 0, value),
+    varint(field, value) {
+      putTag(field, 0)
+      putVarint(value)
+    },
     float(field, value) {
-      addHead(field, 5)
-      const payload = new Uint8Array(4)
-      new DataView(payload.buffer).setFloat32(0, value, true)
-      add(payload)
+      putTag(field, 5)
+      reserve(4)
+      numbers.setFloat32(used, value, true)
+      used += 4
     },
     double(field, value) {
-      addHead(field, 1)
-      const payload = new Uint8Array(8)
-      new DataView(payload.buffer).setFloat64(0, value, true)
-      add(payload)
+      putTag(field, 1)
+      reserve(8)
+      numbers.setFloat64(used, value, true)
+      used += 8
     },
     string(field, value) {
-      this.bytes(field, new TextEncoder().encode(value))
+      putDelimited(field, () => {
+        reserve(3 * value.length) // the most bytes that UTF-8 takes for a UTF-16 unit
+        used += ENCODER.encodeInto(value, buffer.subarray(used)).written
+      })
     },
     bytes(field, value) {
-      addHead(field, 2, value.byteLength)
-      add(value)
+      putTag(field, 2)
+      putVarint(value.byteLength)
+      reserve(value.byteLength)
+      buffer.set(value, used)
+      used += value.byteLength
     },
-    message(field, fill) {
-      const inner = createChunkedWriter()
-      fill(inner)
-      addHead(field, 2, inner.byteLength)
-      for (const chunk of inner.chunks) add(chunk)
-    },
-    finish() {
-      const whole = new Uint8Array(byteLength)
-      let at = 0
-      for (const chunk of chunks) {
-        whole.set(chunk, at)
-        at += chunk.byteLength
-      }
-      return whole
-    },
+    message: (field, fill) => putDelimited(field, () => fill(writer)),
+    finish: () => buffer.subarray(0, used),
   }
+  return writer
 }
 
 /** An error about bytes that are not what `where` promises. */
@@ -215,7 +221,7 @@ export function asBytes(field: WireField): Uint8Array {
 export function asString(field: WireField): string {
   expectWire(field, 2)
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(field.bytes)
+    return DECODER.decode(field.bytes)
   } catch {
     throw wireError(field.where, `field ${field.number} is not valid UTF-8`)
   }

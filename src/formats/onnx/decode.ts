@@ -1,4 +1,5 @@
 /** @file Reads an ONNX model from protobuf bytes, with bounds: nothing in the file is trusted or executed. */
+import { quote } from '../json.ts'
 import {
   asBytes,
   asFixed,
@@ -157,7 +158,7 @@ function readNode(bytes: Uint8Array, where: string): OnnxNode {
         break
       case 5: {
         const [key, attribute] = readAttribute(asBytes(field), where)
-        if (attributes.has(key)) throw wireError(where, `has attribute '${key}' twice`)
+        if (attributes.has(key)) throw wireError(where, `has attribute ${quote(key)} twice`)
         attributes.set(key, attribute)
         break
       }
@@ -203,7 +204,7 @@ function readAttribute(bytes: Uint8Array, node: string): [name: string, attribut
         string = asString(field)
         break
       case 5:
-        tensor = readTensor(asBytes(field), `${where} '${name}'`)
+        tensor = readTensor(asBytes(field), `${where} ${quote(name)}`)
         break
       case 7: {
         const values = view(asFixed(field, 4))
@@ -218,12 +219,12 @@ function readAttribute(bytes: Uint8Array, node: string): [name: string, attribut
         break
       case 6:
       case 11:
-        throw unsupported(`${where} '${name}'`, 'a subgraph')
+        throw unsupported(`${where} ${quote(name)}`, 'a subgraph')
       case 20:
         type = asInteger(field)
         break
       case 21:
-        throw unsupported(`${where} '${name}'`, "a reference to a function's attribute")
+        throw unsupported(`${where} ${quote(name)}`, "a reference to a function's attribute")
     }
   }
   switch (type) {
@@ -234,7 +235,7 @@ function readAttribute(bytes: Uint8Array, node: string): [name: string, attribut
     case 3:
       return [name, { kind: 'string', value: string }]
     case 4:
-      if (tensor === undefined) throw wireError(where, `'${name}' holds no tensor`)
+      if (tensor === undefined) throw wireError(where, `${quote(name)} holds no tensor`)
       return [name, { kind: 'tensor', value: tensor }]
     case 6:
       return [name, { kind: 'floats', value: floats }]
@@ -243,7 +244,7 @@ function readAttribute(bytes: Uint8Array, node: string): [name: string, attribut
     case 8:
       return [name, { kind: 'strings', value: strings }]
     default:
-      throw unsupported(`${where} '${name}'`, `attribute type ${type ?? 'left out'}`)
+      throw unsupported(`${where} ${quote(name)}`, `attribute type ${type ?? 'left out'}`)
   }
 }
 
@@ -267,13 +268,13 @@ function readValueInfo(bytes: Uint8Array, where: string): OnnxValueInfo | null {
   for (const field of readFields(bytes, where)) {
     if (field.number === 1) name = asString(field)
     else if (field.number === 2) {
-      for (const inner of readFields(asBytes(field), `${where} '${name}'`)) {
+      for (const inner of readFields(asBytes(field), `${where} ${quote(name)}`)) {
         if (inner.number === 1) tensorType = asBytes(inner)
       }
     }
   }
   if (tensorType === undefined) return null
-  const place = `${where} '${name}'`
+  const place = `${where} ${quote(name)}`
   let code = 0
   let shape: (number | string)[] | null = null
   for (const field of readFields(tensorType, place)) {

@@ -32,7 +32,9 @@ const ATTRIBUTE_TYPE: Readonly<Record<OnnxAttribute['kind'], number>> = {
  * itself (a tensor's data does not fit its shape, a node's domain has no operator set version).
  */
 export function encodeOnnx(model: OnnxModel): Uint8Array {
-  const out = createWireWriter()
+  const constants = model.graph.initializers.reduce((sum, { data }) => sum + data.byteLength, 0)
+  requireSize(constants, model)
+  const out = createWireWriter(constants + model.graph.nodes.length * 100 + 1000)
   out.varint(1, model.irVersion)
   if (model.producerName !== '') out.string(2, model.producerName)
   if (model.producerVersion !== '') out.string(3, model.producerVersion)
@@ -55,14 +57,17 @@ export function encodeOnnx(model: OnnxModel): Uint8Array {
       entry.string(2, value)
     })
   }
-  if (out.byteLength > MAX_MODEL_BYTES) {
-    throw new RegaugeError('data', {
-      code: 'ONNX_TOO_LARGE',
-      message: `model ${model.graph.name} takes ${out.byteLength} bytes, more than the ${MAX_MODEL_BYTES} an ONNX file can hold`,
-      hint: 'pass large tensors as inputs instead of constants',
-    })
-  }
+  requireSize(out.byteLength, model)
   return out.finish()
+}
+
+function requireSize(bytes: number, model: OnnxModel): void {
+  if (bytes <= MAX_MODEL_BYTES) return
+  throw new RegaugeError('data', {
+    code: 'ONNX_TOO_LARGE',
+    message: `model ${model.graph.name} takes ${bytes} bytes, more than the ${MAX_MODEL_BYTES} an ONNX file can hold`,
+    hint: 'pass large tensors as inputs instead of constants',
+  })
 }
 
 function writeGraph(out: WireWriter, graph: OnnxGraph): void {

@@ -64,7 +64,7 @@ describe('ONNX Runtime runs what is written', () => {
         outputs: [{ name: 'y', dtype: 'float32', shape: [3, 'n'] }],
       }),
     )
-    const session = await InferenceSession.create(bytes)
+    const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 })
     const { y } = await session.run({ x: new Tensor('float32', [1, 1, 2, 0], [2, 2]) })
     expect(y!.dims).toEqual([3, 2])
     expect([...(y!.data as Float32Array)]).toEqual([6, 4, 1, 2, 1, 0]) // x w = [[4, 6], [2, 4]]
@@ -100,7 +100,7 @@ describe('ONNX Runtime runs what is written', () => {
         ],
       }),
     )
-    const session = await InferenceSession.create(bytes)
+    const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 })
     const out = await session.run({})
     expect(Object.values(out).map((value) => [...(value.data as Float32Array)])).toEqual([
       [-(2n ** 63n)],
@@ -111,6 +111,14 @@ describe('ONNX Runtime runs what is written', () => {
     ])
     await session.release()
   })
+})
+
+test('a model of 2 GiB is refused', () => {
+  const half = new Uint8Array(2 ** 30)
+  const constant = (name: string): OnnxTensor => ({ name, dtype: 'uint8', shape: [2 ** 30], data: half })
+  expect(() => encodeOnnx(model({ initializers: [constant('a'), constant('b')] }))).toThrow(
+    'model test takes 2147483648 bytes, more than the 2147483647',
+  )
 })
 
 test('equal models give equal bytes, and data that does not fit its shape is refused', () => {
@@ -350,7 +358,7 @@ describe('tensors as others write them', () => {
       /holds float32 values in field 7/,
     ],
     ['an unknown element type', (t) => t.varint(2, 99), /element type 99 \(known: float32/],
-    ['no element type', (t) => t.string(8, 'w'), /'w': element type 0/],
+    ['no element type', (t) => t.string(8, 'w'), /"w": element type 0/],
     [
       'external data',
       (t) => {
@@ -419,7 +427,7 @@ describe('models that are damaged or beyond what is read', () => {
           attribute.bytes(6, new Uint8Array(0))
         }),
       ),
-      /node 0, attribute 'body': a subgraph is not supported/,
+      /node 0, attribute "body": a subgraph is not supported/,
     ],
     [
       'an attribute twice',
@@ -430,7 +438,7 @@ describe('models that are damaged or beyond what is read', () => {
             attribute.varint(20, 2)
           })
       }),
-      /has attribute 'axis' twice/,
+      /has attribute "axis" twice/,
     ],
     [
       'a sequence',

@@ -1,5 +1,6 @@
 /** @file Reads an ONNX TensorProto, whichever of its fields the values lie in, into raw little-endian bytes. */
 import { RegaugeError } from '../../errors.ts'
+import { quote } from '../json.ts'
 import {
   asBytes,
   asFixed,
@@ -93,7 +94,7 @@ export function readTensor(bytes: Uint8Array, where: string): OnnxTensor {
       }
     }
   }
-  const place = `${where} '${name}'`
+  const place = `${where} ${quote(name)}`
   const dtype = dtypeOfCode(code, place)
   const width = ONNX_DTYPES[dtype].bytes
   const length = shape.reduce((product, size) => product * size, width)
