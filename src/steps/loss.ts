@@ -66,7 +66,7 @@ export function linearCrossEntropy(
     weightGradient = weightGradient === undefined ? dWeight : add(weightGradient, dWeight)
     hiddenGradients.push(dHidden)
     // the next chunk waits until this one's logits are free
-    token = add(oneElement(weightGradient), oneElement(dHidden))
+    token = add(loss, add(oneElement(weightGradient), oneElement(dHidden)))
   }
   if (loss === undefined) throw new TypeError('linearCrossEntropy: no rows')
   if (!options.gradient) return loss

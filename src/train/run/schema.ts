@@ -110,9 +110,11 @@ const train = z
         'Sequences computed at once; divides batchSize. Smaller takes less memory. Default batchSize.',
       ),
     recompute: z
-      .enum(['none', 'layer'])
-      .default('none')
-      .describe('layer: compute activations again in the backward pass, for less memory.'),
+      .enum(['none', 'selective', 'layer'])
+      .default('selective')
+      .describe(
+        'Activations that the backward pass computes again: none, those that are cheap, or whole layers.',
+      ),
   })
   .meta(exactlyOne('train'))
   .describe('How long and in which batches: exactly one of steps, tokens, epochs.')
