@@ -10,7 +10,7 @@ import {
 } from './indexed-dataset-index.ts'
 
 /** Bytes held back before a file is written to. */
-const BUFFER_BYTES = 2 ** 20
+const BUFFER_BYTES = 2 ** 18
 const MAX_SEQUENCE_TOKENS = 2 ** 31 - 1
 
 /** What a finished dataset holds. */
@@ -62,17 +62,15 @@ function createAppender(path: string) {
         buffer.set(part, room(part.byteLength))
       }
     },
-    close(sync: boolean) {
-      if (!open) return
+    /** Writes what is held back, onto the disk itself if it must survive a power failure. */
+    finish(durable: boolean) {
+      flush()
+      if (durable) fsyncSync(fd)
+      this.close()
+    },
+    close() {
+      if (open) closeSync(fd)
       open = false
-      try {
-        if (sync) {
-          flush()
-          fsyncSync(fd)
-        }
-      } finally {
-        closeSync(fd)
-      }
     },
   }
 }
@@ -109,7 +107,7 @@ export function createIndexedDatasetWriter(
   }
   const discard = (): void => {
     used = true
-    for (const file of open) file.close(false)
+    for (const file of open) file.close()
     for (const path of files) rmSync(path, { force: true })
   }
   let used = false
@@ -143,7 +141,9 @@ export function createIndexedDatasetWriter(
     if (used) throw new Error('the dataset was already finished or aborted')
     used = true
     try {
-      for (const file of [bin, lengths, ends]) file.close(true)
+      bin.finish(true)
+      lengths.finish(false)
+      ends.finish(false)
       const idx = start(idxPath)
       idx.bytes(writeIndexHeader(dtype, sequences, documents + 1))
       await forEachChunk(lengthsPath, (chunk) => idx.bytes(chunk))
@@ -157,7 +157,7 @@ export function createIndexedDatasetWriter(
       })
       idx.int64(0)
       await forEachChunk(endsPath, (chunk) => idx.bytes(chunk))
-      idx.close(true)
+      idx.finish(true)
       // Without its index the dataset does not exist, so a kill between these leaves no mismatched pair.
       rmSync(`${prefix}.idx`, { force: true })
       renameSync(binPath, `${prefix}.bin`)

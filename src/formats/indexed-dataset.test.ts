@@ -79,9 +79,9 @@ test('any range of tokens is read as it was written, for any documents', async (
       expect(starts).toEqual([...full, []].map((_, i) => full.slice(0, i).flat().length))
       await dataset.close()
     }),
-    { numRuns: 40 },
+    { numRuns: 15 },
   )
-})
+}, 30_000)
 
 test('a document longer than the buffers is written whole', async () => {
   const prefix = join(folder, 'long')
@@ -200,7 +200,7 @@ describe('a damaged dataset gives one clear error', () => {
         writeFileSync(`${prefix}.bin`, bin)
         await expect(openIndexedDataset(prefix)).rejects.toBeInstanceOf(RegaugeError)
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     )
   })
 })

@@ -78,7 +78,7 @@ describe('round trip', () => {
           expect(await readSafetensor(read, name)).toEqual(data)
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     )
   })
 
