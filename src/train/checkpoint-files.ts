@@ -1,0 +1,176 @@
+/** @file Checkpoint folders: their names, what a good one is, and finding the newest good one. */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { RegaugeError } from '../errors.ts'
+import { hashFile } from '../formats/index.ts'
+
+/** Names of the files of a checkpoint. */
+export const CHECKPOINT_FILES = {
+  config: 'config.json',
+  generation: 'generation_config.json',
+  weights: 'model.safetensors',
+  tokenizer: 'tokenizer.json',
+  tokenizerConfig: 'tokenizer_config.json',
+  optimizer: 'optimizer.safetensors',
+  state: 'state.json',
+} as const
+
+/** Settings of a run that decide its numbers, flat: `optimizer.learningRate` and the like. */
+export type ExactSettings = Readonly<Record<string, string | number | boolean | null>>
+
+/** What `state.json` says: where the run is, and what the other files must be. */
+export interface CheckpointState {
+  readonly format: 1
+  /** Version of regauge that wrote it. */
+  readonly version: string
+  /** The runtime it was trained on: another one may differ in the last bits. */
+  readonly runtime: string
+  /** Optimizer steps done. Batches depend on seed and step alone, so this is the position in the data as well. */
+  readonly step: number
+  readonly seed: number
+  /** Tokens trained on. */
+  readonly tokens: number
+  /** Time spent in training steps, over all processes of the run. */
+  readonly seconds: number
+  readonly settings: ExactSettings
+  /** SHA-256 of the settings. */
+  readonly fingerprint: string
+  readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
+}
+
+/** A checkpoint whose files are what its `state.json` says. */
+export interface Checkpoint {
+  readonly folder: string
+  readonly state: CheckpointState
+}
+
+const NAME = /^step-(\d{8,})$/
+const PARTIAL = /^\.step-\d+\..*partial$/
+const DAMAGED = /^step-\d+\.damaged$/
+
+/** Name of the folder of a step's checkpoint. */
+export function checkpointName(step: number): string {
+  return `step-${String(step).padStart(8, '0')}`
+}
+
+/** The checkpoints in a folder, newest first; good or not. */
+export async function listCheckpoints(folder: string): Promise<{ step: number; folder: string }[]> {
+  const names = await namesIn(folder)
+  return names
+    .flatMap((name) => {
+      const match = NAME.exec(name)
+      return match === null ? [] : [{ step: Number(match[1]), folder: join(folder, name) }]
+    })
+    .sort((a, b) => b.step - a.step)
+}
+
+/** `state.json` as text: the state, and a hash of it, so that a changed digit is seen. */
+export function stateText(state: CheckpointState): string {
+  return `${JSON.stringify({ ...state, sha256: hashText(JSON.stringify(state)) }, null, 2)}\n`
+}
+
+/**
+ * Reads a checkpoint's state and, with `files`, compares every file with its size and hash. Throws
+ * `RegaugeError('data')` that names each file that is missing, truncated or changed.
+ */
+export async function verifyCheckpoint(folder: string, options: { files: boolean }): Promise<Checkpoint> {
+  const state = await readState(join(folder, CHECKPOINT_FILES.state))
+  const issues = []
+  for (const [name, { bytes, sha256 }] of options.files ? Object.entries(state.files) : []) {
+    const file = join(folder, name)
+    const size = existsSync(file) ? (await stat(file)).size : undefined
+    if (size === undefined) issues.push({ code: 'CHECKPOINT_FILE_MISSING', message: 'is missing', file })
+    else if (size !== bytes) {
+      issues.push({ code: 'CHECKPOINT_FILE_SIZE', message: `has ${size} bytes instead of ${bytes}`, file })
+    } else if ((await hashFile(file)) !== sha256) {
+      issues.push({ code: 'CHECKPOINT_FILE_CHANGED', message: 'has other bytes than were written', file })
+    }
+  }
+  if (issues.length > 0) throw new RegaugeError('data', issues)
+  return { folder, state }
+}
+
+/**
+ * The newest good checkpoint, or undefined when there is none. A damaged one is told to `note`, renamed to
+ * `step-….damaged`, and the one before it is tried.
+ */
+export async function newestGoodCheckpoint(
+  folder: string,
+  note: (message: string) => void,
+): Promise<Checkpoint | undefined> {
+  let damaged = false
+  for (const { step, folder: at } of await listCheckpoints(folder)) {
+    try {
+      const good = await verifyCheckpoint(at, { files: true })
+      if (damaged) note(`going on from the good checkpoint of step ${step}`)
+      return good
+    } catch (error) {
+      if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
+      damaged = true
+      note(`the checkpoint of step ${step} is damaged and set aside: ${error.message.replaceAll('\n', '; ')}`)
+      await rm(`${at}.damaged`, { recursive: true, force: true })
+      await rename(at, `${at}.damaged`)
+    }
+  }
+  return undefined
+}
+
+/** Removes what killed writes left behind. */
+export async function removePartial(folder: string): Promise<void> {
+  for (const name of await namesIn(folder)) {
+    if (PARTIAL.test(name)) await rm(join(folder, name), { recursive: true, force: true })
+  }
+}
+
+/** Deletes checkpoints beyond the `keepLast` newest, but those whose step is a multiple of `keepEvery`, and damaged ones. */
+export async function retainCheckpoints(
+  folder: string,
+  policy: { readonly keepLast: number; readonly keepEvery?: number | undefined },
+): Promise<void> {
+  const old = (await listCheckpoints(folder)).slice(Math.max(1, policy.keepLast))
+  for (const { step, folder: at } of old) {
+    if (policy.keepEvery === undefined || step % policy.keepEvery !== 0) await removeFolder(folder, at)
+  }
+  for (const name of await namesIn(folder))
+    if (DAMAGED.test(name)) await removeFolder(folder, join(folder, name))
+}
+
+/** Removes a checkpoint so that a kill half way leaves a leftover, not a damaged checkpoint. */
+async function removeFolder(parent: string, at: string): Promise<void> {
+  const gone = join(parent, `.step-0.${process.pid}.removed.partial`)
+  await rm(gone, { recursive: true, force: true })
+  await rename(at, gone)
+  await rm(gone, { recursive: true, force: true })
+}
+
+async function readState(file: string): Promise<CheckpointState> {
+  const fail = (message: string) => new RegaugeError('data', { code: 'CHECKPOINT_STATE', message, file })
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw fail(error.code === 'ENOENT' ? 'is missing' : `cannot be read (${error.code})`)
+  })
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw fail('is not valid JSON')
+  }
+  if (typeof value !== 'object' || value === null) throw fail('is not a JSON object')
+  const { sha256, ...state } = value as CheckpointState & { sha256: string }
+  if (state.format !== 1) throw fail(`has format ${JSON.stringify(state.format)}, this version reads 1`)
+  if (hashText(JSON.stringify(state)) !== sha256) throw fail('has other bytes than were written')
+  return state
+}
+
+/** SHA-256 of a text, in hexadecimal. */
+export function hashText(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw error
+  })
+}

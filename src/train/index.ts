@@ -1,0 +1,27 @@
+/** @file Training: runs, their events, checkpoints, the loop, and `train`, which does all of it. */
+export { type CheckpointContent, writeCheckpoint } from './checkpoint.ts'
+export {
+  CHECKPOINT_FILES,
+  type Checkpoint,
+  type CheckpointState,
+  checkpointName,
+  listCheckpoints,
+  newestGoodCheckpoint,
+  verifyCheckpoint,
+} from './checkpoint-files.ts'
+export { type Estimate, estimateTraining, type MemoryTerms, requireMemory } from './estimate.ts'
+export * from './events.ts'
+export { historyOf, type RunHistory, readHistory } from './history.ts'
+export { type HeldOut, heldoutLoss, type LoopContext, type LoopEnd, trainLoop } from './loop.ts'
+export { resolveArchitecture } from './resolve-model.ts'
+export * from './run/index.ts'
+export { learningRateAt, type Schedule } from './schedule.ts'
+export { allocateState, initializeState, loadWeights, type TrainingState } from './state.ts'
+export {
+  type GenerateSamples,
+  type SampleContext,
+  type TrainOptions,
+  type TrainResult,
+  train,
+} from './train.ts'
+export { type Batch, createTrainer, type Trainer, type TrainerOptions } from './trainer.ts'

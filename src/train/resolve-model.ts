@@ -1,0 +1,58 @@
+/** @file The architecture of a run: a preset, a config.json or a Hugging Face folder, with the run's overrides. */
+import { join } from 'node:path'
+import { type Issue, RegaugeError } from '../errors.ts'
+import { type HfConfig, readHfConfig } from '../formats/index.ts'
+import { type Architecture, PRESETS, readArchitecture } from '../model/index.ts'
+import type { ResolvedRun } from './run/index.ts'
+
+/** What an architecture must know of the tokenizer. */
+export interface Vocabulary {
+  /** One more than the largest id. */
+  readonly vocabSize: number
+  readonly eosId?: number
+}
+
+/** Rows of an embedding that follows the tokenizer are rounded up to a multiple of this, for the kernels. */
+const VOCABULARY_MULTIPLE = 64
+
+/**
+ * The architecture that a run trains. A preset takes its vocabulary size from the tokenizer, rounded up to a multiple
+ * of 64, unless the run gives one; a config.json keeps its own. Throws `RegaugeError('usage')` with every problem of
+ * the config, a vocabulary smaller than the tokenizer's, or too few positions.
+ */
+export async function resolveArchitecture(run: ResolvedRun, vocabulary: Vocabulary): Promise<Architecture> {
+  const { model, data } = run
+  const file = model.config ?? (model.from === undefined ? undefined : join(model.from, 'config.json'))
+  const base: HfConfig = file === undefined ? PRESETS[model.preset!] : await readHfConfig(file)
+  const config: Record<string, unknown> = { ...base }
+  if (file === undefined) {
+    config.vocab_size = Math.ceil(vocabulary.vocabSize / VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+    config.max_position_embeddings = Math.max(Number(base.max_position_embeddings), data.sequenceLength)
+  }
+  if (model.from === undefined) {
+    // ids of the tokenizer at hand, not of the one that the config was written for
+    delete config.pad_token_id
+    config.bos_token_id = vocabulary.eosId ?? null
+    config.eos_token_id = vocabulary.eosId ?? null
+  }
+  for (const [key, value] of Object.entries(model.overrides ?? {}))
+    if (value !== undefined) config[key] = value
+
+  const architecture = readArchitecture(config, file ?? `preset ${model.preset}`)
+  const issues: Issue[] = []
+  const report = (code: string, message: string, hint: string) => {
+    issues.push({ code, message, hint, ...(file === undefined ? {} : { file }) })
+  }
+  if (architecture.vocabularySize < vocabulary.vocabSize) {
+    const message = `the model has ${architecture.vocabularySize} tokens, the tokenizer ${vocabulary.vocabSize}`
+    const hint =
+      model.from === undefined ? 'set model.overrides.vocab_size' : 'use the tokenizer of the model'
+    report('RUN_VOCABULARY', message, hint)
+  }
+  if (architecture.maxPositions < data.sequenceLength) {
+    const message = `data.sequenceLength ${data.sequenceLength} is more than the model's ${architecture.maxPositions} positions`
+    report('RUN_POSITIONS', message, 'shorten it or set model.overrides.max_position_embeddings')
+  }
+  if (issues.length > 0) throw new RegaugeError('usage', issues)
+  return architecture
+}

@@ -1,0 +1,168 @@
+/** @file The training state as tensors on the device: parameters and moments, filled tensor by tensor. */
+import { type Issue, RegaugeError } from '../errors.ts'
+import {
+  openSafetensorsFolder,
+  readSafetensorChunks,
+  readSafetensorsHeader,
+  type SafetensorsDType,
+  type SafetensorsFile,
+  toFloat32,
+} from '../formats/index.ts'
+import { sameShape } from '../graph/index.ts'
+import { type Architecture, initialValues, type Parameter, parametersOf } from '../model/index.ts'
+import type { DeviceTensor, Runtime } from '../runtime/index.ts'
+import { stateNames } from '../steps/index.ts'
+
+/** Named float32 tensors that live from run to run. One that no program may write over in place has a spare. */
+export interface TensorSlots {
+  readonly names: readonly string[]
+  /** The tensor that holds the values now. */
+  current(name: string): DeviceTensor
+  /** The tensor to write the next values to, where not over the current one; made when first asked for. */
+  spare(name: string): DeviceTensor
+  /** Makes the spare the current one. */
+  swap(name: string): void
+  /** Which of the two tensors is current: a binding is made for one or the other. */
+  side(name: string): 0 | 1
+  dispose(): void
+}
+
+/** Parameters and, unless left out, both moments of each. */
+export interface TrainingState extends TensorSlots {
+  readonly parameters: readonly Parameter[]
+}
+
+/** Allocates the state, all zeros. Without `moments` it is enough to evaluate and to generate. */
+export function allocateState(
+  runtime: Runtime,
+  a: Architecture,
+  options: { moments: boolean },
+): TrainingState {
+  const parameters = parametersOf(a)
+  const kinds = options.moments
+    ? [(name: string) => name, stateNames.m, stateNames.v]
+    : [(name: string) => name]
+  const shapes = new Map(
+    kinds.flatMap((kind) => parameters.map(({ name, shape }) => [kind(name), shape] as const)),
+  )
+  return { parameters, ...allocateSlots(runtime, shapes) }
+}
+
+/** Allocates float32 tensors by name, all zeros. */
+export function allocateSlots(runtime: Runtime, shapes: ReadonlyMap<string, readonly number[]>): TensorSlots {
+  const allocate = (name: string) => runtime.allocate({ dtype: 'float32', shape: shapes.get(name)! })
+  const slots = new Map<string, { tensors: (DeviceTensor | undefined)[]; side: 0 | 1 }>()
+  for (const name of shapes.keys()) slots.set(name, { tensors: [allocate(name), undefined], side: 0 })
+  return {
+    names: [...shapes.keys()],
+    current: (name) => slots.get(name)!.tensors[slots.get(name)!.side]!,
+    spare(name) {
+      const { tensors, side } = slots.get(name)!
+      tensors[1 - side] ??= allocate(name)
+      return tensors[1 - side]!
+    },
+    swap(name) {
+      const slot = slots.get(name)!
+      slot.side = slot.side === 0 ? 1 : 0
+    },
+    side: (name) => slots.get(name)!.side,
+    dispose() {
+      for (const { tensors } of slots.values()) for (const tensor of tensors) tensor?.dispose()
+    },
+  }
+}
+
+/** Fills the parameters with first values that depend on the seed alone; moments become zero. */
+export async function initializeState(state: TrainingState, a: Architecture, seed: number): Promise<void> {
+  for (const parameter of state.parameters) {
+    const values = initialValues(a, parameter, seed)
+    await state
+      .current(parameter.name)
+      .write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+  }
+}
+
+/**
+ * Reads the parameters from a Hugging Face folder (one file or shards; F32, F16, BF16 or F64). Throws
+ * `RegaugeError('data')` that lists every tensor that is missing, unknown, or of another shape or type.
+ */
+export async function loadWeights(state: TrainingState, a: Architecture, folder: string): Promise<void> {
+  const { tensors } = await openSafetensorsFolder(folder)
+  const found = new Map([...tensors].filter(([name]) => !isPassedOver(name, a)))
+  const wanted = new Map(state.parameters.map(({ name, shape }) => [name, shape]))
+  await fill(state, wanted, found, folder)
+}
+
+/** Reads the moments of a checkpoint from its `optimizer.safetensors`. */
+export async function loadMoments(state: TrainingState, path: string): Promise<void> {
+  const file = await readSafetensorsHeader(path)
+  const found = new Map([...file.tensors].map(([name, entry]) => [name, { file, entry }]))
+  const wanted = new Map(
+    state.parameters.flatMap(({ name, shape }) => [
+      [stateNames.m(name), shape],
+      [stateNames.v(name), shape],
+    ]),
+  )
+  await fill(state, wanted, found, path)
+}
+
+const FLOATS: readonly SafetensorsDType[] = ['F32', 'F16', 'BF16', 'F64']
+
+/** The most problems that one message lists. */
+const MOST = 50
+
+async function fill(
+  state: TrainingState,
+  wanted: ReadonlyMap<string, readonly number[]>,
+  found: ReadonlyMap<
+    string,
+    { file: SafetensorsFile; entry: { dtype: SafetensorsDType; shape: readonly number[] } }
+  >,
+  place: string,
+): Promise<void> {
+  const issues: Issue[] = []
+  const report = (code: string, message: string, file = place) => void issues.push({ code, message, file })
+  for (const [name, shape] of wanted) {
+    const tensor = found.get(name)
+    if (tensor === undefined) {
+      report('WEIGHTS_MISSING', `tensor ${name} is missing, expected [${shape}]`)
+      continue
+    }
+    const { dtype, shape: received } = tensor.entry
+    if (!sameShape(received, shape)) {
+      report('WEIGHTS_SHAPE', `tensor ${name} has shape [${received}], expected [${shape}]`, tensor.file.path)
+    }
+    if (!FLOATS.includes(dtype)) {
+      report(
+        'WEIGHTS_TYPE',
+        `tensor ${name} is ${dtype}, expected one of ${FLOATS.join(', ')}`,
+        tensor.file.path,
+      )
+    }
+  }
+  for (const [name, { file }] of found) {
+    if (!wanted.has(name))
+      report('WEIGHTS_UNKNOWN', `tensor ${name} is not part of this architecture`, file.path)
+  }
+  if (issues.length > 0) {
+    const rest = issues.length - MOST
+    if (rest > 0)
+      issues.splice(MOST, rest, { code: 'WEIGHTS_MORE', message: `and ${rest} more`, file: place })
+    throw new RegaugeError('data', issues)
+  }
+  for (const name of wanted.keys()) {
+    const { file, entry } = found.get(name)!
+    const tensor = state.current(name)
+    let offset = 0
+    for await (const chunk of readSafetensorChunks(file, name)) {
+      const values = toFloat32(chunk, entry.dtype)
+      await tensor.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), offset)
+      offset += values.byteLength
+    }
+  }
+}
+
+/** Tensors that published folders hold beside the parameters: a tied output matrix, tables of old versions. */
+function isPassedOver(name: string, a: Architecture): boolean {
+  return (a.tiedEmbeddings && name === 'lm_head.weight') || name.endsWith('.rotary_emb.inv_freq')
+}
