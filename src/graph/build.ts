@@ -138,7 +138,9 @@ export function scatterElements(
 
 /** A float32 tensor of zeros that takes no room in the file. */
 export function zeros(graph: Graph, shape: readonly number[]): Tensor {
-  return elements(shape) === 1 ? constant(graph, 'float32', shape, new Float32Array(1)) : expand(scalar(graph, 0), shape)
+  return elements(shape) === 1
+    ? constant(graph, 'float32', shape, new Float32Array(1))
+    : expand(scalar(graph, 0), shape)
 }
 
 /** Turns numbers into scalars of the tensor's type. */
@@ -150,7 +152,18 @@ export function operands(graph: Graph, a: Operand, b: Operand): readonly [Tensor
   ]
 }
 
-type UnaryOp = 'neg' | 'abs' | 'exp' | 'log' | 'sqrt' | 'reciprocal' | 'sigmoid' | 'tanh' | 'erf' | 'relu' | 'identity'
+type UnaryOp =
+  | 'neg'
+  | 'abs'
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'reciprocal'
+  | 'sigmoid'
+  | 'tanh'
+  | 'erf'
+  | 'relu'
+  | 'identity'
 
 function unary(op: UnaryOp) {
   return (x: Tensor): Tensor => x.node.graph.node(op, null, [x])[0]!

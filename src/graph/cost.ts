@@ -54,7 +54,8 @@ const flopRules: { readonly [K in Op]: FlopRule<K> } = {
   slice: nothing,
   gather: nothing,
   gatherElements: nothing,
-  scatterElements: ({ inputs, attributes: { reduction } }) => (reduction === 'add' ? elements(inputs[2]!.shape) : 0),
+  scatterElements: ({ inputs, attributes: { reduction } }) =>
+    reduction === 'add' ? elements(inputs[2]!.shape) : 0,
 }
 
 /** Operations that only rename memory: no runtime moves their bytes. */

@@ -37,7 +37,11 @@ function check(op: Op, useCase: OpCase): void {
   for (const [name, { shape }] of forward.inputs) {
     // fixed weights without a pattern that a wrong rule could share
     const count = shape.reduce((n, size) => n * size, 1)
-    if (name.startsWith('w')) given.set(name, Array.from({ length: count }, (_, i) => Math.cos(1 + 2.7 * i)))
+    if (name.startsWith('w'))
+      given.set(
+        name,
+        Array.from({ length: count }, (_, i) => Math.cos(1 + 2.7 * i)),
+      )
   }
   const analytic = evaluate(backward, given)
   const lossAt = (name: string, at: number, x: number): number => {
@@ -64,7 +68,9 @@ describe('gradients agree with finite differences', () => {
   for (const op of Object.keys(gradientRules) as Op[]) {
     test(op, () => {
       const { smooth } = OP_CASES[op]
-      expect(smooth === null, `${op} needs generated cases, or is one without a gradient`).toBe(WITHOUT.includes(op))
+      expect(smooth === null, `${op} needs generated cases, or is one without a gradient`).toBe(
+        WITHOUT.includes(op),
+      )
       if (smooth === null) return
       fc.assert(
         fc.property(smooth as fc.Arbitrary<OpCase>, (useCase) => check(op, useCase)),

@@ -107,7 +107,9 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
     return [mul(hit, div(keepAxes(g, x!, axes), reduceSum(hit, axes, true)))]
   }),
   // d(sum x^2) = 2 x dx
-  reduceSumSquare: rule(({ inputs: [x], attributes: { axes } }, g) => [mul(x!, mul(keepAxes(g, x!, axes), 2))]),
+  reduceSumSquare: rule(({ inputs: [x], attributes: { axes } }, g) => [
+    mul(x!, mul(keepAxes(g, x!, axes), 2)),
+  ]),
 
   reshape: rule(({ inputs: [x] }, g) => [reshape(g, x!.shape)]),
   transpose: rule(({ attributes: { permutation } }, g) => [
@@ -146,7 +148,10 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
     const inner = data!.shape.slice(axis + 1)
     const count = elements(indices!.shape)
     const updates = reshape(g, [...outer, count, ...inner])
-    const rows = expand(reshape(indices!, [...outer.map(() => 1), count, ...inner.map(() => 1)]), updates.shape)
+    const rows = expand(
+      reshape(indices!, [...outer.map(() => 1), count, ...inner.map(() => 1)]),
+      updates.shape,
+    )
     return [scatterElements(zeros(g.node.graph, data!.shape), rows, updates, axis, 'add'), undefined]
   }),
   gatherElements: rule(({ inputs: [data, indices], attributes: { axis } }, g) => [
@@ -186,7 +191,9 @@ function extremeGradient(a: Tensor, b: Tensor, aWins: Tensor, g: Tensor): readon
 }
 
 /** A rule for an operation with one output. */
-function rule<K extends Op>(one: (node: Node<K>, g: Tensor) => readonly (Tensor | undefined)[]): GradientRule<K> {
+function rule<K extends Op>(
+  one: (node: Node<K>, g: Tensor) => readonly (Tensor | undefined)[],
+): GradientRule<K> {
   return (node, [g]) => (g === undefined ? node.inputs.map(() => undefined) : one(node, g))
 }
 

@@ -113,7 +113,10 @@ function dependents(graph: Graph, tensors: readonly Tensor[]): Set<Node> {
 function sameNode(node: Node, at: (tensor: Tensor) => Tensor): Node {
   const outputs = node.outputs.map(at)
   const inputs = node.inputs.map(at)
-  if (outputs.every((output, i) => output === node.outputs[i]) && inputs.every((x, i) => x === node.inputs[i])) {
+  if (
+    outputs.every((output, i) => output === node.outputs[i]) &&
+    inputs.every((x, i) => x === node.inputs[i])
+  ) {
     return node
   }
   return { ...node, inputs, outputs }

@@ -50,7 +50,8 @@ export class Graph {
   /** Adds a node; its output types follow from the shape rules. Throws TypeError on inputs that do not fit. */
   node<K extends Op>(op: K, attributes: OpAttributes[K], inputs: readonly Tensor[]): readonly Tensor[] {
     for (const input of inputs) {
-      if (input.node.graph !== this) throw new TypeError(`${op}: input ${describe(input)} is of another graph`)
+      if (input.node.graph !== this)
+        throw new TypeError(`${op}: input ${describe(input)} is of another graph`)
     }
     const outputs: Tensor[] = []
     const node: Node<K> = {

@@ -1,9 +1,9 @@
 /** @file Tensors and operations: what the other rooms and the library's users see of the graph. */
 export * from './build.ts'
 export { type Cost, costOf, graphCost } from './cost.ts'
-export { byteLength, type DType, DTYPE_BYTES, elements, type TensorSpec } from './dtype.ts'
+export { byteLength, DTYPE_BYTES, type DType, elements, type TensorSpec } from './dtype.ts'
 export { after, type Barrier, type GradientOptions, gradients, oneElement } from './gradients.ts'
-export { describe, Graph, type GradientOverride, type Node, type Tensor } from './graph.ts'
+export { describe, type GradientOverride, Graph, type Node, type Tensor } from './graph.ts'
 export { OPSET, toOnnx } from './lower.ts'
 export type { ConstantData, Op, OpAttributes, ScatterReduction } from './ops.ts'
 export { commonSubexpressions, deadCode, foldConstants, optimize, type Pass, simplify } from './passes.ts'

@@ -67,7 +67,9 @@ const lowerings: { readonly [K in Op]: Lowering<K> } = {
     const swapped = (tensor: Tensor, swap: boolean, suffix: string) => {
       if (!swap) return to.name(tensor)
       const rank = tensor.shape.length
-      const perm = tensor.shape.map((_, axis) => (axis === rank - 1 ? rank - 2 : axis === rank - 2 ? rank - 1 : axis))
+      const perm = tensor.shape.map((_, axis) =>
+        axis === rank - 1 ? rank - 2 : axis === rank - 2 ? rank - 1 : axis,
+      )
       const name = `${output[0]}.${suffix}`
       to.emit('Transpose', [to.name(tensor)], [name], { perm: ints(perm) })
       return name
@@ -82,10 +84,20 @@ const lowerings: { readonly [K in Op]: Lowering<K> } = {
   reduceSumSquare: reduce('ReduceSumSquare'),
 
   reshape: (node, to) =>
-    to.emit('Reshape', [to.name(node.inputs[0]!), to.vector(node.attributes.shape)], [to.name(node.outputs[0]!)]),
-  transpose: direct('Transpose', ({ permutation }: { permutation: readonly number[] }) => ({ perm: ints(permutation) })),
+    to.emit(
+      'Reshape',
+      [to.name(node.inputs[0]!), to.vector(node.attributes.shape)],
+      [to.name(node.outputs[0]!)],
+    ),
+  transpose: direct('Transpose', ({ permutation }: { permutation: readonly number[] }) => ({
+    perm: ints(permutation),
+  })),
   expand: (node, to) =>
-    to.emit('Expand', [to.name(node.inputs[0]!), to.vector(node.attributes.shape)], [to.name(node.outputs[0]!)]),
+    to.emit(
+      'Expand',
+      [to.name(node.inputs[0]!), to.vector(node.attributes.shape)],
+      [to.name(node.outputs[0]!)],
+    ),
   concat: direct('Concat', ({ axis }: { axis: number }) => ({ axis: int(axis) })),
   split: (node, to) => {
     const { axis, sizes } = node.attributes
@@ -111,7 +123,11 @@ const lowerings: { readonly [K in Op]: Lowering<K> } = {
 const ONNX_TYPE: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 }
 
 /** Writes a graph as the bytes of an ONNX model. `metadata` goes into the file as it is. */
-export function toOnnx(graph: Graph, name: string, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+export function toOnnx(
+  graph: Graph,
+  name: string,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
   verifyGraph(graph, 'the last pass')
   const names = nameTensors(graph)
   const nodes: OnnxNode[] = []

@@ -1,6 +1,7 @@
 /** @file Every operation, lowered and run by ONNX Runtime, against the reference's meaning of it. */
-import fc from 'fast-check'
+
 import { appendFileSync } from 'node:fs'
+import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { OP_CASES, type OpCase } from '../../test/op-cases.ts'
 import { runGraph } from '../../test/run-graph.ts'
@@ -21,7 +22,8 @@ async function check(op: Op, { attributes, inputs }: OpCase): Promise<void> {
     given.set(`x${i}`, [...values])
     return graph.input(`x${i}`, { dtype, shape })
   })
-  const made = op === 'input' ? [graph.input('x', attributes as never)] : graph.node(op, attributes as never, tensors)
+  const made =
+    op === 'input' ? [graph.input('x', attributes as never)] : graph.node(op, attributes as never, tensors)
   if (op === 'input') given.set('x', new Array(made[0]!.shape.reduce((n, size) => n * size, 1)).fill(1))
   made.forEach((y, i) => void graph.output(`y${i}`, y))
 

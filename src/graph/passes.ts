@@ -29,7 +29,9 @@ export function deadCode(graph: Graph): Graph {
   for (const node of [...graph.nodes].reverse()) {
     if (live.has(node)) for (const input of node.inputs) live.add(input.node)
   }
-  return rebuild(graph, (node, inputs, target) => (live.has(node) ? copyNode(node, inputs, target) : undefined))
+  return rebuild(graph, (node, inputs, target) =>
+    live.has(node) ? copyNode(node, inputs, target) : undefined,
+  )
 }
 
 /** Computes once what is computed twice in the same way. */

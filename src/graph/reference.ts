@@ -63,7 +63,9 @@ const rules: { readonly [K in Op]: Rule<K> } = {
         for (let j = 0; j < n; j++) {
           let sum = 0
           for (let p = 0; p < k; p++) {
-            sum += a![offsetA + (transA ? p * m + i : i * k + p)]! * b![offsetB + (transB ? j * k + p : p * n + j)]!
+            sum +=
+              a![offsetA + (transA ? p * m + i : i * k + p)]! *
+              b![offsetB + (transB ? j * k + p : p * n + j)]!
           }
           result[(batchIndex * m + i) * n + j] = sum
         }
@@ -221,7 +223,10 @@ function broadcastIndex(shape: readonly number[], target: readonly number[]): (i
   const lead = target.length - shape.length
   const from = stridesOf(shape)
   const to = stridesOf(target)
-  return (i) => dot(coordinates(i, to, target), (axis) => (axis < lead || shape[axis - lead] === 1 ? 0 : from[axis - lead]!))
+  return (i) =>
+    dot(coordinates(i, to, target), (axis) =>
+      axis < lead || shape[axis - lead] === 1 ? 0 : from[axis - lead]!,
+    )
 }
 
 function pick(x: Values, shape: readonly number[], source: (index: readonly number[]) => number): Values {
@@ -229,7 +234,13 @@ function pick(x: Values, shape: readonly number[], source: (index: readonly numb
   return new Float64Array(elements(shape)).map((_, i) => x[source(coordinates(i, strides, shape))]!)
 }
 
-function cut(x: Values, from: readonly number[], axis: number, start: number, shape: readonly number[]): Values {
+function cut(
+  x: Values,
+  from: readonly number[],
+  axis: number,
+  start: number,
+  shape: readonly number[],
+): Values {
   const strides = stridesOf(from)
   return pick(x, shape, (index) => dot(index, (a) => strides[a]!) + start * strides[axis]!)
 }
@@ -244,19 +255,24 @@ function lines(shape: readonly number[], axis: number): number[][] {
   })
 }
 
-function elementIndex(node: Node<'gatherElements' | 'scatterElements'>, indices: Values): (i: number) => number {
+function elementIndex(
+  node: Node<'gatherElements' | 'scatterElements'>,
+  indices: Values,
+): (i: number) => number {
   const { axis } = node.attributes
   const data = node.inputs[0]!.shape
   const { shape } = node.inputs[1]!
   const from = stridesOf(data)
   const to = stridesOf(shape)
-  return (i) => dot(coordinates(i, to, shape).with(axis, wrap(node, indices[i]!, data[axis]!)), (a) => from[a]!)
+  return (i) =>
+    dot(coordinates(i, to, shape).with(axis, wrap(node, indices[i]!, data[axis]!)), (a) => from[a]!)
 }
 
 /** ONNX counts negative indices from the end; anything else outside is an error. */
 function wrap(node: Node, index: number, size: number): number {
   const positive = index < 0 ? index + size : index
-  if (positive < 0 || positive >= size) throw new RangeError(`${node.op}: index ${index} outside 0 to ${size - 1}`)
+  if (positive < 0 || positive >= size)
+    throw new RangeError(`${node.op}: index ${index} outside 0 to ${size - 1}`)
   return positive
 }
 

@@ -2,7 +2,10 @@
 import { type DType, elements, type TensorSpec } from './dtype.ts'
 import type { Op, OpAttributes } from './ops.ts'
 
-type ShapeRule<K extends Op> = (attributes: OpAttributes[K], inputs: readonly TensorSpec[]) => readonly TensorSpec[]
+type ShapeRule<K extends Op> = (
+  attributes: OpAttributes[K],
+  inputs: readonly TensorSpec[],
+) => readonly TensorSpec[]
 
 const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   input: (a) => [checked('input', { dtype: a.dtype, shape: a.shape })],
@@ -120,7 +123,12 @@ const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
     const spec = specOf('gather', data)
     checkAxis('gather', a.axis, spec)
     const shape = indexOf('gather', indices).shape
-    return [{ dtype: spec.dtype, shape: [...spec.shape.slice(0, a.axis), ...shape, ...spec.shape.slice(a.axis + 1)] }]
+    return [
+      {
+        dtype: spec.dtype,
+        shape: [...spec.shape.slice(0, a.axis), ...shape, ...spec.shape.slice(a.axis + 1)],
+      },
+    ]
   },
   gatherElements: (a, [data, indices]) => {
     const spec = specOf('gatherElements', data)
@@ -155,7 +163,8 @@ export function broadcastShapes(op: string, a: readonly number[], b: readonly nu
   return Array.from({ length: rank }, (_, i) => {
     const left = a[a.length - rank + i] ?? 1
     const right = b[b.length - rank + i] ?? 1
-    if (left !== right && left !== 1 && right !== 1) fail(op, `[${a.join(',')}] does not broadcast with [${b.join(',')}]`)
+    if (left !== right && left !== 1 && right !== 1)
+      fail(op, `[${a.join(',')}] does not broadcast with [${b.join(',')}]`)
     return left === 1 ? right : left
   })
 }
@@ -185,7 +194,9 @@ function binary(op: Op) {
 
 function comparison(op: Op) {
   const rule = binary(op)
-  return (_: null, inputs: readonly TensorSpec[]) => [{ dtype: 'bool' as DType, shape: rule(null, inputs)[0]!.shape }]
+  return (_: null, inputs: readonly TensorSpec[]) => [
+    { dtype: 'bool' as DType, shape: rule(null, inputs)[0]!.shape },
+  ]
 }
 
 function reduction(op: Op) {
@@ -212,12 +223,14 @@ function floatOf(op: string, spec: TensorSpec | undefined): TensorSpec {
 
 function indexOf(op: string, spec: TensorSpec | undefined): TensorSpec {
   const found = specOf(op, spec)
-  if (found.dtype !== 'int32' && found.dtype !== 'int64') fail(op, `indices ${text(found)} must be int32 or int64`)
+  if (found.dtype !== 'int32' && found.dtype !== 'int64')
+    fail(op, `indices ${text(found)} must be int32 or int64`)
   return found
 }
 
 function checkAxis(op: string, axis: number, spec: TensorSpec): void {
-  if (!Number.isInteger(axis) || axis < 0 || axis >= spec.shape.length) fail(op, `axis ${axis} of ${text(spec)}`)
+  if (!Number.isInteger(axis) || axis < 0 || axis >= spec.shape.length)
+    fail(op, `axis ${axis} of ${text(spec)}`)
 }
 
 function checkIndices(op: string, axis: number, data: TensorSpec, indices: TensorSpec): void {
@@ -228,8 +241,10 @@ function checkIndices(op: string, axis: number, data: TensorSpec, indices: Tenso
 }
 
 function checked(op: string, spec: TensorSpec): TensorSpec {
-  if (spec.shape.some((size) => !Number.isSafeInteger(size) || size < 0)) fail(op, `shape [${spec.shape.join(',')}]`)
-  if (!Number.isSafeInteger(elements(spec.shape))) fail(op, `shape [${spec.shape.join(',')}] has too many elements`)
+  if (spec.shape.some((size) => !Number.isSafeInteger(size) || size < 0))
+    fail(op, `shape [${spec.shape.join(',')}]`)
+  if (!Number.isSafeInteger(elements(spec.shape)))
+    fail(op, `shape [${spec.shape.join(',')}] has too many elements`)
   return spec
 }
 

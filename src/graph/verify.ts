@@ -11,7 +11,8 @@ export function verifyGraph(graph: Graph, after: string): void {
     }
   })
   const foreign = [...graph.outputs].find(([, tensor]) => !owns(graph, tensor))
-  if (foreign !== undefined) throw new Error(`graph broken after ${after}: output ${foreign[0]} is not of this graph`)
+  if (foreign !== undefined)
+    throw new Error(`graph broken after ${after}: output ${foreign[0]} is not of this graph`)
 }
 
 function brokenRule(graph: Graph, node: Node, position: number): string | undefined {
@@ -21,7 +22,8 @@ function brokenRule(graph: Graph, node: Node, position: number): string | undefi
     if (input.node.id >= position) return `reads ${describe(input)}, which is made later`
   }
   const specs = inferShapes(node.op, node.attributes, node.inputs)
-  if (specs.length !== node.outputs.length) return `has ${node.outputs.length} outputs instead of ${specs.length}`
+  if (specs.length !== node.outputs.length)
+    return `has ${node.outputs.length} outputs instead of ${specs.length}`
   for (const [i, spec] of specs.entries()) {
     const output = node.outputs[i]!
     if (output.dtype !== spec.dtype || !sameShape(output.shape, spec.shape)) {
@@ -62,7 +64,11 @@ const ELEMENTWISE: ReadonlySet<string> = new Set(['add', 'sub', 'mul', 'div', 'w
 
 function worksInPlace(maker: Node, input: Tensor): boolean {
   if (ELEMENTWISE.has(maker.op)) return true
-  return maker.op === 'scatterElements' && maker.inputs.indexOf(input) === 0 && maker.inputs.lastIndexOf(input) === 0
+  return (
+    maker.op === 'scatterElements' &&
+    maker.inputs.indexOf(input) === 0 &&
+    maker.inputs.lastIndexOf(input) === 0
+  )
 }
 
 function aliases(graph: Graph, tensor: Tensor): Tensor[] {

@@ -38,7 +38,8 @@ const FAMILIES = {
     attentionBias: NO_BIAS,
     mlpBias: false,
     queryKeyNorm: false,
-    slidingWindow: (config) => (config.sliding_window === undefined ? 4096 : optionalNumber(config.sliding_window)),
+    slidingWindow: (config) =>
+      config.sliding_window === undefined ? 4096 : optionalNumber(config.sliding_window),
   },
   qwen2: {
     className: 'Qwen2ForCausalLM',
@@ -110,7 +111,8 @@ export function readArchitecture(config: HfConfig, file = 'config.json'): Archit
   const size = (key: string, fallback?: number): number => {
     const value = config[key] ?? fallback
     if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= SIZE_LIMIT) return value
-    const received = value === undefined ? 'is missing' : `must be an integer from 1 to ${SIZE_LIMIT}, got ${show(value)}`
+    const received =
+      value === undefined ? 'is missing' : `must be an integer from 1 to ${SIZE_LIMIT}, got ${show(value)}`
     report('CONFIG_VALUE', `${key} ${received}`)
     return 1
   }
@@ -129,23 +131,33 @@ export function readArchitecture(config: HfConfig, file = 'config.json'): Archit
 
   const hiddenSize = size('hidden_size')
   const heads = size('num_attention_heads')
-  const keyValueHeads = config.num_key_value_heads === null ? heads : size('num_key_value_heads', rules.keyValueHeads(heads))
+  const keyValueHeads =
+    config.num_key_value_heads === null ? heads : size('num_key_value_heads', rules.keyValueHeads(heads))
   const headSize = size('head_dim', rules.headSize ?? Math.floor(hiddenSize / heads))
   const layers = size('num_hidden_layers')
   if (layers > 4096) report('CONFIG_VALUE', `num_hidden_layers must be at most 4096, got ${layers}`)
   const maxPositions = size('max_position_embeddings', rules.maxPositions)
 
   if (config.head_dim === undefined && rules.headSize === undefined && hiddenSize % heads !== 0) {
-    report('CONFIG_SHAPE', `hidden_size ${hiddenSize} is not a multiple of num_attention_heads ${heads}`, 'set head_dim')
+    report(
+      'CONFIG_SHAPE',
+      `hidden_size ${hiddenSize} is not a multiple of num_attention_heads ${heads}`,
+      'set head_dim',
+    )
   }
   if (heads % keyValueHeads !== 0) {
-    report('CONFIG_SHAPE', `num_attention_heads ${heads} is not a multiple of num_key_value_heads ${keyValueHeads}`)
+    report(
+      'CONFIG_SHAPE',
+      `num_attention_heads ${heads} is not a multiple of num_key_value_heads ${keyValueHeads}`,
+    )
   }
-  if (headSize % 2 !== 0) report('CONFIG_SHAPE', `head_dim must be even for rotary embeddings, got ${headSize}`)
+  if (headSize % 2 !== 0)
+    report('CONFIG_SHAPE', `head_dim must be even for rotary embeddings, got ${headSize}`)
   const activation = config.hidden_act ?? 'silu'
   if (activation !== 'silu') report('CONFIG_VALUE', `hidden_act must be "silu", got ${show(activation)}`)
   for (const key of ['attention_dropout', 'hidden_dropout', 'resid_pdrop']) {
-    if ((config[key] ?? 0) !== 0) report('CONFIG_VALUE', `${key} must be 0, got ${show(config[key])}: dropout is not supported`)
+    if ((config[key] ?? 0) !== 0)
+      report('CONFIG_VALUE', `${key} must be 0, got ${show(config[key])}: dropout is not supported`)
   }
 
   const bias = flag('attention_bias')
@@ -167,7 +179,9 @@ export function readArchitecture(config: HfConfig, file = 'config.json'): Archit
     mlpBias: rules.mlpBias ?? flag('mlp_bias'),
     queryKeyNorm: rules.queryKeyNorm,
     tiedEmbeddings: flag('tie_word_embeddings'),
-    slidingWindows: Array.from({ length: Math.min(layers, 4096) }, (_, layer) => rules.slidingWindow(config, layer)),
+    slidingWindows: Array.from({ length: Math.min(layers, 4096) }, (_, layer) =>
+      rules.slidingWindow(config, layer),
+    ),
     config,
   }
   for (const [layer, window] of architecture.slidingWindows.entries()) {

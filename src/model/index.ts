@@ -1,6 +1,18 @@
 /** @file Architectures of decoders: from config.json to parameters and tables. */
-export { type Architecture, className, FAMILY_NAMES, type FamilyName, readArchitecture } from './architecture.ts'
-export { initialValues, type Parameter, type ParameterKind, parameterCount, parametersOf } from './parameters.ts'
+export {
+  type Architecture,
+  className,
+  FAMILY_NAMES,
+  type FamilyName,
+  readArchitecture,
+} from './architecture.ts'
+export {
+  initialValues,
+  type Parameter,
+  type ParameterKind,
+  parameterCount,
+  parametersOf,
+} from './parameters.ts'
 export { PRESET_NAMES, PRESETS, type PresetName } from './presets.ts'
 export { uniform } from './random.ts'
 export { type Rope, type RopeScaling, ropeTables } from './rope.ts'

@@ -16,7 +16,8 @@ export interface Parameter {
 /** All parameters, embeddings first, in the order of the forward pass. */
 export function parametersOf(a: Architecture): readonly Parameter[] {
   const list: Parameter[] = []
-  const push = (name: string, kind: ParameterKind, ...shape: number[]) => void list.push({ name, kind, shape })
+  const push = (name: string, kind: ParameterKind, ...shape: number[]) =>
+    void list.push({ name, kind, shape })
   const linear = (name: string, kind: ParameterKind, out: number, from: number, bias: boolean) => {
     push(`${name}.weight`, kind, out, from)
     if (bias) push(`${name}.bias`, 'bias', out)

@@ -15,7 +15,13 @@ const LLAMA = {
   vocab_size: 8192,
 }
 
-function llama(layers: number, hidden: number, heads: number, keyValueHeads: number, intermediate: number): HfConfig {
+function llama(
+  layers: number,
+  hidden: number,
+  heads: number,
+  keyValueHeads: number,
+  intermediate: number,
+): HfConfig {
   return {
     ...LLAMA,
     num_hidden_layers: layers,

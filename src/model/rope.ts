@@ -59,13 +59,19 @@ export function readRope(
   const number = (key: string, fallback?: number): number => {
     const value = keys[key] ?? fallback
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
-    const problem = value === undefined ? 'is missing' : `must be a positive number, got ${JSON.stringify(value)}`
+    const problem =
+      value === undefined ? 'is missing' : `must be a positive number, got ${JSON.stringify(value)}`
     report('CONFIG_VALUE', `${name}.${key} ${problem}`)
     return 1
   }
   const factors = (key: string): readonly number[] => {
     const value = keys[key]
-    if (Array.isArray(value) && value.length === headSize / 2 && value.every((x) => typeof x === 'number' && x > 0)) return value
+    if (
+      Array.isArray(value) &&
+      value.length === headSize / 2 &&
+      value.every((x) => typeof x === 'number' && x > 0)
+    )
+      return value
     report('CONFIG_VALUE', `${name}.${key} must be a list of ${headSize / 2} positive numbers`)
     return []
   }
@@ -80,7 +86,8 @@ export function readRope(
 
   const asked = keys.rope_type ?? keys.type ?? 'default'
   const type = SCALING_TYPES.find((known) => known === asked)
-  const given = config.original_max_position_embeddings ?? keys.original_max_position_embeddings ?? maxPositions
+  const given =
+    config.original_max_position_embeddings ?? keys.original_max_position_embeddings ?? maxPositions
   const originalPositions = typeof given === 'number' && given > 0 ? given : maxPositions
   const scaling = (): RopeScaling => {
     switch (type) {
@@ -100,7 +107,9 @@ export function readRope(
         const scale = (m: number) => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1)
         // as in the YaRN paper, or the ratio that DeepSeek's models ask for
         const inferred =
-          keys.mscale && keys.mscale_all_dim ? scale(number('mscale')) / scale(number('mscale_all_dim')) : scale(1)
+          keys.mscale && keys.mscale_all_dim
+            ? scale(number('mscale')) / scale(number('mscale_all_dim'))
+            : scale(1)
         return {
           type,
           factor,
@@ -124,7 +133,11 @@ export function readRope(
         }
       }
       case undefined:
-        report('CONFIG_VALUE', `${name}.rope_type ${JSON.stringify(asked)} is not supported`, `supported are ${SCALING_TYPES.join(', ')}`)
+        report(
+          'CONFIG_VALUE',
+          `${name}.rope_type ${JSON.stringify(asked)} is not supported`,
+          `supported are ${SCALING_TYPES.join(', ')}`,
+        )
         return { type: 'default' }
     }
   }
@@ -155,7 +168,11 @@ export function ropeTables(
 }
 
 /** Angle per position of each pair of a head, in radians, and the factor on cosines and sines. */
-function ropeFrequencies(rope: Rope, headSize: number, length: number): { frequencies: number[]; scale: number } {
+function ropeFrequencies(
+  rope: Rope,
+  headSize: number,
+  length: number,
+): { frequencies: number[]; scale: number } {
   const { theta, scaling } = rope
   const pairs = Array.from({ length: headSize / 2 }, (_, i) => i)
   const plain = (base: number) => pairs.map((i) => base ** ((-2 * i) / headSize))

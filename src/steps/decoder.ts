@@ -1,13 +1,27 @@
 /** @file The forward pass of a decoder over whole sequences. */
-import { type Architecture, type Parameter, ropeTables } from '../model/index.ts'
+
 import { add, type Graph, reshape, type Tensor, transpose } from '../graph/index.ts'
-import { causalAttention, embedding, linear, rmsNorm, type Rotation, rotate, rotation, swiglu } from './layers.ts'
+import { type Architecture, type Parameter, ropeTables } from '../model/index.ts'
+import {
+  causalAttention,
+  embedding,
+  linear,
+  type Rotation,
+  rmsNorm,
+  rotate,
+  rotation,
+  swiglu,
+} from './layers.ts'
 
 /** Parameters of a decoder as tensors of a graph, by their transformers names. */
 export type ParameterTensors = ReadonlyMap<string, Tensor>
 
 /** Adds an input for each parameter. */
-export function parameterInputs(graph: Graph, parameters: readonly Parameter[], prefix = ''): ParameterTensors {
+export function parameterInputs(
+  graph: Graph,
+  parameters: readonly Parameter[],
+  prefix = '',
+): ParameterTensors {
   return new Map(
     parameters.map(({ name, shape }) => [name, graph.input(`${prefix}${name}`, { dtype: 'float32', shape })]),
   )
@@ -40,12 +54,17 @@ export function decoderHidden(
     key: rotation(graph, tables, a.headSize),
   }
 
-  let x = graph.within('embed', () => embedding(at('model.embed_tokens.weight'), reshape(ids, [batch * length]))) // (N, D)
+  let x = graph.within('embed', () =>
+    embedding(at('model.embed_tokens.weight'), reshape(ids, [batch * length])),
+  ) // (N, D)
   for (let layer = 0; layer < a.layers; layer++) {
     onLayerInput(x)
     const of = (name: string) => parameters.get(`model.layers.${layer}.${name}`)
     x = graph.within(`layers.${layer}`, () => {
-      const attended = graph.within('attention', () => attention(a, of, x, batch, rotations, a.slidingWindows[layer]))
+      const attended = graph.within('attention', () => {
+        const { q, k, v } = attentionHeads(a, of, x, batch, rotations)
+        return attentionOutput(a, of, causalAttention(q, k, v, a.slidingWindows[layer]))
+      })
       const y = add(x, attended)
       return add(
         y,
@@ -61,16 +80,17 @@ export function outputMatrix(a: Architecture, parameters: ParameterTensors): Ten
   return parameter(parameters, a.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight')
 }
 
-type Lookup = (name: string) => Tensor | undefined
+/** A layer's parameter by the part of its name after the layer; undefined for a bias or norm that is not there. */
+export type Lookup = (name: string) => Tensor | undefined
 
-function attention(
+/** Queries and keys, rotated, and values of one layer's input x (N, D): each (B, heads, T, d). */
+export function attentionHeads(
   a: Architecture,
   of: Lookup,
   x: Tensor,
   batch: number,
-  rotations: { query: Rotation; key: Rotation },
-  window: number | undefined,
-): Tensor {
+  rotations: { readonly query: Rotation; readonly key: Rotation },
+): { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor } {
   const length = x.shape[0]! / batch
   const h = rmsNorm(x, of('input_layernorm.weight')!, a.normEpsilon)
   const heads = (name: string, count: number, norm?: Tensor) => {
@@ -79,15 +99,22 @@ function attention(
     const normed = norm === undefined ? split : rmsNorm(split, norm, a.normEpsilon)
     return transpose(normed, [0, 2, 1, 3]) // (B, H, T, d)
   }
-  const q = rotate(heads('q_proj', a.heads, of('self_attn.q_norm.weight')), rotations.query)
-  const k = rotate(heads('k_proj', a.keyValueHeads, of('self_attn.k_norm.weight')), rotations.key)
-  const v = heads('v_proj', a.keyValueHeads)
-  const mixed = causalAttention(q, k, v, window)
+  return {
+    q: rotate(heads('q_proj', a.heads, of('self_attn.q_norm.weight')), rotations.query),
+    k: rotate(heads('k_proj', a.keyValueHeads, of('self_attn.k_norm.weight')), rotations.key),
+    v: heads('v_proj', a.keyValueHeads),
+  }
+}
+
+/** The output projection of attention: mixed (B, T, H, d) to (N, D). */
+export function attentionOutput(a: Architecture, of: Lookup, mixed: Tensor): Tensor {
+  const [batch, length] = mixed.shape as [number, number]
   const joined = reshape(mixed, [batch * length, a.heads * a.headSize])
   return linear(joined, of('self_attn.o_proj.weight')!, of('self_attn.o_proj.bias'))
 }
 
-function mlp(a: Architecture, of: Lookup, x: Tensor): Tensor {
+/** The feed-forward part of a layer, x (N, D) to (N, D). */
+export function mlp(a: Architecture, of: Lookup, x: Tensor): Tensor {
   const h = rmsNorm(x, of('post_attention_layernorm.weight')!, a.normEpsilon)
   const gate = linear(h, of('mlp.gate_proj.weight')!, of('mlp.gate_proj.bias'))
   const up = linear(h, of('mlp.up_proj.weight')!, of('mlp.up_proj.bias'))

@@ -1,9 +1,10 @@
 /** @file The programs that train, evaluate and generate, built from an architecture. */
-export { decoderHidden, outputMatrix, parameterInputs, type ParameterTensors } from './decoder.ts'
-export * from './layers.ts'
+export { cacheNames, type DecodeShape, decodeStep } from './decode.ts'
+export { decoderHidden, outputMatrix, type ParameterTensors, parameterInputs } from './decoder.ts'
 export { evaluateStep, logitsStep } from './evaluate.ts'
+export * from './layers.ts'
 export { linearCrossEntropy } from './loss.ts'
-export { adamW, type AdamWOptions, type StepScalars, type Trained, type Updated } from './optimizer.ts'
+export { type AdamWOptions, adamW, type StepScalars, type Trained, type Updated } from './optimizer.ts'
 export {
   accumulateStep,
   type BatchShape,

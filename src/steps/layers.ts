@@ -8,8 +8,8 @@ import {
   elements,
   equal,
   expand,
-  gather,
   type Graph,
+  gather,
   matmul,
   mul,
   pow,
@@ -85,7 +85,12 @@ export function embedding(table: Tensor, ids: Tensor): Tensor {
   function rowOf(among: Tensor): Tensor {
     const length = among.shape[0]!
     const absent = expand(scalar(graph, length, 'int32'), [vocabulary])
-    const positions = constant(graph, 'int32', [length], Int32Array.from({ length }, (_, i) => i))
+    const positions = constant(
+      graph,
+      'int32',
+      [length],
+      Int32Array.from({ length }, (_, i) => i),
+    )
     return scatterElements(absent, among, positions, 0)
   }
 }
@@ -251,7 +256,7 @@ function sumPrefixes(parts: readonly Tensor[]): Tensor {
 }
 
 /** Applies a product with heads that share keys folded into the rows: (B, H, t, x) as (B, K, H/K t, x). */
-function grouped(x: Tensor, groups: number, product: (x: Tensor) => Tensor): Tensor {
+export function grouped(x: Tensor, groups: number, product: (x: Tensor) => Tensor): Tensor {
   const [batch, heads, rows] = x.shape as [number, number, number, number]
   const y = product(merge(x, groups))
   return reshape(y, [batch, heads, rows, y.shape[3]!])
@@ -262,14 +267,16 @@ function merge(x: Tensor, groups: number): Tensor {
   return reshape(x, [batch, groups, (heads / groups) * rows, columns])
 }
 
-/** 0 where a query sees a key, else a number whose exponential is 0; (queries, keys). */
-function causalMask(graph: Graph, { start, end, keys }: Block, window: number | undefined): Tensor {
+/** Added to a score that must not count: its exponential is 0, and no runtime makes NaN of it as of infinity. */
+export const HIDDEN = -1e30
+
+/** 0 where a query sees a key, else HIDDEN; (queries, keys). */
+export function causalMask(graph: Graph, { start, end, keys }: Block, window: number | undefined): Tensor {
   const data = new Float32Array((end - start) * keys)
   for (let query = start; query < end; query++) {
     for (let key = 0; key < keys; key++) {
       const seen = key <= query && (window === undefined || key > query - window)
-      // finite, so that no runtime makes NaN of infinity minus infinity
-      data[(query - start) * keys + key] = seen ? 0 : -1e30
+      data[(query - start) * keys + key] = seen ? 0 : HIDDEN
     }
   }
   return constant(graph, 'float32', [end - start, keys], data)

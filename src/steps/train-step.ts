@@ -13,7 +13,7 @@ import {
   type Tensor,
 } from '../graph/index.ts'
 import { type Architecture, type Parameter, parametersOf } from '../model/index.ts'
-import { decoderHidden, outputMatrix, parameterInputs, type ParameterTensors } from './decoder.ts'
+import { decoderHidden, outputMatrix, type ParameterTensors, parameterInputs } from './decoder.ts'
 import { type Recompute, segmentOf } from './layers.ts'
 import { linearCrossEntropy } from './loss.ts'
 import { type AdamWOptions, adamW } from './optimizer.ts'
@@ -74,7 +74,8 @@ export const IDS: DType = 'int32'
  */
 export function trainStep(a: Architecture, options: TrainOptions): Program {
   const { graph, loss, parameters, tensors, combined, norm } = backward(a, options)
-  const float = (name: string, shape: readonly number[] = []) => graph.input(name, { dtype: 'float32', shape })
+  const float = (name: string, shape: readonly number[] = []) =>
+    graph.input(name, { dtype: 'float32', shape })
   const scalars = {
     learningRate: float('learning_rate'),
     biasCorrection1: float('bias_correction1'),
@@ -108,7 +109,10 @@ export function trainStep(a: Architecture, options: TrainOptions): Program {
  * Gradients of one micro-batch, added to what `grad/...` holds times `keep` (0 for the first micro-batch).
  * Outputs: the sums and `loss`, this micro-batch's share of the mean.
  */
-export function accumulateStep(a: Architecture, options: Omit<TrainOptions, 'optimizer' | 'accumulates'>): Program {
+export function accumulateStep(
+  a: Architecture,
+  options: Omit<TrainOptions, 'optimizer' | 'accumulates'>,
+): Program {
   const { graph, loss, parameters, combined } = backward(a, { ...options, accumulates: true })
   const pairs: [string, string][] = []
   for (const { name } of parameters) {
@@ -165,16 +169,18 @@ function backward(a: Architecture, options: Omit<TrainOptions, 'optimizer'>): Ba
     return sum
   }
   // a layer's weight gradients are made, and its activations freed, before the layer below it is entered
-  const barriers = layerInputs.map((at, layer): Barrier => ({
-    at,
-    token: (cotangentOf) => {
-      const squares = parameters.flatMap(({ name }) => {
-        const g = name.startsWith(`model.layers.${layer}.`) ? cotangentOf(tensors.get(name)!) : undefined
-        return g === undefined ? [] : [reduceSumSquare(combine(name, g))]
-      })
-      return squares.length === 0 ? undefined : squares.reduce((sum, square) => add(sum, square))
-    },
-  }))
+  const barriers = layerInputs.map(
+    (at, layer): Barrier => ({
+      at,
+      token: (cotangentOf) => {
+        const squares = parameters.flatMap(({ name }) => {
+          const g = name.startsWith(`model.layers.${layer}.`) ? cotangentOf(tensors.get(name)!) : undefined
+          return g === undefined ? [] : [reduceSumSquare(combine(name, g))]
+        })
+        return squares.length === 0 ? undefined : squares.reduce((sum, square) => add(sum, square))
+      },
+    }),
+  )
   const segments = segmentOf(options.recompute)
   const grads = gradients(
     loss,
