@@ -194,7 +194,9 @@ const RETURN_TYPES = { status: 'void *', string: 'str', int: 'int', void: 'void'
 function openTable(path: string): { version: string; table: Pointer } {
   let base: Pointer
   try {
-    base = koffi.load(path).func('OrtGetApiBase', 'void *', [])()
+    const library = koffi.load(path)
+    loaded.push(library)
+    base = library.func('OrtGetApiBase', 'void *', [])()
   } catch (cause) {
     const issue = {
       code: 'RUNTIME_LIBRARY_UNUSABLE',
@@ -218,6 +220,9 @@ function openTable(path: string): { version: string; table: Pointer } {
   }
   return { version, table }
 }
+
+/** Held for the life of the process: a library that nothing references is unloaded, and its functions with it. */
+const loaded: unknown[] = []
 
 /** Words in which ONNX Runtime and its providers report that memory ran out; there is no status code for it. */
 const OUT_OF_MEMORY = /bad_alloc|failed to allocate|out of memory|not enough memory|exceeds? .*memory limit/i
