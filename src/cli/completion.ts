@@ -35,7 +35,11 @@ const GROUPS = FIRST_WORDS.map((first) => ({
 })).filter(({ seconds }) => seconds.length > 0)
 
 function summary(first: string): string {
-  return first in COMMANDS ? COMMANDS[first as CommandName].summary : `${first}: more commands`
+  return first in COMMANDS
+    ? COMMANDS[first as CommandName].summary
+    : ALL.filter(({ words }) => words[0] === first)
+        .map(({ words }) => words[1])
+        .join(', ')
 }
 
 /** What stands in the place of a positional word or a value. */

@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { access, statfs } from 'node:fs/promises'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { RegaugeError } from '../errors.ts'
-import { bytes, compact } from './ui/format.ts'
+import { bytes } from './ui/format.ts'
 
 /** One finding. What is broken has a fix. */
 export interface Finding {
@@ -102,7 +102,11 @@ async function runtime(): Promise<Finding[]> {
       const { best } = await measureMatmul(cpu)
       return [
         library,
-        { name: 'speed', ok: true, found: `${compact(best)}FLOP/s in float32 matrix products, measured` },
+        {
+          name: 'speed',
+          ok: true,
+          found: `${(best / 1e9).toFixed(0)} GFLOP/s in float32 matrix products, measured`,
+        },
       ]
     } finally {
       cpu.dispose()

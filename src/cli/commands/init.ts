@@ -1,13 +1,14 @@
 /** @file `regauge init`: writes a commented run file by recipe, and never over an existing one. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { basename, dirname, relative, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { RegaugeError } from '../../errors.ts'
+import { shownPath } from '../../train/run/index.ts'
 import type { Command } from '../context.ts'
 import { type Recipe, recipeText } from '../recipes.ts'
 
 export const run: Command<'init'> = async ({ arguments: [word], options, json, terminal }) => {
   const file = resolve(word ?? 'run.yaml')
-  const shown = relative(process.cwd(), file) || file
+  const shown = shownPath(file)
   const recipe = (options.recipe ?? (options.from === undefined ? 'scratch' : 'continue')) as Recipe
   if (options.from !== undefined && recipe !== 'continue') {
     const issue = {

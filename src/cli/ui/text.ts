@@ -51,11 +51,11 @@ export function padStart(text: string, width: number): string {
 
 /**
  * A text from a model or a file, safe to print: escapes are taken out, and control characters other than
- * newline and tab are shown as U+FFFD, so that it cannot move the cursor or set the title.
+ * newline and tab, and those that turn the direction of writing, are shown as U+FFFD, so that it cannot move
+ * the cursor, set the title or hide what it says.
  */
 export function harmless(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return stripVTControlCharacters(text).replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd')
+  return stripVTControlCharacters(text).replaceAll(/(?![\n\t])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '\ufffd')
 }
 
 /** A text on one line, in quotes, with newlines as \n. */

@@ -80,8 +80,8 @@ function byPlace(a: Issue, b: Issue): number {
   return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0)
 }
 
-/** Relative where that is shorter to read. */
-function shownPath(file: string): string {
+/** A path for people: relative to where they are, unless it lies elsewhere. */
+export function shownPath(file: string): string {
   const near = relative(process.cwd(), file)
   return near === '' || near.startsWith('..') ? file : near
 }

@@ -1,0 +1,300 @@
+/** @file The command as a person runs it: a process of its own, with its exit code and both streams. */
+import { spawnSync } from 'node:child_process'
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openEventLog } from '../train/events.ts'
+import { formatRun, loadRun, runJsonSchema } from '../train/run/index.ts'
+import { completionScript } from './completion.ts'
+import { COMMAND_NAMES } from './options.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const home = mkdtempSync(join(tmpdir(), 'regauge-cli-'))
+const main = join(home, 'package', 'dist', 'cli', 'main.js')
+const work = join(home, 'work')
+
+/** Transpiles the sources into a package of its own: quicker than a build, and apart from `dist`. */
+beforeAll(() => {
+  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+  for (const name of sources.filter((one) => one.endsWith('.ts') && !one.endsWith('.test.ts'))) {
+    const { outputText } = ts.transpileModule(readFileSync(join(root, 'src', name), 'utf8'), {
+      compilerOptions: {
+        module: ts.ModuleKind.ESNext,
+        target: ts.ScriptTarget.ES2023,
+        rewriteRelativeImportExtensions: true,
+        verbatimModuleSyntax: true,
+      },
+    })
+    const target = join(home, 'package', 'dist', name.replace(/\.ts$/, '.js'))
+    mkdirSync(join(target, '..'), { recursive: true })
+    writeFileSync(target, outputText)
+  }
+  cpSync(join(root, 'package.json'), join(home, 'package', 'package.json'))
+  symlinkSync(join(root, 'node_modules'), join(home, 'package', 'node_modules'))
+  mkdirSync(work)
+})
+
+afterAll(() => rmSync(home, { recursive: true, force: true }))
+
+interface Outcome {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+function regauge(words: string[], env: Record<string, string> = {}): Outcome {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], {
+    cwd: work,
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH!, ...env },
+  })
+  return { code: status, out: stdout, err: stderr }
+}
+
+function shell(script: string): Outcome {
+  const { status, stdout, stderr } = spawnSync('bash', ['-c', script], { cwd: work, encoding: 'utf8' })
+  return { code: status, out: stdout, err: stderr }
+}
+
+describe('regauge', () => {
+  it('shows help for all, for a group and for a command, without escapes in a pipe', () => {
+    for (const words of [[], ['--help'], ['help']]) {
+      const { code, out, err } = regauge(words)
+      expect([code, err]).toEqual([0, ''])
+      for (const name of COMMAND_NAMES) expect(out).toContain(name)
+      expect(out).not.toContain('\u001b')
+    }
+    expect(regauge(['runs']).out).toContain('runs compare')
+    expect(regauge(['help', 'runs', 'show']).out).toContain('regauge runs show <run>')
+    expect(regauge(['train', 'x', '--help']).out).toContain('regauge train runs/books')
+    expect(regauge(['-h'], { FORCE_COLOR: '1' }).out).toContain('\u001b[1m')
+    expect(regauge(['-h'], { FORCE_COLOR: '1', NO_COLOR: '1' }).out).not.toContain('\u001b')
+  })
+
+  it('tells its version', () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+    expect(regauge(['--version']).out).toBe(`${version}\n`)
+  })
+
+  it('exits with 2 on mistakes, all told at once, on stderr', () => {
+    const { code, out, err } = regauge(['init', '--recipy=scratch', '--recipe', 'scrach', '--data'])
+    expect([code, out]).toEqual([2, ''])
+    expect(err).toBe(
+      [
+        'error  unknown option --recipy: did you mean --recipe?',
+        'error  --recipe must be one of scratch, jsonl, continue, got "scrach": did you mean "scratch"?',
+        'error  --data needs a value: --data <path>',
+        '3 problems. Nothing was started.',
+        '',
+      ].join('\n'),
+    )
+    expect(regauge(['tarin']).err).toBe('error  unknown command "tarin": did you mean "train"?\n')
+    expect(regauge(['runs', 'lst']).err).toBe('error  unknown command "runs lst": did you mean "list"?\n')
+  })
+
+  it('tells errors as JSON on stdout', () => {
+    const { code, out, err } = regauge(['runs', 'show', 'nothing', '--json'])
+    expect([code, err]).toEqual([2, ''])
+    expect(JSON.parse(out)).toEqual({
+      error: {
+        code: 'usage',
+        exit: 2,
+        issues: [{ code: 'RUNS_NOT_FOUND', message: 'no run "nothing"', hint: 'runs holds no runs' }],
+      },
+    })
+  })
+
+  it('exits with 3 where the machine refuses', () => {
+    const { code, err } = regauge(['init', '/dev/null/run.yaml'])
+    expect([code, err]).toEqual([3, expect.stringContaining('/dev/null/run.yaml  cannot be written')])
+  })
+
+  it('prints the schema whole, also into a pipe that closes early', () => {
+    expect(JSON.parse(regauge(['schema']).out)).toEqual(runJsonSchema())
+    const cut = shell(`set -o pipefail; '${process.execPath}' '${main}' schema | head -n 1`)
+    expect(cut).toEqual({ code: 0, out: '{\n', err: '' })
+  })
+})
+
+describe('regauge init', () => {
+  it.each([
+    ['scratch', []],
+    ['jsonl', ['--data', 'a: *b.jsonl', '--data', '[c].jsonl', '--name', 'q-1']],
+    ['continue', ['--from', 'models/#1', '--data', 'x']],
+  ])('writes a run file that loads: %s', async (recipe, more) => {
+    const file = join(work, `${recipe}.yaml`)
+    expect(regauge(['init', file, '--recipe', recipe, ...more]).code).toBe(0)
+    const { run } = await loadRun(file)
+    if (recipe === 'jsonl')
+      expect(run.data.train).toEqual([join(work, 'a: *b.jsonl'), join(work, '[c].jsonl')])
+    if (recipe === 'continue') expect(run.model.from).toBe(join(work, 'models/#1'))
+    expect(run.name).toBe(recipe === 'jsonl' ? 'q-1' : 'work')
+  })
+
+  it('never overwrites', () => {
+    writeFileSync(join(work, 'run.yaml'), 'mine')
+    const { code, err } = regauge(['init'])
+    expect([code, err]).toEqual([2, 'run.yaml  there is such a file already: name another one\n'])
+    expect(readFileSync(join(work, 'run.yaml'), 'utf8')).toBe('mine')
+  })
+})
+
+describe('regauge runs', () => {
+  async function makeRun(
+    id: string,
+    settings: string[],
+    losses: number[],
+    pid: number,
+    host = 'elsewhere',
+  ): Promise<string> {
+    const folder = join(work, 'runs', id)
+    mkdirSync(folder, { recursive: true })
+    const source = join(work, `${id}.source.yaml`)
+    writeFileSync(
+      source,
+      'model: {preset: tiny}\ntokenizer: {train: {}}\ndata: {train: a}\ntrain: {steps: 100}\n',
+    )
+    writeFileSync(join(folder, 'run.yaml'), formatRun((await loadRun(source, { set: settings })).run))
+    const log = openEventLog(join(folder, 'events.jsonl'))
+    const machine = { host, platform: 'p', processor: 'c', cores: 2, memoryBytes: 1, node: 'v', runtime: 'r' }
+    log.append({
+      type: 'start',
+      startStep: 0,
+      steps: 100,
+      parameters: 3_000_000,
+      tokensPerStep: 64,
+      version: '0',
+      pid,
+      machine,
+    })
+    log.append({ type: 'state', state: 'training' })
+    for (const [i, loss] of losses.entries()) {
+      const rest = { steps: 100, learningRate: 1e-3, gradNorm: 1, tokensPerSecond: 1000, stepSeconds: 1 }
+      log.append({ type: 'step', step: i + 1, loss, ...rest })
+    }
+    log.append({ type: 'eval', step: losses.length, loss: losses.at(-1)!, bitsPerByte: 2 })
+    log.close()
+    return folder
+  }
+
+  it('lists, shows and compares, also a run that is being written', async () => {
+    await makeRun('one', [], [5, 4, 3], 1)
+    const two = await makeRun('two', ['train.batchSize=8', 'optimizer.clipNorm=null'], [5, 4, 3.5], 1)
+    writeFileSync(join(two, 'events.jsonl'), '{"type":"step","ste', { flag: 'a' })
+    mkdirSync(join(work, 'runs', 'not-a-run'))
+
+    expect(
+      regauge(['runs', 'list'])
+        .out.split('\n')
+        .map((line) => line.split(/\s+/).slice(0, 6)),
+    ).toEqual([
+      ['run', 'state', 'step', 'loss', 'held-out', 'bits/byte'],
+      ['one', 'training', '3/100', '3.000', '3.000', '2.000'],
+      ['two', 'training', '3/100', '3.500', '3.500', '2.000'],
+      [''],
+    ])
+    const list = JSON.parse(regauge(['runs', 'list', '--json']).out) as { id: string; loss: number }[]
+    expect(list.map(({ id, loss }) => [id, loss])).toEqual([
+      ['one', 3],
+      ['two', 3.5],
+    ])
+    const shown = regauge(['runs', 'show', 'runs/two']).out
+    expect(shown).toContain('loss, steps 1 to 3')
+    expect(shown).not.toContain('no events')
+    expect(JSON.parse(regauge(['runs', 'show', 'two', '--json']).out)).toMatchObject({
+      figures: { loss: 3.5 },
+    })
+    const { differences } = JSON.parse(regauge(['runs', 'compare', 'one', 'two', '--json']).out) as {
+      differences: object
+    }
+    expect(differences).toEqual({
+      'train.batchSize': ['16', '8'],
+      'train.microBatchSize': ['16', '8'],
+      'optimizer.clipNorm': ['1', 'null'],
+    })
+    expect(regauge(['runs', 'compare', 'one', 'tow']).err).toBe('error  no run "tow": did you mean "two"?\n')
+    expect(regauge(['runs', 'compare', 'one']).code).toBe(2)
+  })
+
+  it('calls a run stopped when its process is gone', async () => {
+    const { hostname } = await import('node:os')
+    const dead = spawnSync(process.execPath, ['-e', '']).pid
+    await makeRun('dead', [], [5], dead, hostname())
+    await makeRun('alive', [], [5], process.pid, hostname())
+    const list = JSON.parse(regauge(['runs', 'list', '--json']).out) as { id: string; state: string }[]
+    const states = Object.fromEntries(list.map(({ id, state }) => [id, state]))
+    expect(states).toMatchObject({ dead: 'stopped', alive: 'training' })
+  })
+
+  it('shows a run whose files are damaged, and says so', () => {
+    const folder = join(work, 'runs', 'damaged')
+    mkdirSync(folder)
+    writeFileSync(
+      join(folder, 'events.jsonl'),
+      'garbage\n{"type":"note","time":"t","message":"\\u001b[2Jhi"}\n',
+    )
+    const { code, out } = regauge(['runs', 'show', 'damaged'])
+    expect(code).toBe(0)
+    expect(out).toContain('1 lines of events.jsonl are no events; line 1: not JSON')
+    expect(out).toContain('run.yaml  no such file')
+    expect(out).not.toContain('\u001b')
+  })
+
+  it('says that there are none', () => {
+    expect(regauge(['runs', 'list', '--runs', 'nowhere'])).toEqual({
+      code: 0,
+      out: '',
+      err: 'no runs in nowhere; regauge train begins one\n',
+    })
+    expect(regauge(['runs', 'list', '--runs', 'nowhere', '--json']).out).toBe('[]\n')
+  })
+})
+
+describe('regauge doctor', () => {
+  it('finds this machine fit, or names a fix for each thing that is not', () => {
+    const { code, out } = regauge(['doctor', '--json'])
+    const { ok, findings } = JSON.parse(out) as { ok: boolean; findings: { ok: boolean; fix?: string }[] }
+    expect(code).toBe(ok ? 0 : 3)
+    for (const finding of findings) expect(finding.ok || finding.fix !== undefined).toBe(true)
+  })
+})
+
+describe('regauge completion', () => {
+  it('completes words in bash', () => {
+    const cases = {
+      'regauge tr': 'train',
+      'regauge runs ': 'list show compare',
+      'regauge init --recipe ': 'scratch jsonl continue',
+      'regauge init -r c': 'continue',
+      'regauge train --s': '--set',
+      'regauge runs show --j': '--json',
+      'regauge completion ': 'bash zsh fish',
+      'regauge schema ': '',
+    }
+    const lines = Object.keys(cases).map((line) => {
+      const words = line.split(' ')
+      const quoted = words.map((word) => `'${word}'`).join(' ')
+      return `COMP_WORDS=(${quoted}); COMP_CWORD=${words.length - 1}; _regauge; echo "\${COMPREPLY[*]}"`
+    })
+    const script = `source <('${process.execPath}' '${main}' completion bash)\n${lines.join('\n')}`
+    expect(shell(script)).toEqual({ code: 0, out: `${Object.values(cases).join('\n')}\n`, err: '' })
+  })
+
+  it.each(['bash', 'zsh', 'fish'] as const)('knows every command and option in %s', (which) => {
+    const script = completionScript(which)
+    for (const name of COMMAND_NAMES) for (const word of name.split(' ')) expect(script).toContain(word)
+    expect(script).toContain('top-p')
+  })
+})
