@@ -4,11 +4,14 @@ import { type EventLog, openEventLog, type RunEvent } from './events.ts'
 
 export interface Metrics {
   emit(event: RunEvent): void
+  /** Writes what was held back to the log, for a new run that fails before it starts. */
+  flush(): void
   close(): void
 }
 
 /**
- * Opens the event log for appending. The TensorBoard file begins with the `start` event, so that TensorBoard drops
+ * Opens the event log for appending. What happens before the `start` event is written to the log together with it:
+ * a try to resume that is refused leaves no trace in the log of the run. The TensorBoard file begins with the `start` event, so that TensorBoard drops
  * what a killed process wrote after the step that this one goes on from.
  */
 export function openMetrics(
@@ -17,9 +20,17 @@ export function openMetrics(
 ): Metrics {
   const log: EventLog = openEventLog(paths.log)
   let board: ReturnType<typeof createEventWriter> | undefined
+  let held: RunEvent[] | undefined = []
+  const flush = (): void => {
+    for (const event of held ?? []) log.append(event)
+    held = undefined
+  }
   return {
+    flush,
     emit(event) {
-      log.append(event)
+      if (event.type === 'start') flush()
+      if (held === undefined) log.append(event)
+      else held.push(event)
       const now = Date.now() / 1000
       if (event.type === 'start') {
         board ??= createEventWriter(

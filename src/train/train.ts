@@ -89,6 +89,7 @@ export async function train(run: ResolvedRun, options: TrainOptions = {}): Promi
     try {
       return await trainInFolder({ run, folder, options, before, emit: metrics.emit })
     } catch (error) {
+      if (before === undefined) metrics.flush()
       throw await failed(error, folder, metrics.emit)
     } finally {
       metrics.close()
