@@ -11,8 +11,17 @@ export {
 } from './checkpoint-files.ts'
 export { type Estimate, estimateTraining, type MemoryTerms, requireMemory } from './estimate.ts'
 export * from './events.ts'
+export { chooseToken, createGenerator, type Generator, type SamplingOptions } from './generate.ts'
 export { historyOf, type RunHistory, readHistory } from './history.ts'
 export { type HeldOut, heldoutLoss, type LoopContext, type LoopEnd, trainLoop } from './loop.ts'
+export {
+  type ContinueOptions,
+  continueText,
+  createSampler,
+  findModelFolder,
+  type Model,
+  openModel,
+} from './model.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
 export { learningRateAt, type Schedule } from './schedule.ts'

@@ -21,6 +21,8 @@ export interface Output {
 export interface Terminal {
   /** Data: what a script would read. Lines get their newline here. */
   data(text: string): void
+  /** Data that comes in pieces: as it is, without a newline. */
+  piece(text: string): void
   /** Talk: what a person would read. */
   talk(text: string): void
   /** Colours for data and for talk; they do nothing where the stream takes none. */
@@ -50,6 +52,7 @@ export function openTerminal(stdout: Output, stderr: Output, env: Environment): 
   }
   return {
     data: (text) => say(data, text),
+    piece: (text) => void data(text),
     talk: (text) => say(talk, text),
     divert: (through) => {
       diverted = through

@@ -1,0 +1,65 @@
+/** @file `regauge sample`: continues a text with a trained model, printed as it comes. */
+import { RegaugeError } from '../../errors.ts'
+import { continueText, openModel } from '../../train/index.ts'
+import type { Command } from '../context.ts'
+
+export const run: Command<'sample'> = async ({ arguments: [path, given], options, json, terminal }) => {
+  const prompt = given ?? (await pipedInput())
+  const settings = {
+    tokens: options.tokens ?? 200,
+    temperature: options.temperature ?? 0.8,
+    seed: options.seed ?? 1,
+    ...(options['top-k'] !== undefined && { topK: options['top-k'] }),
+    ...(options['top-p'] !== undefined && { topP: options['top-p'] }),
+  }
+  requireRange('--tokens', settings.tokens, settings.tokens >= 1, 'at least 1')
+  requireRange('--temperature', settings.temperature, settings.temperature >= 0, '0 or more')
+  requireRange('--top-k', settings.topK, (settings.topK ?? 1) >= 1, 'at least 1')
+  requireRange(
+    '--top-p',
+    settings.topP,
+    (settings.topP ?? 1) > 0 && (settings.topP ?? 1) <= 1,
+    'above 0 and at most 1',
+  )
+
+  const model = await openModel(path!, {
+    ...(options.threads !== undefined && { threads: options.threads }),
+    note: (message: string) => terminal.talk(message),
+  })
+  try {
+    let text = ''
+    let tokens = 0
+    const start = performance.now()
+    if (!json) terminal.piece(prompt)
+    for await (const piece of continueText(model, prompt, settings)) {
+      tokens++
+      text += piece.text
+      if (!json) terminal.piece(piece.text)
+    }
+    const seconds = (performance.now() - start) / 1000
+    if (json) {
+      const tokensPerSecond = tokens / seconds
+      terminal.data(
+        JSON.stringify({ folder: model.folder, prompt, text, tokens, seconds, tokensPerSecond }, null, 2),
+      )
+    } else terminal.piece('\n')
+  } finally {
+    model.dispose()
+  }
+  return 0
+}
+
+/** The prompt from standard input, unless that is a terminal: then the prompt is empty. */
+async function pipedInput(): Promise<string> {
+  if (process.stdin.isTTY) return ''
+  const chunks: Buffer[] = []
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks)
+    .toString('utf8')
+    .replace(/\r?\n$/, '')
+}
+
+function requireRange(option: string, value: number | undefined, fits: boolean, range: string): void {
+  if (fits) return
+  throw new RegaugeError('usage', { code: 'CLI_VALUE', message: `${option} must be ${range}, got ${value}` })
+}
