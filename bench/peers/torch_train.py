@@ -7,9 +7,10 @@ gradients set to None, no copies off the device but the loss.
     python torch_train.py --mode eager|compile|bf16|bf16-compile --hidden 384 --layers 6 ...
 
 Line: {"peer", "version", "mode", "model", "params", "tokensPerStep", "compileSeconds", "stepSeconds": [...],
-"loss": [...], "gradNorm": [...], "foreignCores": [...], "peakRssBytes", "settings"}. `stepSeconds` leaves out the
-`--warmup` steps, and compiling is in `compileSeconds` alone; `foreignCores` is the CPU that other processes took
-during each timed step, so that a driver can tell a clean step from a disturbed one.
+"loss": [...], "gradNorm": [...], "foreignCores": [...], "cpuSeconds": [...], "peakRssBytes", "settings"}.
+`stepSeconds` leaves out the `--warmup` steps, and compiling is in `compileSeconds` alone; `foreignCores` is the
+CPU that other processes took during each timed step, so that a driver can tell a clean step from a disturbed one,
+and `cpuSeconds` what the step took itself.
 """
 
 import argparse
@@ -199,7 +200,8 @@ def main():
         value = loss.item()
         seconds = time.perf_counter() - start
         busy_after, own_after = cpu_seconds()
-        return value, norm.item(), seconds, max(0.0, ((busy_after - busy) - (own_after - own)) / seconds)
+        foreign = max(0.0, (busy_after - busy) - (own_after - own)) / seconds
+        return value, norm.item(), seconds, foreign, own_after - own
 
     begin = time.perf_counter()
     warm = [step() for _ in range(args.warmup)]
@@ -224,6 +226,7 @@ def main():
         "loss": [row[0] for row in warm + timed],
         "gradNorm": [row[1] for row in warm + timed],
         "foreignCores": [round(row[3], 3) for row in timed],
+        "cpuSeconds": [round(row[4], 3) for row in timed],
         "peakRssBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "settings": {"threads": args.threads, "wait": args.wait, "malloc": args.malloc,
                      "optimizer": args.optimizer, "fusedProjections": not args.split},

@@ -21,8 +21,13 @@ for flag, default in [("hidden", 768), ("layers", 12), ("heads", 12), ("kv-heads
     parser.add_argument(f"--{flag}", type=int, default=default)
 parser.add_argument("--mode", choices=["dynamic", "static", "static-compile"], default="dynamic")
 parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+parser.add_argument("--wait", choices=["default", "passive", "active"], default="default", help="OMP_WAIT_POLICY")
 parser.add_argument("--folder", help="a saved model, instead of a random one of the given shape")
 args = parser.parse_args()
+if args.wait != "default":
+    os.environ["OMP_WAIT_POLICY"] = args.wait.upper()
+    if args.wait == "passive":
+        os.environ["GOMP_SPINCOUNT"] = "0"
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
@@ -73,7 +78,8 @@ def main():
         seconds = time.perf_counter() - start
         busy_after, own_after = cpu_seconds()
         assert ids.shape[1] == args.prompt + count
-        return seconds, max(0.0, ((busy_after - busy) - (own_after - own)) / seconds), ids[0, args.prompt:].tolist()
+        foreign = max(0.0, (busy_after - busy) - (own_after - own)) / seconds
+        return seconds, foreign, ids[0, args.prompt:].tolist(), own_after - own
 
     begin = time.perf_counter()
     generate(args.new)
@@ -94,9 +100,10 @@ def main():
         "generateSeconds": [round(row[0], 6) for row in whole],
         "tokensPerSecond": (args.new - 1) / (best - best_prefill),
         "foreignCores": [round(row[1], 3) for row in whole],
+        "cpuSeconds": [round(row[3], 3) for row in whole],
         "ids": whole[0][2],
         "peakRssBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "settings": {"threads": args.threads},
+        "settings": {"threads": args.threads, "wait": args.wait},
     }))
 
 
