@@ -32,11 +32,8 @@ const FUNCTIONS = {
   CreateSession: status(7, 'pointer', 'path', 'pointer', 'pointer'),
   CreateSessionFromArray: status(8, 'pointer', 'pointer', 'size', 'pointer', 'pointer'),
   CreateSessionOptions: status(10, 'pointer'),
-  SetSessionExecutionMode: status(13, 'pointer', 'int'),
   EnableProfiling: status(14, 'pointer', 'path'),
   DisableMemPattern: status(17, 'pointer'),
-  DisableCpuMemArena: status(19, 'pointer'),
-  SetSessionGraphOptimizationLevel: status(23, 'pointer', 'int'),
   SetIntraOpNumThreads: status(24, 'pointer', 'int'),
   SessionGetInputCount: status(30, 'pointer', 'pointer'),
   SessionGetOutputCount: status(31, 'pointer', 'pointer'),
@@ -82,6 +79,9 @@ const FUNCTIONS = {
   ReleaseIoBinding: release(135),
   BindInput: status(136, 'pointer', 'string', 'pointer'),
   BindOutput: status(137, 'pointer', 'string', 'pointer'),
+  CreateAndRegisterAllocator: status(144, 'pointer', 'pointer', 'pointer'),
+  CreateArenaCfg: status(156, 'size', 'int', 'int', 'int', 'pointer'),
+  ReleaseArenaCfg: release(157),
   GetBuildInfoString: { slot: 254, returns: 'string', args: [] },
   GetKeyValuePairs: {
     slot: 298,
@@ -113,6 +113,8 @@ type StatusName = {
 export interface Api extends Calls {
   /** For instance `1.30.0`. */
   readonly version: string
+  /** Whether the library is new enough to have a function. */
+  has(name: keyof Functions): boolean
   /** Calls on a worker thread, so that the event loop stays free. Views that are passed stay alive until it ends. */
   later<K extends StatusName>(name: K, ...args: Values<Functions[K]['args']>): Promise<void>
 }
@@ -126,11 +128,12 @@ export function openApi(path: string): Api {
     Math.max(...Object.values(FUNCTIONS).map((f: Signature) => (minor >= (f.since ?? 0) ? f.slot : 0))) + 1
   const pointers: Pointer[] = koffi.decode(table, 'void *', slots)
 
+  const has = ({ since = MINIMUM_MINOR }: Signature): boolean => minor >= since
   const raw = (name: string): NativeCall => {
     const known = functions.get(name)
     if (known !== undefined) return known
     const signature: Signature = FUNCTIONS[name as keyof Functions]
-    if (signature.since !== undefined && minor < signature.since) {
+    if (!has(signature)) {
       throw new RegaugeError('environment', {
         code: 'RUNTIME_LIBRARY_OLD',
         message: `ONNX Runtime ${version} lacks ${name}`,
@@ -155,7 +158,7 @@ export function openApi(path: string): Api {
     throw statusError(name, code, message)
   }
 
-  const api: Record<string, unknown> = { version }
+  const api: Record<string, unknown> = { version, has: (name: keyof Functions) => has(FUNCTIONS[name]) }
   for (const [name, { returns }] of Object.entries(FUNCTIONS)) {
     api[name] =
       returns === 'status'

@@ -1,15 +1,13 @@
 /** @file An ONNX model as an ONNX Runtime session: its signature, its bindings and its runs. */
 import { RegaugeError } from '../errors.ts'
 import type { DType, TensorSpec } from '../graph/index.ts'
-import { type Api, cells, type Pointer, stringAt, stringsAt } from './api.ts'
-import type { Binding, DeviceTensor, MemoryUse, Program } from './runtime.ts'
+import { type Api, cells, type Pointer, stringAt } from './api.ts'
+import type { Binding, DeviceTensor, Program } from './runtime.ts'
 import { describe, ELEMENT_TYPES, type OrtTensor, sameSpec } from './tensor.ts'
 
 /** What a program needs of the runtime that it belongs to. */
 export interface Context {
   readonly api: Api
-  /** `OrtMemoryInfo` of the memory whose arena serves the program's intermediate tensors. */
-  readonly memoryInfo: Pointer
   readonly profiled: boolean
   onDispose(program: Program): void
   /** The tensor as this runtime's own, or undefined when it belongs to another runtime. */
@@ -47,10 +45,6 @@ export function makeProgram(context: Context, session: Pointer): Program {
       const binding = makeBinding(api, session, tensors, runSession, () => bindings.delete(binding))
       bindings.add(binding)
       return binding
-    },
-    memory() {
-      if (disposed) throw new Error('a program was used after it was disposed of')
-      return memoryUse(context, session)
     },
     endProfile() {
       if (profile === null && context.profiled && !disposed) profile = endProfile(api, session)
@@ -216,29 +210,6 @@ function readSpec(api: Api, typeInfo: Pointer, what: string): TensorSpec {
   return {
     dtype: dtype ?? fail(`has element type ${type} of ONNX, expected ${Object.keys(ELEMENT_TYPES)}`),
     shape,
-  }
-}
-
-/** Statistics of the arena that serves a session's intermediate tensors; null where the library keeps none. */
-function memoryUse({ api, memoryInfo }: Context, session: Pointer): MemoryUse | null {
-  if (Number(api.version.split('.')[1]) < 23) return null
-  const out = cells()
-  api.CreateAllocator(session, memoryInfo, out)
-  const allocator = out[0]!
-  try {
-    api.AllocatorGetStats(allocator, out)
-    const pairs = out[0]!
-    const [keys, values, count] = [cells(), cells(), cells()]
-    api.GetKeyValuePairs(pairs, keys, values, count)
-    const names = stringsAt(keys[0]!, Number(count[0]))
-    const numbers = stringsAt(values[0]!, Number(count[0])).map(Number)
-    api.ReleaseKeyValuePairs(pairs)
-    const statistic = (name: string): number | undefined => numbers[names.indexOf(name)]
-    const [inUse, peak, reserved] = ['InUse', 'MaxInUse', 'TotalAllocated'].map(statistic)
-    if (inUse === undefined || peak === undefined || reserved === undefined) return null
-    return { inUse, peak, reserved }
-  } finally {
-    api.ReleaseAllocator(allocator)
   }
 }
 

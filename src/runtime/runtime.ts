@@ -28,11 +28,12 @@ export interface Binding {
   dispose(): void
 }
 
-/** Bytes in the arena that serves a program's intermediate tensors; bound tensors are not in it. */
+/** Bytes in the arena that serves the intermediate tensors of all programs; bound tensors are not in it. */
 export interface MemoryUse {
   readonly inUse: number
+  /** The most that was ever in use. */
   readonly peak: number
-  /** Taken from the system, kept for the next run. */
+  /** Taken from the system, kept for later runs. */
   readonly reserved: number
 }
 
@@ -42,8 +43,6 @@ export interface Program {
   readonly outputs: ReadonlyMap<string, TensorSpec>
   /** Ties every input and output to a tensor; throws when one is missing, unknown, or of another type. */
   bind(inputs: ReadonlyMap<string, DeviceTensor>, outputs: ReadonlyMap<string, DeviceTensor>): Binding
-  /** Null where the library keeps no statistics. */
-  memory(): MemoryUse | null
   /** Ends profiling and returns the path of the trace (Chrome's trace format); null when no profile was asked for. */
   endProfile(): string | null
   dispose(): void
@@ -59,5 +58,7 @@ export interface Runtime {
   allocate(spec: TensorSpec): DeviceTensor
   /** Compiles an ONNX model, given as bytes or as the path of a file. */
   load(model: Uint8Array | string): Promise<Program>
+  /** Memory of intermediate tensors; null before the first `load`, and where the library keeps no statistics. */
+  memory(): MemoryUse | null
   dispose(): void
 }
