@@ -1,4 +1,4 @@
-/** @file The command as a person runs it: a process of its own, with its exit code and both streams. */
+/** @file The command as a person runs it, with its exit code and both streams; where it matters, as a process. */
 import { spawnSync } from 'node:child_process'
 import {
   cpSync,
@@ -17,8 +17,10 @@ import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openEventLog } from '../train/events.ts'
 import { formatRun, loadRun, runJsonSchema } from '../train/run/index.ts'
+import { runCli } from './app.ts'
 import { completionScript } from './completion.ts'
 import { COMMAND_NAMES } from './options.ts'
+import type { Output } from './ui/terminal.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const home = mkdtempSync(join(tmpdir(), 'regauge-cli-'))
@@ -44,9 +46,13 @@ beforeAll(() => {
   cpSync(join(root, 'package.json'), join(home, 'package', 'package.json'))
   symlinkSync(join(root, 'node_modules'), join(home, 'package', 'node_modules'))
   mkdirSync(work)
+  process.chdir(work)
 })
 
-afterAll(() => rmSync(home, { recursive: true, force: true }))
+afterAll(() => {
+  process.chdir(root)
+  rmSync(home, { recursive: true, force: true })
+})
 
 interface Outcome {
   readonly code: number | null
@@ -54,11 +60,22 @@ interface Outcome {
   readonly err: string
 }
 
-function regauge(words: string[], env: Record<string, string> = {}): Outcome {
+/** In this process, as far as it can be: a process of its own takes its time to start. */
+async function regauge(words: string[], env: Record<string, string> = {}): Promise<Outcome> {
+  const [out, err]: [string[], string[]] = [[], []]
+  const stream = (texts: string[]): Output => ({
+    write: (text) => texts.push(text) > 0,
+    on: () => {},
+    off: () => {},
+  })
+  const code = await runCli(words, { stdout: stream(out), stderr: stream(err) }, env)
+  return { code, out: out.join(''), err: err.join('') }
+}
+
+function spawned(words: string[]): Outcome {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], {
     cwd: work,
     encoding: 'utf8',
-    env: { PATH: process.env.PATH!, ...env },
   })
   return { code: status, out: stdout, err: stderr }
 }
@@ -69,27 +86,27 @@ function shell(script: string): Outcome {
 }
 
 describe('regauge', () => {
-  it('shows help for all, for a group and for a command, without escapes in a pipe', () => {
+  it('shows help for all, for a group and for a command, without escapes in a pipe', async () => {
     for (const words of [[], ['--help'], ['help']]) {
-      const { code, out, err } = regauge(words)
+      const { code, out, err } = await regauge(words)
       expect([code, err]).toEqual([0, ''])
       for (const name of COMMAND_NAMES) expect(out).toContain(name)
       expect(out).not.toContain('\u001b')
     }
-    expect(regauge(['runs']).out).toContain('runs compare')
-    expect(regauge(['help', 'runs', 'show']).out).toContain('regauge runs show <run>')
-    expect(regauge(['train', 'x', '--help']).out).toContain('regauge train runs/books')
-    expect(regauge(['-h'], { FORCE_COLOR: '1' }).out).toContain('\u001b[1m')
-    expect(regauge(['-h'], { FORCE_COLOR: '1', NO_COLOR: '1' }).out).not.toContain('\u001b')
+    expect((await regauge(['runs'])).out).toContain('runs compare')
+    expect((await regauge(['help', 'runs', 'show'])).out).toContain('regauge runs show <run>')
+    expect((await regauge(['train', 'x', '--help'])).out).toContain('regauge train runs/books')
+    expect((await regauge(['-h'], { FORCE_COLOR: '1' })).out).toContain('\u001b[1m')
+    expect((await regauge(['-h'], { FORCE_COLOR: '1', NO_COLOR: '1' })).out).not.toContain('\u001b')
   })
 
-  it('tells its version', () => {
+  it('tells its version', async () => {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
-    expect(regauge(['--version']).out).toBe(`${version}\n`)
+    expect((await regauge(['--version'])).out).toBe(`${version}\n`)
   })
 
-  it('exits with 2 on mistakes, all told at once, on stderr', () => {
-    const { code, out, err } = regauge(['init', '--recipy=scratch', '--recipe', 'scrach', '--data'])
+  it('exits with 2 on mistakes, all told at once, on stderr', async () => {
+    const { code, out, err } = spawned(['init', '--recipy=scratch', '--recipe', 'scrach', '--data'])
     expect([code, out]).toEqual([2, ''])
     expect(err).toBe(
       [
@@ -100,12 +117,14 @@ describe('regauge', () => {
         '',
       ].join('\n'),
     )
-    expect(regauge(['tarin']).err).toBe('error  unknown command "tarin": did you mean "train"?\n')
-    expect(regauge(['runs', 'lst']).err).toBe('error  unknown command "runs lst": did you mean "list"?\n')
+    expect((await regauge(['tarin'])).err).toBe('error  unknown command "tarin": did you mean "train"?\n')
+    expect((await regauge(['runs', 'lst'])).err).toBe(
+      'error  unknown command "runs lst": did you mean "list"?\n',
+    )
   })
 
-  it('tells errors as JSON on stdout', () => {
-    const { code, out, err } = regauge(['runs', 'show', 'nothing', '--json'])
+  it('tells errors as JSON on stdout', async () => {
+    const { code, out, err } = spawned(['runs', 'show', 'nothing', '--json'])
     expect([code, err]).toEqual([2, ''])
     expect(JSON.parse(out)).toEqual({
       error: {
@@ -116,13 +135,13 @@ describe('regauge', () => {
     })
   })
 
-  it('exits with 3 where the machine refuses', () => {
-    const { code, err } = regauge(['init', '/dev/null/run.yaml'])
+  it('exits with 3 where the machine refuses', async () => {
+    const { code, err } = spawned(['init', '/dev/null/run.yaml'])
     expect([code, err]).toEqual([3, expect.stringContaining('/dev/null/run.yaml  cannot be written')])
   })
 
-  it('prints the schema whole, also into a pipe that closes early', () => {
-    expect(JSON.parse(regauge(['schema']).out)).toEqual(runJsonSchema())
+  it('prints the schema whole, also into a pipe that closes early', async () => {
+    expect(JSON.parse(spawned(['schema']).out)).toEqual(runJsonSchema())
     const cut = shell(`set -o pipefail; '${process.execPath}' '${main}' schema | head -n 1`)
     expect(cut).toEqual({ code: 0, out: '{\n', err: '' })
   })
@@ -135,7 +154,7 @@ describe('regauge init', () => {
     ['continue', ['--from', 'models/#1', '--data', 'x']],
   ])('writes a run file that loads: %s', async (recipe, more) => {
     const file = join(work, `${recipe}.yaml`)
-    expect(regauge(['init', file, '--recipe', recipe, ...more]).code).toBe(0)
+    expect((await regauge(['init', file, '--recipe', recipe, ...more])).code).toBe(0)
     const { run } = await loadRun(file)
     if (recipe === 'jsonl')
       expect(run.data.train).toEqual([join(work, 'a: *b.jsonl'), join(work, '[c].jsonl')])
@@ -143,9 +162,9 @@ describe('regauge init', () => {
     expect(run.name).toBe(recipe === 'jsonl' ? 'q-1' : 'work')
   })
 
-  it('never overwrites', () => {
+  it('never overwrites', async () => {
     writeFileSync(join(work, 'run.yaml'), 'mine')
-    const { code, err } = regauge(['init'])
+    const { code, err } = await regauge(['init'])
     expect([code, err]).toEqual([2, 'run.yaml  there is such a file already: name another one\n'])
     expect(readFileSync(join(work, 'run.yaml'), 'utf8')).toBe('mine')
   })
@@ -196,27 +215,25 @@ describe('regauge runs', () => {
     mkdirSync(join(work, 'runs', 'not-a-run'))
 
     expect(
-      regauge(['runs', 'list'])
-        .out.split('\n')
-        .map((line) => line.split(/\s+/).slice(0, 6)),
+      (await regauge(['runs', 'list'])).out.split('\n').map((line) => line.split(/\s+/).slice(0, 6)),
     ).toEqual([
       ['run', 'state', 'step', 'loss', 'held-out', 'bits/byte'],
       ['one', 'training', '3/100', '3.000', '3.000', '2.000'],
       ['two', 'training', '3/100', '3.500', '3.500', '2.000'],
       [''],
     ])
-    const list = JSON.parse(regauge(['runs', 'list', '--json']).out) as { id: string; loss: number }[]
+    const list = JSON.parse((await regauge(['runs', 'list', '--json'])).out) as { id: string; loss: number }[]
     expect(list.map(({ id, loss }) => [id, loss])).toEqual([
       ['one', 3],
       ['two', 3.5],
     ])
-    const shown = regauge(['runs', 'show', 'runs/two']).out
+    const shown = (await regauge(['runs', 'show', 'runs/two'])).out
     expect(shown).toContain('loss, steps 1 to 3')
     expect(shown).not.toContain('no events')
-    expect(JSON.parse(regauge(['runs', 'show', 'two', '--json']).out)).toMatchObject({
+    expect(JSON.parse((await regauge(['runs', 'show', 'two', '--json'])).out)).toMatchObject({
       figures: { loss: 3.5 },
     })
-    const { differences } = JSON.parse(regauge(['runs', 'compare', 'one', 'two', '--json']).out) as {
+    const { differences } = JSON.parse((await regauge(['runs', 'compare', 'one', 'two', '--json'])).out) as {
       differences: object
     }
     expect(differences).toEqual({
@@ -224,8 +241,10 @@ describe('regauge runs', () => {
       'train.microBatchSize': ['16', '8'],
       'optimizer.clipNorm': ['1', 'null'],
     })
-    expect(regauge(['runs', 'compare', 'one', 'tow']).err).toBe('error  no run "tow": did you mean "two"?\n')
-    expect(regauge(['runs', 'compare', 'one']).code).toBe(2)
+    expect((await regauge(['runs', 'compare', 'one', 'tow'])).err).toBe(
+      'error  no run "tow": did you mean "two"?\n',
+    )
+    expect((await regauge(['runs', 'compare', 'one'])).code).toBe(2)
   })
 
   it('calls a run stopped when its process is gone', async () => {
@@ -233,38 +252,41 @@ describe('regauge runs', () => {
     const dead = spawnSync(process.execPath, ['-e', '']).pid
     await makeRun('dead', [], [5], dead, hostname())
     await makeRun('alive', [], [5], process.pid, hostname())
-    const list = JSON.parse(regauge(['runs', 'list', '--json']).out) as { id: string; state: string }[]
+    const list = JSON.parse((await regauge(['runs', 'list', '--json'])).out) as {
+      id: string
+      state: string
+    }[]
     const states = Object.fromEntries(list.map(({ id, state }) => [id, state]))
     expect(states).toMatchObject({ dead: 'stopped', alive: 'training' })
   })
 
-  it('shows a run whose files are damaged, and says so', () => {
+  it('shows a run whose files are damaged, and says so', async () => {
     const folder = join(work, 'runs', 'damaged')
     mkdirSync(folder)
     writeFileSync(
       join(folder, 'events.jsonl'),
       'garbage\n{"type":"note","time":"t","message":"\\u001b[2Jhi"}\n',
     )
-    const { code, out } = regauge(['runs', 'show', 'damaged'])
+    const { code, out } = await regauge(['runs', 'show', 'damaged'])
     expect(code).toBe(0)
     expect(out).toContain('1 lines of events.jsonl are no events; line 1: not JSON')
     expect(out).toContain('run.yaml  no such file')
     expect(out).not.toContain('\u001b')
   })
 
-  it('says that there are none', () => {
-    expect(regauge(['runs', 'list', '--runs', 'nowhere'])).toEqual({
+  it('says that there are none', async () => {
+    expect(await regauge(['runs', 'list', '--runs', 'nowhere'])).toEqual({
       code: 0,
       out: '',
       err: 'no runs in nowhere; regauge train begins one\n',
     })
-    expect(regauge(['runs', 'list', '--runs', 'nowhere', '--json']).out).toBe('[]\n')
+    expect((await regauge(['runs', 'list', '--runs', 'nowhere', '--json'])).out).toBe('[]\n')
   })
 })
 
 describe('regauge doctor', () => {
-  it('finds this machine fit, or names a fix for each thing that is not', () => {
-    const { code, out } = regauge(['doctor', '--json'])
+  it('finds this machine fit, or names a fix for each thing that is not', async () => {
+    const { code, out } = spawned(['doctor', '--json'])
     const { ok, findings } = JSON.parse(out) as { ok: boolean; findings: { ok: boolean; fix?: string }[] }
     expect(code).toBe(ok ? 0 : 3)
     for (const finding of findings) expect(finding.ok || finding.fix !== undefined).toBe(true)
@@ -272,7 +294,7 @@ describe('regauge doctor', () => {
 })
 
 describe('regauge completion', () => {
-  it('completes words in bash', () => {
+  it('completes words in bash', async () => {
     const cases = {
       'regauge tr': 'train',
       'regauge runs ': 'list show compare',
