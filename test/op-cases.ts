@@ -48,9 +48,7 @@ function value(
   const count = elements(shape)
   if (dtype === 'float32') return grid(count, offset, from, to).map((values) => ({ dtype, shape, values }))
   const integer = dtype === 'bool' ? fc.integer({ min: 0, max: 1 }) : fc.integer({ min: from, max: to })
-  return fc
-    .array(integer, { minLength: count, maxLength: count })
-    .map((values) => ({ dtype, shape, values }))
+  return fc.array(integer, { minLength: count, maxLength: count }).map((values) => ({ dtype, shape, values }))
 }
 
 /** A shape that broadcasts to `target`: leading axes dropped, others of size 1. */
@@ -69,7 +67,12 @@ function unary<K extends Op>(range: { offset?: number; from?: number; to?: numbe
 
 type Range = { offset?: number; from?: number; to?: number }
 
-function pairOf<K extends Op>(types: readonly DType[], empty: boolean, left: Range, right: Range): fc.Arbitrary<OpCase<K>> {
+function pairOf<K extends Op>(
+  types: readonly DType[],
+  empty: boolean,
+  left: Range,
+  right: Range,
+): fc.Arbitrary<OpCase<K>> {
   return fc
     .tuple(fc.constantFrom(...types), shapes(0, 4, empty))
     .chain(([dtype, target]) =>
@@ -93,7 +96,9 @@ function comparison<K extends Op>(types: readonly DType[]): OpCases<K> {
 
 type Reduction = 'reduceSum' | 'reduceMean' | 'reduceMax' | 'reduceSumSquare'
 
-function reduction<K extends Reduction>(values: (shape: readonly number[]) => fc.Arbitrary<CaseInput>): OpCases<K> {
+function reduction<K extends Reduction>(
+  values: (shape: readonly number[]) => fc.Arbitrary<CaseInput>,
+): OpCases<K> {
   const one = shapes(0, 4).chain((shape) =>
     fc
       .tuple(fc.subarray(shape.map((_, i) => i)), fc.boolean(), values(shape))
@@ -138,15 +143,13 @@ const indexShape = (shape: readonly number[], axis: number) =>
 
 /** Indices of which no two name the same element of a line: a permutation's beginning along `axis`. */
 function separateIndices(data: readonly number[], axis: number): fc.Arbitrary<CaseInput> {
-  return fc
-    .tuple(indexTypes, indexShape(data, axis), fc.nat(6))
-    .map(([dtype, free, turn]) => {
-      const shape = free.with(axis, Math.min(free[axis]!, data[axis]!))
-      const inner = elements(shape.slice(axis + 1))
-      const at = (i: number) => Math.floor(i / inner) % shape[axis]!
-      const values = Array.from({ length: elements(shape) }, (_, i) => (at(i) + turn) % data[axis]!)
-      return { dtype, shape, values }
-    })
+  return fc.tuple(indexTypes, indexShape(data, axis), fc.nat(6)).map(([dtype, free, turn]) => {
+    const shape = free.with(axis, Math.min(free[axis]!, data[axis]!))
+    const inner = elements(shape.slice(axis + 1))
+    const at = (i: number) => Math.floor(i / inner) % shape[axis]!
+    const values = Array.from({ length: elements(shape) }, (_, i) => (at(i) + turn) % data[axis]!)
+    return { dtype, shape, values }
+  })
 }
 
 const scatter = (types: readonly DType[]): fc.Arbitrary<OpCase<'scatterElements'>> =>
@@ -165,13 +168,15 @@ const scatter = (types: readonly DType[]): fc.Arbitrary<OpCase<'scatterElements'
     })
 
 const lookup = (types: readonly DType[]): fc.Arbitrary<OpCase<'gather'>> =>
-  fc.tuple(fc.constantFrom(...types), shapes(1, 3), shapes(0, 2), indexTypes).chain(([dtype, shape, at, type]) =>
-    axisOf(shape).chain((axis) =>
-      fc
-        .tuple(value(dtype, shape), indices(type, at, shape[axis]!))
-        .map((inputs) => ({ attributes: { axis }, inputs })),
-    ),
-  )
+  fc
+    .tuple(fc.constantFrom(...types), shapes(1, 3), shapes(0, 2), indexTypes)
+    .chain(([dtype, shape, at, type]) =>
+      axisOf(shape).chain((axis) =>
+        fc
+          .tuple(value(dtype, shape), indices(type, at, shape[axis]!))
+          .map((inputs) => ({ attributes: { axis }, inputs })),
+      ),
+    )
 
 const elementLookup = (types: readonly DType[]): fc.Arbitrary<OpCase<'gatherElements'>> =>
   fc.tuple(fc.constantFrom(...types), shapes(1, 3), indexTypes).chain(([dtype, shape, type]) =>
@@ -190,25 +195,28 @@ const choice = (types: readonly DType[], empty: boolean): fc.Arbitrary<OpCase<'w
       .map((inputs) => ({ attributes: null, inputs })),
   )
 
-/** Products with both flags, batches that broadcast, and inner size zero where `empty`. */
-const product = (empty: boolean): fc.Arbitrary<OpCase<'matmul'>> =>
-  fc
-    .tuple(shapes(0, 2, empty), size(empty), size(empty), size(empty), fc.boolean(), fc.boolean())
-    .chain(([batch, m, k, n, transA, transB]) =>
-      fc
-        .tuple(broadcastTo(batch), broadcastTo(batch))
-        .chain(([a, b]) =>
-          fc.tuple(
-            value('float32', [...a, ...(transA ? [k, m] : [m, k])]),
-            value('float32', [...b, ...(transB ? [n, k] : [k, n])]),
-          ),
-        )
-        .map((inputs) => ({ attributes: { transA, transB }, inputs })),
-    )
+/** Products with both flags and batches that broadcast. */
+const products: fc.Arbitrary<OpCase<'matmul'>> = fc
+  .tuple(shapes(0, 2), size(), size(), size(), fc.boolean(), fc.boolean())
+  .chain(([batch, m, k, n, transA, transB]) =>
+    fc
+      .tuple(broadcastTo(batch), broadcastTo(batch))
+      .chain(([a, b]) =>
+        fc.tuple(
+          value('float32', [...a, ...(transA ? [k, m] : [m, k])]),
+          value('float32', [...b, ...(transB ? [n, k] : [k, n])]),
+        ),
+      )
+      .map((inputs) => ({ attributes: { transA, transB }, inputs })),
+  )
 
 const joined = (types: readonly DType[], empty: boolean): fc.Arbitrary<OpCase<'concat'>> =>
   fc
-    .tuple(fc.constantFrom(...types), shapes(1, 4, empty), fc.array(size(empty), { minLength: 1, maxLength: 3 }))
+    .tuple(
+      fc.constantFrom(...types),
+      shapes(1, 4, empty),
+      fc.array(size(empty), { minLength: 1, maxLength: 3 }),
+    )
     .chain(([dtype, shape, sizes]) =>
       axisOf(shape).chain((axis) =>
         fc
@@ -242,7 +250,10 @@ export const OP_CASES: { readonly [K in Op]: OpCases<K> } = {
     any: fc
       .tuple(fc.constantFrom(...ALL), shapes(0, 4, true))
       .chain(([dtype, shape]) => value(dtype, shape))
-      .map(({ dtype, shape, values }) => ({ attributes: { dtype, shape, data: constantData(dtype, values) }, inputs: [] })),
+      .map(({ dtype, shape, values }) => ({
+        attributes: { dtype, shape, data: constantData(dtype, values) },
+        inputs: [],
+      })),
   },
 
   neg: unary(),
@@ -275,9 +286,9 @@ export const OP_CASES: { readonly [K in Op]: OpCases<K> } = {
   equal: comparison(ALL),
   less: comparison(NUMBERS),
   greater: comparison(NUMBERS),
-  where: { smooth: choice(['float32'], false), any: choice(ALL, true) },
+  where: { smooth: choice(['float32'], false), any: choice(NUMBERS, true) },
 
-  matmul: { smooth: product(false), any: product(true) },
+  matmul: { smooth: products, any: products },
   softmax: {
     smooth: softmaxCases(),
     any: softmaxCases(),
@@ -310,7 +321,10 @@ export const OP_CASES: { readonly [K in Op]: OpCases<K> } = {
   ),
   expand: moving(
     0,
-    (shape) => shapes(0, 2).map((lead) => ({ attributes: { shape: [...lead, ...shape.map((n) => (n === 1 ? 3 : n))] } })),
+    (shape) =>
+      shapes(0, 2).map((lead) => ({
+        attributes: { shape: [...lead, ...shape.map((n) => (n === 1 ? 3 : n))] },
+      })),
     true,
   ),
   concat: { smooth: joined(['float32'], false), any: joined(ALL, true) },
@@ -329,7 +343,9 @@ export const OP_CASES: { readonly [K in Op]: OpCases<K> } = {
 
 function softmaxCases(): fc.Arbitrary<OpCase<'softmax'>> {
   return shapes(1, 4).chain((shape) =>
-    fc.tuple(axisOf(shape), value('float32', shape)).map(([axis, x]) => ({ attributes: { axis }, inputs: [x] })),
+    fc
+      .tuple(axisOf(shape), value('float32', shape))
+      .map(([axis, x]) => ({ attributes: { axis }, inputs: [x] })),
   )
 }
 
@@ -342,7 +358,13 @@ function splitCases(): OpCases<'split'> {
         axisOf(shape).chain((axis) => {
           const total = sizes.reduce((sum, n) => sum + n, 0)
           return fc
-            .tuple(value(dtype, shape.with(axis, total)), fc.subarray(sizes.map((_, i) => i), { minLength: 1 }))
+            .tuple(
+              value(dtype, shape.with(axis, total)),
+              fc.subarray(
+                sizes.map((_, i) => i),
+                { minLength: 1 },
+              ),
+            )
             .map(([x, used]) => ({ attributes: { axis, sizes }, inputs: [x], used }))
         }),
       )

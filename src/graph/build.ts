@@ -18,6 +18,8 @@ export function scalar(graph: Graph, value: number, dtype: DType = 'float32'): T
 }
 
 function scalarData(value: number, dtype: DType): ConstantData {
+  if (dtype !== 'float32' && !Number.isInteger(value))
+    throw new TypeError(`${value} is not a value of ${dtype}`)
   switch (dtype) {
     case 'float32':
       return new Float32Array([value])

@@ -69,10 +69,11 @@ export const gradientRules: { readonly [K in Op]: GradientRule<K> } = {
     const da = div(g, b!)
     return [sumTo(da, a!), sumTo(mul(da, y!), b!, neg)]
   }),
-  // d(a^b) = b a^(b-1) da + a^b log(a) db; the second is of use only where a > 0
+  // d(a^b) = b a^(b-1) da + a^b log(a) db; the second is of use only where a > 0, the first is 0 where b is
   pow: rule(({ inputs: [a, b], outputs: [y] }, g) => {
     const db = mul(mul(g, y!), where(greater(a!, 0), log(abs(a!)), 0))
-    return [sumTo(mul(g, mul(b!, pow(a!, sub(b!, 1)))), a!), sumTo(db, b!)]
+    const slope = where(equal(b!, 0), 0, mul(b!, pow(a!, sub(b!, 1))))
+    return [sumTo(mul(g, slope), a!), sumTo(db, b!)]
   }),
   min: rule(({ inputs: [a, b] }, g) => extremeGradient(a!, b!, less(a!, b!), g)),
   max: rule(({ inputs: [a, b] }, g) => extremeGradient(a!, b!, greater(a!, b!), g)),

@@ -161,8 +161,10 @@ function copySegment(members: readonly Node[], token: Tensor): ReadonlyMap<Tenso
     const inputs = node.inputs.map((input) => copy.get(input) ?? input)
     if (!node.inputs.some((input) => copy.has(input))) {
       const floats = node.inputs.filter((input) => input.dtype === 'float32')
-      const smallest = floats.reduce((a, b) => (elements(b.shape) < elements(a.shape) ? b : a), floats[0]!)
-      inputs[node.inputs.indexOf(smallest)] = after(smallest, token)
+      if (floats.length > 0) {
+        const smallest = floats.reduce((a, b) => (elements(b.shape) < elements(a.shape) ? b : a))
+        inputs[node.inputs.indexOf(smallest)] = after(smallest, token)
+      }
     }
     const outputs = node.graph.node(node.op as Op, node.attributes as never, inputs)
     node.outputs.forEach((output, i) => void copy.set(output, outputs[i]!))

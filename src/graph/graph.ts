@@ -73,6 +73,7 @@ export class Graph {
   /** A value given from outside. Throws when the name is taken. */
   input(name: string, spec: TensorSpec): Tensor {
     if (this.inputs.has(name)) throw new TypeError(`input ${name} exists already`)
+    if (this.outputs.has(name)) throw new TypeError(`input ${name} has the name of an output`)
     const tensor = this.node('input', { name, dtype: spec.dtype, shape: spec.shape }, [])[0]!
     this.inputs.set(name, tensor)
     return tensor
@@ -82,6 +83,7 @@ export class Graph {
   output(name: string, tensor: Tensor): void {
     if (tensor.node.graph !== this) throw new TypeError(`output ${name} is of another graph`)
     if (this.outputs.has(name)) throw new TypeError(`output ${name} exists already`)
+    if (this.inputs.has(name)) throw new TypeError(`output ${name} has the name of an input`)
     this.outputs.set(name, tensor)
   }
 
@@ -103,6 +105,12 @@ export class Graph {
     residuals: readonly Tensor[],
     rule: GradientOverride,
   ): Tensor {
+    const { node } = tensor
+    if (node.outputs.length > 1)
+      throw new TypeError(`${describe(tensor)} is one of several outputs: no override`)
+    const late = inputs.find((input) => input.node.id >= node.id)
+    if (late !== undefined)
+      throw new TypeError(`override of ${describe(tensor)}: ${describe(late)} is made later`)
     this.overrides.set(tensor, { inputs, residuals, rule })
     return tensor
   }

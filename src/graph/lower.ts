@@ -14,6 +14,8 @@ const IR_VERSION = 8
 interface Emitter {
   /** Name of a tensor in the file. */
   name(tensor: Tensor): string
+  /** A name that nothing else has, starting with `wish`. */
+  unique(wish: string): string
   /** Name of an int64 vector, stored once. */
   vector(values: readonly number[]): string
   emit(opType: string, inputs: readonly string[], outputs: readonly string[], attributes?: Attributes): void
@@ -70,7 +72,7 @@ const lowerings: { readonly [K in Op]: Lowering<K> } = {
       const perm = tensor.shape.map((_, axis) =>
         axis === rank - 1 ? rank - 2 : axis === rank - 2 ? rank - 1 : axis,
       )
-      const name = `${output[0]}.${suffix}`
+      const name = to.unique(`${output[0]}.${suffix}`)
       to.emit('Transpose', [to.name(tensor)], [name], { perm: ints(perm) })
       return name
     }
@@ -88,6 +90,8 @@ const lowerings: { readonly [K in Op]: Lowering<K> } = {
       'Reshape',
       [to.name(node.inputs[0]!), to.vector(node.attributes.shape)],
       [to.name(node.outputs[0]!)],
+      // else a 0 would mean the input's size
+      node.attributes.shape.includes(0) ? { allowzero: int(1) } : {},
     ),
   transpose: direct('Transpose', ({ permutation }: { permutation: readonly number[] }) => ({
     perm: ints(permutation),
@@ -129,23 +133,26 @@ export function toOnnx(
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
   verifyGraph(graph, 'the last pass')
-  const names = nameTensors(graph)
+  const unique = uniqueNames([...graph.inputs.keys(), ...graph.outputs.keys()])
+  const names = nameTensors(graph, unique)
   const nodes: OnnxNode[] = []
   const initializers: OnnxTensor[] = []
   const vectors = new Map<string, string>()
   const emitter: Emitter = {
     name: (tensor) => names.get(tensor)!,
+    unique,
     emit: (opType, inputs, outputs, attributes = {}) => {
       nodes.push({ opType, name: outputs[0]!, inputs, outputs, attributes })
     },
     vector: (values) => {
       const key = `shape_${values.join('x')}`
-      if (!vectors.has(key)) {
-        const data = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
-        initializers.push({ name: key, dtype: 'int64', shape: [values.length], data })
-        vectors.set(key, key)
-      }
-      return key
+      const known = vectors.get(key)
+      if (known !== undefined) return known
+      const name = unique(key)
+      const data = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
+      initializers.push({ name, dtype: 'int64', shape: [values.length], data })
+      vectors.set(key, name)
+      return name
     },
     initializer: (tensor) => void initializers.push(tensor),
   }
@@ -166,7 +173,7 @@ export function toOnnx(
 }
 
 /** A name for each tensor: its input or output name, else where it was made. */
-function nameTensors(graph: Graph): Map<Tensor, string> {
+function nameTensors(graph: Graph, unique: (wish: string) => string): Map<Tensor, string> {
   const names = new Map<Tensor, string>()
   for (const [name, tensor] of graph.inputs) names.set(tensor, name)
   for (const [name, tensor] of graph.outputs) {
@@ -177,10 +184,24 @@ function nameTensors(graph: Graph): Map<Tensor, string> {
     for (const output of node.outputs) {
       if (names.has(output)) continue
       const scope = node.scope === '' ? '' : `${node.scope}.`
-      names.set(output, `${scope}${node.op}_${node.id}${output.index === 0 ? '' : `_${output.index}`}`)
+      names.set(
+        output,
+        unique(`${scope}${node.op}_${node.id}${output.index === 0 ? '' : `_${output.index}`}`),
+      )
     }
   }
   return names
+}
+
+/** Gives each wish once; what is taken gets an underscore more. */
+function uniqueNames(taken: Iterable<string>): (wish: string) => string {
+  const used = new Set(taken)
+  return (wish) => {
+    let name = wish
+    while (used.has(name)) name += '_'
+    used.add(name)
+    return name
+  }
 }
 
 function direct<K extends Op>(opType: string, attributes?: (a: never) => Attributes): Lowering<K> {

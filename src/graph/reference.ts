@@ -33,7 +33,7 @@ const rules: { readonly [K in Op]: Rule<K> } = {
   sub: pair((a, b) => a - b),
   mul: pair((a, b) => a * b),
   div: pair((a, b, integer) => (integer ? Math.trunc(a / b) : a / b)),
-  pow: pair((a, b) => a ** b),
+  pow: pair((a, b, integer) => (integer ? Math.trunc(a ** b) : a ** b)),
   min: pair((a, b) => Math.min(a, b)),
   max: pair((a, b) => Math.max(a, b)),
   equal: pair((a, b) => Number(a === b)),
@@ -76,7 +76,7 @@ const rules: { readonly [K in Op]: Rule<K> } = {
   softmax: (node, [x]) => {
     const result = x!.slice()
     for (const line of lines(node.inputs[0]!.shape, node.attributes.axis)) {
-      const top = Math.max(...line.map((i) => x![i]!))
+      const top = line.reduce((most, i) => Math.max(most, x![i]!), Number.NEGATIVE_INFINITY)
       const sum = line.reduce((total, i) => total + Math.exp(x![i]! - top), 0)
       for (const i of line) result[i] = Math.exp(x![i]! - top) / sum
     }
@@ -85,7 +85,7 @@ const rules: { readonly [K in Op]: Rule<K> } = {
 
   reduceSum: reduction((group) => group.reduce((sum, x) => sum + x, 0)),
   reduceMean: reduction((group) => group.reduce((sum, x) => sum + x, 0) / group.length),
-  reduceMax: reduction((group) => Math.max(...group)),
+  reduceMax: reduction((group) => group.reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY)),
   reduceSumSquare: reduction((group) => group.reduce((sum, x) => sum + x * x, 0)),
 
   reshape: (_, [x]) => [x!.slice()],

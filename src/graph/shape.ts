@@ -13,6 +13,9 @@ const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
     if (a.data.length !== elements(a.shape)) {
       fail('constant', `${a.data.length} elements for shape [${a.shape.join(',')}]`)
     }
+    if (!(a.data instanceof ARRAYS[a.dtype])) {
+      fail('constant', `a ${a.dtype} takes a ${ARRAYS[a.dtype].name}, got ${a.data.constructor.name}`)
+    }
     return [checked('constant', { dtype: a.dtype, shape: a.shape })]
   },
 
@@ -36,12 +39,12 @@ const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   pow: binary('pow'),
   min: binary('min'),
   max: binary('max'),
-  equal: comparison('equal'),
+  equal: (_, [a, b]) => [{ dtype: 'bool', shape: pair('equal', a, b).shape }],
   less: comparison('less'),
   greater: comparison('greater'),
   where: (_, [condition, a, b]) => {
     if (condition?.dtype !== 'bool') fail('where', 'the condition must be bool')
-    const [sum] = binary('where')(null, [specOf('where', a), specOf('where', b)])
+    const [sum] = binary('where')(null, [a!, b!])
     return [{ dtype: sum!.dtype, shape: broadcastShapes('where', condition.shape, sum!.shape) }]
   },
 
@@ -50,6 +53,8 @@ const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
     const right = specOf('matmul', b)
     if (left.dtype !== 'float32' || right.dtype !== 'float32') fail('matmul', 'inputs must be float32')
     if (left.shape.length < 2 || right.shape.length < 2) fail('matmul', 'inputs must have at least two axes')
+    checkNotEmpty('matmul', left)
+    checkNotEmpty('matmul', right)
     const [m, k] = lastTwo(left.shape, attributes.transA)
     const [k2, n] = lastTwo(right.shape, attributes.transB)
     if (k !== k2) fail('matmul', `inner sizes differ: ${text(left)} and ${text(right)}`)
@@ -59,6 +64,7 @@ const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   softmax: (a, [x]) => {
     const spec = floatOf('softmax', x)
     checkAxis('softmax', a.axis, spec)
+    checkNotEmpty('softmax', spec)
     return [spec]
   },
 
@@ -148,6 +154,8 @@ const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   },
 }
 
+const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array } as const
+
 /** Types of a node's outputs. Throws TypeError when the inputs do not fit the operation. */
 export function inferShapes<K extends Op>(
   op: K,
@@ -183,12 +191,20 @@ function unary(op: Op) {
   return (_: null, [x]: readonly TensorSpec[]) => [floatOf(op, x)]
 }
 
+/** The type that two inputs of one element type broadcast to. */
+function pair(op: Op, a: TensorSpec | undefined, b: TensorSpec | undefined): TensorSpec {
+  const left = specOf(op, a)
+  const right = specOf(op, b)
+  if (left.dtype !== right.dtype) fail(op, `${text(left)} with ${text(right)}`)
+  return { dtype: left.dtype, shape: broadcastShapes(op, left.shape, right.shape) }
+}
+
 function binary(op: Op) {
   return (_: null, [a, b]: readonly TensorSpec[]) => {
-    const left = specOf(op, a)
-    const right = specOf(op, b)
-    if (left.dtype !== right.dtype) fail(op, `${text(left)} with ${text(right)}`)
-    return [{ dtype: left.dtype, shape: broadcastShapes(op, left.shape, right.shape) }]
+    const result = pair(op, a, b)
+    // ONNX has no arithmetic on bool, and runtimes no choice between bools
+    if (result.dtype === 'bool') fail(op, `${text(a!)} must be a number, cast it first`)
+    return [result]
   }
 }
 
@@ -203,6 +219,9 @@ function reduction(op: Op) {
   return (a: { axes: readonly number[]; keepDims: boolean }, [x]: readonly TensorSpec[]) => {
     const spec = floatOf(op, x)
     for (const axis of a.axes) checkAxis(op, axis, spec)
+    if (a.axes.some((axis, i) => i > 0 && axis <= a.axes[i - 1]!))
+      fail(op, `axes [${a.axes.join(',')}] of ${text(spec)} must ascend`)
+    checkNotEmpty(op, spec)
     const shape = a.keepDims
       ? spec.shape.map((size, i) => (a.axes.includes(i) ? 1 : size))
       : spec.shape.filter((_, i) => !a.axes.includes(i))
@@ -231,6 +250,11 @@ function indexOf(op: string, spec: TensorSpec | undefined): TensorSpec {
 function checkAxis(op: string, axis: number, spec: TensorSpec): void {
   if (!Number.isInteger(axis) || axis < 0 || axis >= spec.shape.length)
     fail(op, `axis ${axis} of ${text(spec)}`)
+}
+
+/** Runtimes disagree on what a sum or product over nothing is, so it is refused. */
+function checkNotEmpty(op: string, spec: TensorSpec): void {
+  if (spec.shape.includes(0)) fail(op, `${text(spec)} has no elements`)
 }
 
 function checkIndices(op: string, axis: number, data: TensorSpec, indices: TensorSpec): void {

@@ -1,5 +1,6 @@
 /** @file The specification of a graph, executable: run between passes and before a graph leaves this room. */
-import { describe, type Graph, type Node, type Tensor } from './graph.ts'
+import type { TensorSpec } from './dtype.ts'
+import { describe, type Graph, isOp, type Node, type Tensor } from './graph.ts'
 import { inferShapes, sameShape } from './shape.ts'
 
 /** Throws when the graph breaks a rule; the message names the step that broke it, the node and its inputs. */
@@ -10,6 +11,16 @@ export function verifyGraph(graph: Graph, after: string): void {
       throw new Error(`graph broken after ${after}: ${node.op}#${node.id} (${node.scope}) ${broken}`)
     }
   })
+  for (const node of graph.nodes) {
+    if (isOp(node, 'input') && graph.inputs.get(node.attributes.name)?.node !== node) {
+      throw new Error(
+        `graph broken after ${after}: input ${node.attributes.name} is not among the graph's inputs`,
+      )
+    }
+  }
+  const lost = [...graph.inputs].find(([, tensor]) => !owns(graph, tensor))
+  if (lost !== undefined)
+    throw new Error(`graph broken after ${after}: input ${lost[0]} is not of this graph`)
   const foreign = [...graph.outputs].find(([, tensor]) => !owns(graph, tensor))
   if (foreign !== undefined)
     throw new Error(`graph broken after ${after}: output ${foreign[0]} is not of this graph`)
@@ -21,7 +32,12 @@ function brokenRule(graph: Graph, node: Node, position: number): string | undefi
     if (!owns(graph, input)) return `reads ${describe(input)}, which is not of this graph`
     if (input.node.id >= position) return `reads ${describe(input)}, which is made later`
   }
-  const specs = inferShapes(node.op, node.attributes, node.inputs)
+  let specs: readonly TensorSpec[]
+  try {
+    specs = inferShapes(node.op, node.attributes, node.inputs)
+  } catch (error) {
+    return `does not fit its inputs: ${(error as Error).message}`
+  }
   if (specs.length !== node.outputs.length)
     return `has ${node.outputs.length} outputs instead of ${specs.length}`
   for (const [i, spec] of specs.entries()) {
@@ -49,7 +65,10 @@ export function inPlaceSafe(graph: Graph, from: string, to: string): boolean {
   if (input.dtype !== output.dtype || !sameShape(input.shape, output.shape)) return false
   const maker = output.node
   const before = ancestors(maker)
-  return aliases(graph, input).every((alias) =>
+  const names = aliases(graph, input)
+  // an output that is the input, renamed, may be copied out at any time
+  if ([...graph.outputs.values()].some((tensor) => names.includes(tensor))) return false
+  return names.every((alias) =>
     graph.nodes
       .filter((node) => node.inputs.includes(alias) && !RENAMING.has(node.op))
       .every((reader) => before.has(reader) || (reader === maker && worksInPlace(maker, alias))),

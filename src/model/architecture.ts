@@ -138,7 +138,7 @@ export function readArchitecture(config: HfConfig, file = 'config.json'): Archit
   if (layers > 4096) report('CONFIG_VALUE', `num_hidden_layers must be at most 4096, got ${layers}`)
   const maxPositions = size('max_position_embeddings', rules.maxPositions)
 
-  if (config.head_dim === undefined && rules.headSize === undefined && hiddenSize % heads !== 0) {
+  if (config.head_dim == null && rules.headSize === undefined && hiddenSize % heads !== 0) {
     report(
       'CONFIG_SHAPE',
       `hidden_size ${hiddenSize} is not a multiple of num_attention_heads ${heads}`,
