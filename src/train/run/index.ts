@@ -1,5 +1,5 @@
 /** @file The run file: its schema, and how it is read, checked, resolved and written. */
 export type { Path } from './introspect.ts'
-export { defineRun, type LoadedRun, loadRun, runJsonSchema, shownPath } from './load.ts'
+export { completeRun, defineRun, type LoadedRun, loadRun, runJsonSchema, shownPath } from './load.ts'
 export { formatRun, type PlannedSteps, plannedSteps } from './resolve.ts'
 export { PRESETS, type ResolvedRun, type Run } from './schema.ts'

@@ -50,6 +50,11 @@ export function defineRun(run: Run): Run {
   return run
 }
 
+/** Checks a run in code and fills it in, as `loadRun` does with a file. Paths start at `folder`. */
+export function completeRun(run: Run, folder = process.cwd()): ResolvedRun {
+  return resolveRun(checkSource({ value: run, issues: [], locate: () => ({}) }), resolve(folder))
+}
+
 /** The JSON schema of run files, draft 2020-12, for editors. */
 export function runJsonSchema(): Record<string, unknown> {
   const { $schema, ...schema } = z.toJSONSchema(runSchema, { io: 'input' })

@@ -1,0 +1,126 @@
+/**
+ * @file regauge as a library: everything that its commands do.
+ *
+ * @example Train a run and read what it learned.
+ * ```ts
+ * import { continueText, createSampler, openModel, completeRun, train } from 'regauge'
+ *
+ * const run = completeRun({
+ *   name: 'books',
+ *   model: { preset: 'nano' },
+ *   tokenizer: { train: { vocabSize: 2048 } },
+ *   data: { train: 'books/*.txt', sequenceLength: 128 },
+ *   train: { steps: 200, batchSize: 8 },
+ * })
+ * const { folder } = await train(run, { generateSamples: createSampler() })
+ * const model = await openModel(folder)
+ * for await (const { text } of continueText(model, 'Once upon a time')) process.stdout.write(text)
+ * model.dispose()
+ * ```
+ */
+
+// Data: text, tokenizers, token shards, batches.
+export {
+  buildTokenShards,
+  type CorpusOptions,
+  createTextStream,
+  type Document,
+  IGNORED_LABEL,
+  loadTokenizer,
+  openBatches,
+  openCorpus,
+  openEvaluationBatches,
+  openTokenShards,
+  type ShardOptions,
+  type TextStream,
+  type Tokenizer,
+  type TokenizerJson,
+  type TokenShards,
+  type TrainBpeOptions,
+  trainBpe,
+} from './data/index.ts'
+export { type ErrorKind, EXIT_CODES, formatIssue, type Issue, RegaugeError } from './errors.ts'
+// Formats that others defined.
+export {
+  createEventWriter,
+  createIndexedDatasetWriter,
+  decodeOnnx,
+  encodeOnnx,
+  type HfConfig,
+  type OnnxModel,
+  openIndexedDataset,
+  openSafetensorsFolder,
+  readHfConfig,
+  readSafetensor,
+  readSafetensorsHeader,
+  toFloat32,
+  writeSafetensors,
+} from './formats/index.ts'
+// Tensors, operations, gradients, passes, ONNX.
+export * from './graph/index.ts'
+// Architectures.
+export * from './model/index.ts'
+// Programs on a device.
+export * from './runtime/index.ts'
+// The programs that train, evaluate and generate.
+export {
+  type AdamWOptions,
+  accumulateStep,
+  adamW,
+  type BatchShape,
+  causalAttention,
+  decoderHidden,
+  decodeStep,
+  embedding,
+  evaluateStep,
+  gradientStep,
+  linear,
+  linearCrossEntropy,
+  logitsStep,
+  type Program as StepProgram,
+  parameterInputs,
+  type Recompute,
+  rmsNorm,
+  rotate,
+  rotation,
+  type StatePair,
+  stateNames,
+  swiglu,
+  type TrainOptions as TrainStepOptions,
+  trainStep,
+} from './steps/index.ts'
+// Runs.
+export {
+  allocateState,
+  type ContinueOptions,
+  completeRun,
+  continueText,
+  createGenerator,
+  createSampler,
+  createTrainer,
+  defineRun,
+  type Estimate,
+  estimateTraining,
+  findModelFolder,
+  type Generator,
+  initializeState,
+  learningRateAt,
+  listCheckpoints,
+  loadRun,
+  loadWeights,
+  type Model,
+  openModel,
+  type ResolvedRun,
+  type Run,
+  type RunEvent,
+  type RunHistory,
+  readHistory,
+  type SamplingOptions,
+  type Schedule,
+  type Trainer,
+  type TrainingState,
+  type TrainOptions,
+  type TrainResult,
+  train,
+  verifyCheckpoint,
+} from './train/index.ts'
