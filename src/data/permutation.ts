@@ -12,7 +12,7 @@ export function permute(index: number, count: number, seed: number, epoch: numbe
   let bits = 1
   while (4 ** bits < count) bits++
   const half = 2 ** bits
-  const key = hash(hash(hash(seed >>> 0, seed / 2 ** 32), epoch >>> 0), epoch / 2 ** 32)
+  const key = hashOf(seed, epoch)
   let value = index
   do {
     let left = Math.floor(value / half)
@@ -29,8 +29,13 @@ export function permute(index: number, count: number, seed: number, epoch: numbe
 
 const ROUNDS = 6
 
+/** A 32-bit hash of whole numbers, of which each may be as large as numbers get. */
+export function hashOf(...values: number[]): number {
+  return values.reduce((state, value) => hash(hash(state, value), value / 2 ** 32), 0)
+}
+
 /** Mixes a number into a 32-bit state (the finalizer of MurmurHash3). */
-export function hash(state: number, value: number): number {
+function hash(state: number, value: number): number {
   let h = Math.imul(state ^ Math.floor(value), 0x9e3779b1) + 0x7f4a7c15
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)

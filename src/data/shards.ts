@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { RegaugeError } from '../errors.ts'
 import { createIndexedDatasetWriter, type IndexedDatasetWriter } from '../formats/index.ts'
 import { type Document, readFiles } from './corpus.ts'
-import { hash } from './permutation.ts'
+import { hashOf } from './permutation.ts'
 import {
   fingerprintFile,
   readManifest,
@@ -177,8 +177,7 @@ function describeShards(
 
 /** Whether a fraction holds out the document with this number: the same on every machine, whoever reads it. */
 function isHeldOut(document: number, seed: number, fraction: number): boolean {
-  const key = hash(hash(seed >>> 0, seed / 2 ** 32), document >>> 0)
-  return hash(key, document / 2 ** 32) < fraction * 2 ** 32
+  return hashOf(seed, document) < fraction * 2 ** 32
 }
 
 async function listFiles(
