@@ -10,6 +10,7 @@ import { type Output, openTerminal, type Terminal } from './ui/terminal.ts'
 /** Modules of the commands, loaded when they are called, so that `--help` is quick. */
 const MODULES: { readonly [C in CommandName]?: () => Promise<{ run: Command<C> }> } = {
   init: () => import('./commands/init.ts'),
+  sample: () => import('./commands/sample.ts'),
   'runs list': () => import('./commands/runs-list.ts'),
   'runs show': () => import('./commands/runs-show.ts'),
   'runs compare': () => import('./commands/runs-compare.ts'),

@@ -3,9 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { nearest, RegaugeError } from '../errors.ts'
-import type { RunState } from '../train/events.ts'
-import { type RunHistory, readHistory } from '../train/history.ts'
-import { loadRun, type ResolvedRun } from '../train/run/index.ts'
+import { loadRun, type ResolvedRun, type RunHistory, type RunState, readHistory } from '../train/index.ts'
 
 /** One run. */
 export interface RunRecord {

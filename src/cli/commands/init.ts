@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { RegaugeError } from '../../errors.ts'
-import { shownPath } from '../../train/run/index.ts'
+import { shownPath } from '../../train/index.ts'
 import type { Command } from '../context.ts'
 import { type Recipe, recipeText } from '../recipes.ts'
 

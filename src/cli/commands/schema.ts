@@ -1,5 +1,5 @@
 /** @file `regauge schema`: the JSON schema of run files. */
-import { runJsonSchema } from '../../train/run/index.ts'
+import { runJsonSchema } from '../../train/index.ts'
 import type { Command } from '../context.ts'
 
 export const run: Command<'schema'> = async ({ terminal }) => {

@@ -1,8 +1,7 @@
 /** @file The report: hostile texts, many points, runs that have nothing to show. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { LoggedEvent, RunEvent } from '../../train/events.ts'
-import { historyOf } from '../../train/history.ts'
+import { historyOf, type LoggedEvent, type RunEvent } from '../../train/index.ts'
 import { reportHtml } from '../report.ts'
 import type { RunRecord } from '../runs.ts'
 import { bucketed, chartHtml, niceTicks, smoothed } from './chart.ts'

@@ -21,7 +21,7 @@ figcaption{margin-bottom:12px}figcaption span{color:var(--soft);font-size:13px}.
 .key{display:inline-block;width:14px;height:0;border-top:2px solid;margin:0 5px 3px 8px;vertical-align:middle}
 .key.faint{opacity:.45}.key.dots{width:7px;height:7px;border:0;border-radius:50%;background:currentColor;margin-bottom:2px}
 .a{color:var(--a)}.b{color:var(--b)}.c{color:var(--c)}
-.plot{position:relative;height:150px;margin:0 6px 26px 52px;border-radius:3px;touch-action:pan-y}.tall .plot{height:320px}
+.plot{position:relative;height:150px;margin:0 20px 26px 52px;border-radius:3px;touch-action:pan-y}.tall .plot{height:320px}
 .plot:focus-visible{outline:2px solid var(--a);outline-offset:6px}
 .plot svg{position:absolute;inset:0;width:100%;height:100%;overflow:visible}
 .plot path{fill:none;stroke:currentColor;stroke-width:1.75;stroke-linejoin:round;stroke-linecap:round;vector-effect:non-scaling-stroke}

@@ -1,5 +1,5 @@
 /** @file States of a run in their colours. */
-import type { RunState } from '../../train/events.ts'
+import type { RunState } from '../../train/index.ts'
 import type { Colors } from './terminal.ts'
 
 export function stateText(state: RunState, colors: Colors): string {

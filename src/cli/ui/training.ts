@@ -1,5 +1,5 @@
 /** @file What a person sees of a run that trains: a live area on a terminal, key=value lines in a pipe, or JSON. */
-import type { EvalEvent, RunEvent, RunState, StepEvent, SummaryEvent } from '../../train/events.ts'
+import type { EvalEvent, RunEvent, RunState, StepEvent, SummaryEvent } from '../../train/index.ts'
 import { curveLines } from './curve.ts'
 import { bytes, compact, duration, grouped, percent, small } from './format.ts'
 import { openLiveArea } from './live.ts'

@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { RunEvent } from '../../train/events.ts'
+import type { RunEvent } from '../../train/index.ts'
 import { curveLines } from './curve.ts'
 import { bytes, compact, duration, percent, small } from './format.ts'
 import { ASCII, UNICODE } from './glyphs.ts'

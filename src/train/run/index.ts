@@ -2,4 +2,4 @@
 export type { Path } from './introspect.ts'
 export { completeRun, defineRun, type LoadedRun, loadRun, runJsonSchema, shownPath } from './load.ts'
 export { formatRun, type PlannedSteps, plannedSteps } from './resolve.ts'
-export { PRESETS, type ResolvedRun, type Run } from './schema.ts'
+export type { ResolvedRun, Run } from './schema.ts'

@@ -1,8 +1,6 @@
 /** @file The run file's one schema: every key with its meaning, bounds and default. */
 import { z } from 'zod'
-
-/** Models that train on a laptop. Their sizes are the model room's. */
-export const PRESETS = ['nano', 'tiny', 'small', 'base'] as const
+import { PRESET_NAMES } from '../../model/index.ts'
 
 /** Groups of keys of which exactly one is given, by the section that they are in. */
 export const EXCLUSIVE = {
@@ -45,7 +43,7 @@ const overrides = z
 
 const model = z
   .strictObject({
-    preset: z.enum(PRESETS).optional().describe('A ready-made model by size.'),
+    preset: z.enum(PRESET_NAMES).optional().describe('A ready-made model by size.'),
     config: path().optional().describe('Path of a Hugging Face config.json; weights start at random.'),
     from: path()
       .optional()
