@@ -10,6 +10,9 @@ import { type Output, openTerminal, type Terminal } from './ui/terminal.ts'
 /** Modules of the commands, loaded when they are called, so that `--help` is quick. */
 const MODULES: { readonly [C in CommandName]?: () => Promise<{ run: Command<C> }> } = {
   init: () => import('./commands/init.ts'),
+  check: () => import('./commands/check.ts'),
+  train: () => import('./commands/train.ts'),
+  eval: () => import('./commands/eval.ts'),
   sample: () => import('./commands/sample.ts'),
   'runs list': () => import('./commands/runs-list.ts'),
   'runs show': () => import('./commands/runs-show.ts'),

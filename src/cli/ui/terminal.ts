@@ -31,7 +31,7 @@ export interface Terminal {
   readonly glyphs: Glyphs
   /** A person watches both streams on a terminal that can move its cursor. */
   readonly live: boolean
-  /** Columns of the terminal now, 80 when there is none. */
+  /** Columns of the terminal now, 80 when there is none or it does not say (0). */
   width(): number
   /** Where a live area is drawn. */
   readonly screen: Output
@@ -61,7 +61,7 @@ export function openTerminal(stdout: Output, stderr: Output, env: Environment): 
     talkColors: picocolors.createColors(takesColor(stderr, env)),
     glyphs: takesUnicode(env) ? UNICODE : ASCII,
     live: terminal && !dumb && !inCi(env),
-    width: () => Math.max(20, stdout.columns ?? stderr.columns ?? 80),
+    width: () => Math.max(20, stdout.columns || stderr.columns || 80),
     screen: { ...bound(stderr), write: talk },
   }
 }
@@ -72,10 +72,10 @@ function bound(stream: Output): Omit<Output, 'write'> {
       return stream.isTTY ?? false
     },
     get columns() {
-      return stream.columns ?? 80
+      return stream.columns || 80
     },
     get rows() {
-      return stream.rows ?? 24
+      return stream.rows || 24
     },
     on: stream.on.bind(stream) as Output['on'],
     off: stream.off.bind(stream),

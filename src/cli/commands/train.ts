@@ -1,0 +1,80 @@
+/** @file `regauge train`: trains a run, or goes on with one, and shows it. */
+import { existsSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { createSampler, loadRun, type TrainResult, train } from '../../train/index.ts'
+import type { Command } from '../context.ts'
+import { writeReport } from '../report.ts'
+import { openTrainingView } from '../ui/training.ts'
+import { planLines } from './check.ts'
+
+export const run: Command<'train'> = async ({ arguments: [path], options, json, terminal, version }) => {
+  const given = path ?? 'run.yaml'
+  // the folder of a run holds the run as it was resolved, and is where it goes on, wherever it has been moved to
+  const inside = join(given, 'run.yaml')
+  const folder = isFolder(given) && existsSync(inside) ? resolve(given) : undefined
+  const { run } = await loadRun(folder === undefined ? given : inside, { set: options.set })
+  const view = openTrainingView(terminal, { name: run.name, everySteps: run.log.everySteps, json })
+  const stopping = listenForStop((message) => terminal.talk(message))
+  let end: TrainResult
+  try {
+    end = await train(run, {
+      ...(folder !== undefined && { folder }),
+      ...(options.threads !== undefined && { threads: options.threads }),
+      onEvent: (event) => view.event(event),
+      onPlan: (plan) => {
+        if (!json) for (const line of planLines(plan, { colors: terminal.talkColors })) terminal.talk(line)
+      },
+      generateSamples: createSampler(),
+      stop: stopping.stop,
+      abort: stopping.abort,
+    })
+  } finally {
+    view.close()
+    stopping.dispose()
+  }
+  const report = await writeReport(end.folder, version)
+  if (json) return end.state === 'finished' ? 0 : INTERRUPTED
+  terminal.talk(`report: ${report}`)
+  if (end.state === 'finished') {
+    terminal.talk(`model: ${end.checkpoint}`)
+    return 0
+  }
+  terminal.talk(`stopped at step ${end.step} of ${end.steps}; to go on: regauge train ${given}`)
+  return INTERRUPTED
+}
+
+/** Exit code of a run that was stopped, checkpoint saved. */
+const INTERRUPTED = 130
+
+/** Ctrl-C once and SIGTERM: save and stop. Ctrl-C twice: stop now. */
+function listenForStop(talk: (message: string) => void) {
+  const stop = new AbortController()
+  const abort = new AbortController()
+  const onInterrupt = (): void => {
+    if (stop.signal.aborted) {
+      talk('stopping now; steps after the last checkpoint are lost')
+      abort.abort()
+      return
+    }
+    talk('saving, then stopping; Ctrl-C again stops now without saving')
+    stop.abort()
+  }
+  const onTerminate = (): void => {
+    talk('saving, then stopping')
+    stop.abort()
+  }
+  process.on('SIGINT', onInterrupt)
+  process.on('SIGTERM', onTerminate)
+  return {
+    stop: stop.signal,
+    abort: abort.signal,
+    dispose() {
+      process.off('SIGINT', onInterrupt)
+      process.off('SIGTERM', onTerminate)
+    },
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+}
