@@ -37,15 +37,16 @@ export function estimateTraining(a: Architecture, options: TrainerOptions): Esti
   const { accumulate, train } = stepPrograms(a, options)
   const micro = options.batchSize / options.microBatchSize
   const parameters = parameterCount(a)
-  // each program keeps the most that it ever needed
+  // the programs take turns in one arena
   const peaks = [train, ...(accumulate === undefined ? [] : [accumulate])].map(peakMemory)
-  const sum = (key: keyof Peak) => peaks.reduce((bytes, peak) => bytes + peak[key], 0)
+  const total = (peak: Peak) => peak.gradients + peak.activations + peak.logits
+  const most = peaks.reduce((a, b) => (total(b) > total(a) ? b : a))
   const memory: MemoryTerms = {
     weights: 4 * parameters,
     moments: 8 * parameters,
-    gradients: sum('gradients') + (accumulate === undefined ? 0 : 4 * parameters),
-    activations: sum('activations'),
-    logits: sum('logits'),
+    gradients: most.gradients + (accumulate === undefined ? 0 : 4 * parameters),
+    activations: most.activations,
+    logits: most.logits,
     process: PROCESS_BYTES,
   }
   const flops = (program: Program | undefined) =>

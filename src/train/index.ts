@@ -10,6 +10,7 @@ export {
   verifyCheckpoint,
 } from './checkpoint-files.ts'
 export { type Estimate, estimateTraining, type MemoryTerms, requireMemory } from './estimate.ts'
+export { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.ts'
 export * from './events.ts'
 export { chooseToken, createGenerator, type Generator, type SamplingOptions } from './generate.ts'
 export { historyOf, type RunHistory, readHistory } from './history.ts'
@@ -22,6 +23,7 @@ export {
   type Model,
   openModel,
 } from './model.ts'
+export { checkRun, type RunPlan, trainerOptions } from './plan.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
 export { learningRateAt, type Schedule } from './schedule.ts'
@@ -33,4 +35,4 @@ export {
   type TrainResult,
   train,
 } from './train.ts'
-export { type Batch, createTrainer, type Trainer, type TrainerOptions } from './trainer.ts'
+export { type Batch, createEvaluator, createTrainer, type Trainer, type TrainerOptions } from './trainer.ts'

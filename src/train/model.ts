@@ -39,7 +39,7 @@ export async function findModelFolder(
   if (existsSync(join(path, 'config.json'))) return path
   if (existsSync(join(path, 'checkpoints'))) {
     // looked at only: a run may be writing here
-    for (const { step, folder } of await listCheckpoints(path)) {
+    for (const { step, folder } of await listCheckpoints(join(path, 'checkpoints'))) {
       try {
         return (await verifyCheckpoint(folder, { files: true })).folder
       } catch (error) {

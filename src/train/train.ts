@@ -24,11 +24,12 @@ import { lockRunFolder } from './lock.ts'
 import { type LoopEnd, type Progress, trainLoop } from './loop.ts'
 import { describeMachine, packageVersion } from './machine.ts'
 import { openMetrics } from './metrics.ts'
+import { makePlan, type RunPlan, trainerOptions } from './plan.ts'
 import { prepareShards, prepareTokenizer, writeWhole } from './prepare-data.ts'
 import { resolveArchitecture } from './resolve-model.ts'
 import { formatRun, type PlannedSteps, plannedSteps, type ResolvedRun } from './run/index.ts'
 import { allocateState, initializeState, loadMoments, loadWeights, type TrainingState } from './state.ts'
-import { createTrainer, type TrainerOptions } from './trainer.ts'
+import { createTrainer } from './trainer.ts'
 
 /** What a function that writes samples works with. */
 export interface SampleContext {
@@ -53,6 +54,8 @@ export interface TrainOptions {
   readonly threads?: number
   /** Receives every event of the run as it happens. */
   readonly onEvent?: (event: RunEvent) => void
+  /** Receives what the run is going to be, once, before it starts. */
+  readonly onPlan?: (plan: RunPlan) => void
   /** Save and stop. */
   readonly stop?: AbortSignal
   /** Stop now: steps after the last checkpoint are lost, and `train` rejects with kind `interrupted`. */
@@ -133,11 +136,17 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
     const state = held(allocateState(runtime, prepared.architecture, { moments: true }))
     await fillState(state, prepared, run)
     const limit = await measureMatmul(runtime)
+    const { architecture } = prepared
+    const { steps } = planned
+    const startStep = checkpoint?.state.step ?? 0
+    options.onPlan?.(
+      makePlan({ run, folder, architecture, estimate, startStep, steps, matmulFlopsPerSecond: limit.best }),
+    )
     const from: Progress = checkpoint?.state ?? { step: 0, tokens: 0, seconds: 0 }
     emit({
       type: 'start',
-      startStep: from.step,
-      steps: planned.steps,
+      startStep,
+      steps,
       parameters: estimate.parameters,
       tokensPerStep: estimate.tokensPerStep,
       version: packageVersion(),
@@ -264,14 +273,6 @@ async function finishedBefore(job: Job, { checkpoint, planned }: Prepared): Prom
 async function result(folder: string, steps: number, end: LoopEnd): Promise<TrainResult> {
   const [newest] = await listCheckpoints(join(folder, 'checkpoints'))
   return { ...end, folder, steps, checkpoint: newest?.folder }
-}
-
-/** The programs that a run trains with. */
-export function trainerOptions(run: ResolvedRun): TrainerOptions {
-  const { batchSize, microBatchSize, recompute } = run.train
-  const { betas, epsilon, weightDecay, clipNorm } = run.optimizer
-  const optimizer = { betas, epsilon, weightDecay, ...(clipNorm !== null && { clipNorm }) }
-  return { batchSize, microBatchSize, sequenceLength: run.data.sequenceLength, recompute, optimizer }
 }
 
 async function makeFolder(folder: string): Promise<void> {

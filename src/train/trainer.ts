@@ -1,18 +1,19 @@
 /** @file One model in training on one device: compiled programs bound to the state, one call an optimizer step. */
 import { RegaugeError } from '../errors.ts'
-import { toOnnx } from '../graph/index.ts'
 import type { Architecture } from '../model/index.ts'
-import type { Binding, DeviceTensor, Runtime } from '../runtime/index.ts'
+import type { Runtime } from '../runtime/index.ts'
 import {
   type AdamWOptions,
   accumulateStep,
+  type BatchShape,
   evaluateStep,
   type Program,
   stateNames,
   type TrainOptions,
   trainStep,
 } from '../steps/index.ts'
-import { allocateSlots, type TensorSlots, type TrainingState } from './state.ts'
+import { createDevice, type Device } from './device.ts'
+import { allocateSlots, type TrainingState } from './state.ts'
 
 /** Token ids and the ids to predict at each position; a negative label is ignored. Sequences one after another. */
 export interface Batch {
@@ -76,6 +77,10 @@ export async function createTrainer(
 ): Promise<Trainer> {
   const { batchSize, microBatchSize, sequenceLength, optimizer } = options
   const microTokens = microBatchSize * sequenceLength
+  const part = ({ ids, labels }: Batch, micro: number): Batch => ({
+    ids: ids.subarray(micro * microTokens, (micro + 1) * microTokens),
+    labels: labels.subarray(micro * microTokens, (micro + 1) * microTokens),
+  })
   const device = createDevice(runtime, options.inPlace ?? true)
   device.hold(state)
   const programs = stepPrograms(a, options)
@@ -85,14 +90,8 @@ export async function createTrainer(
   }
   const train = await device.prepare(programs.train)
   const accumulate = programs.accumulate && (await device.prepare(programs.accumulate))
-  let evaluate: (() => Promise<void>) | undefined
+  let evaluate: Trainer['evaluate'] | undefined
 
-  const load = async ({ ids, labels }: Batch, micro: number, lossScale: number): Promise<void> => {
-    const part = (x: Int32Array) => bytesOf(x.subarray(micro * microTokens, (micro + 1) * microTokens))
-    await device.write('ids', part(ids))
-    await device.write('labels', part(labels))
-    await device.writeScalar('loss_scale', lossScale)
-  }
   return {
     async step(batch, step, learningRate) {
       const scale = 1 / Math.max(1, countLabels(batch.labels))
@@ -103,13 +102,13 @@ export async function createTrainer(
           throw diverged(step, loss, gradNorm, learningRate)
       }
       for (let micro = 0; micro < last; micro++) {
-        await load(batch, micro, scale)
+        await load(device, part(batch, micro), scale)
         await device.writeScalar('keep', micro === 0 ? 0 : 1)
         await accumulate!()
         loss += await device.readScalar('loss')
         check(0) // the program itself guards its own micro-batch only
       }
-      await load(batch, last, scale)
+      await load(device, part(batch, last), scale)
       if (last > 0) await device.writeScalar('keep', 1)
       const [beta1, beta2] = optimizer.betas
       await device.writeScalar('learning_rate', learningRate)
@@ -122,21 +121,51 @@ export async function createTrainer(
       return { loss, gradNorm }
     },
     async evaluate(batches) {
-      evaluate ??= await device.prepare(evaluateStep(a, { microBatch: microBatchSize, sequenceLength }))
-      let nats = 0
-      let labels = 0
-      for await (const batch of batches) {
-        const count = countLabels(batch.labels)
-        await load(batch, 0, 1 / Math.max(1, count))
-        await evaluate()
-        nats += (await device.readScalar('loss')) * count
-        labels += count
-      }
-      return { nats, labels }
+      evaluate ??= await prepareEvaluation(device, a, { microBatch: microBatchSize, sequenceLength })
+      return evaluate(batches)
     },
     interrupt: () => device.interrupt(),
     dispose: () => device.dispose(),
   }
+}
+
+/** A model that is only evaluated: the programs and the moments of training are left out. */
+export async function createEvaluator(
+  runtime: Runtime,
+  a: Architecture,
+  state: TrainingState,
+  shape: BatchShape,
+): Promise<Pick<Trainer, 'evaluate' | 'interrupt' | 'dispose'>> {
+  const device = createDevice(runtime, true)
+  device.hold(state)
+  const evaluate = await prepareEvaluation(device, a, shape)
+  return { evaluate, interrupt: () => device.interrupt(), dispose: () => device.dispose() }
+}
+
+async function prepareEvaluation(
+  device: Device,
+  a: Architecture,
+  shape: BatchShape,
+): Promise<Trainer['evaluate']> {
+  const run = await device.prepare(evaluateStep(a, shape))
+  return async (batches) => {
+    let nats = 0
+    let labels = 0
+    for await (const batch of batches) {
+      const count = countLabels(batch.labels)
+      await load(device, batch, 1 / Math.max(1, count))
+      await run()
+      nats += (await device.readScalar('loss')) * count
+      labels += count
+    }
+    return { nats, labels }
+  }
+}
+
+async function load(device: Device, { ids, labels }: Batch, lossScale: number): Promise<void> {
+  await device.write('ids', ids)
+  await device.write('labels', labels)
+  await device.write('loss_scale', Float32Array.of(lossScale))
 }
 
 function diverged(step: number, loss: number, gradNorm: number, learningRate: number): RegaugeError {
@@ -145,78 +174,6 @@ function diverged(step: number, loss: number, gradNorm: number, learningRate: nu
     message: `step ${step} diverged: loss ${loss}, gradient norm ${gradNorm}, learning rate ${learningRate}`,
     hint: 'nothing of this step was kept; lower optimizer.learningRate or lengthen schedule.warmupSteps',
   })
-}
-
-/** Programs and tensors of a trainer: state is found in slots, everything else is allocated by name and shared. */
-function createDevice(runtime: Runtime, inPlace: boolean) {
-  const slots = new Map<string, TensorSlots>()
-  const shared = new Map<string, DeviceTensor>()
-  const disposables: { dispose(): void }[] = []
-  let running: Binding | undefined
-
-  const tensor = (name: string, spec: Parameters<Runtime['allocate']>[0]): DeviceTensor => {
-    const found = shared.get(name) ?? runtime.allocate(spec)
-    shared.set(name, found)
-    return found
-  }
-  return {
-    /** Makes the tensors of `held` known by their names; `owned` ones are disposed of with the device. */
-    hold(held: TensorSlots, owned = false): void {
-      for (const name of held.names) slots.set(name, held)
-      if (owned) disposables.push(held)
-    },
-    /** Compiles a program; the function that comes back runs it once over the current state. */
-    async prepare({ name, graph, state }: Program): Promise<() => Promise<void>> {
-      const program = await runtime.load(toOnnx(graph, name))
-      disposables.unshift(program)
-      const bindings = new Map<string, Binding>()
-      const successors = new Map(state.map((pair) => [pair.output, pair]))
-      const doubled = new Set(state.filter((pair) => !(inPlace && pair.inPlace)))
-      for (const [input, spec] of program.inputs) if (!slots.has(input)) tensor(input, spec)
-
-      const bind = (): Binding => {
-        const inputs = new Map<string, DeviceTensor>()
-        const outputs = new Map<string, DeviceTensor>()
-        for (const [input, spec] of program.inputs) {
-          inputs.set(input, slots.get(input)?.current(input) ?? tensor(input, spec))
-        }
-        for (const [output, spec] of program.outputs) {
-          const pair = successors.get(output)
-          if (pair === undefined) outputs.set(output, tensor(output, spec))
-          else if (doubled.has(pair)) outputs.set(output, slots.get(pair.input)!.spare(pair.input))
-          else outputs.set(output, inputs.get(pair.input)!)
-        }
-        return program.bind(inputs, outputs)
-      }
-      return async () => {
-        const key = [...program.inputs.keys()].map((input) => slots.get(input)?.side(input) ?? '').join('')
-        const binding = bindings.get(key) ?? bind()
-        bindings.set(key, binding)
-        running = binding
-        try {
-          await binding.run()
-        } finally {
-          running = undefined
-        }
-        for (const { input } of doubled) slots.get(input)!.swap(input)
-      }
-    },
-    write: (name: string, bytes: Uint8Array) => shared.get(name)!.write(bytes),
-    writeScalar: (name: string, value: number) => shared.get(name)!.write(bytesOf(Float32Array.of(value))),
-    async readScalar(name: string): Promise<number> {
-      const bytes = await shared.get(name)!.read()
-      return new DataView(bytes.buffer, bytes.byteOffset).getFloat32(0, true)
-    },
-    interrupt: () => running?.interrupt(),
-    dispose(): void {
-      for (const one of disposables) one.dispose()
-      for (const one of shared.values()) one.dispose()
-    },
-  }
-}
-
-function bytesOf(values: Int32Array | Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
 }
 
 function countLabels(labels: Int32Array): number {
