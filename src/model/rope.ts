@@ -121,8 +121,7 @@ export function readRope(
         }
       }
       case 'longrope': {
-        const ratio = maxPositions / originalPositions
-        const factor = ratio > 1 ? ratio : keys.factor == null ? 1 : number('factor')
+        const factor = keys.factor == null ? maxPositions / originalPositions : number('factor')
         const inferred = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalPositions))
         return {
           type,
@@ -158,8 +157,7 @@ export function ropeTables(
   const sin = new Float32Array(length * headSize)
   for (let position = 0; position < length; position++) {
     for (let i = 0; i < headSize; i++) {
-      // the reference rounds the frequency and the angle to float32
-      const angle = Math.fround(position * Math.fround(frequencies[i % (headSize / 2)]!))
+      const angle = f32(position * frequencies[i % (headSize / 2)]!)
       cos[position * headSize + i] = Math.cos(angle) * scale
       sin[position * headSize + i] = Math.sin(angle) * scale
     }
@@ -167,34 +165,39 @@ export function ropeTables(
   return { cos, sin }
 }
 
-/** Angle per position of each pair of a head, in radians, and the factor on cosines and sines. */
+/**
+ * Angle per position of each pair of a head, in radians, and the factor on cosines and sines. Each step is
+ * rounded to float32 as in the reference: at position 4096 the last bit of a frequency moves an angle by 3e-4.
+ */
 function ropeFrequencies(
   rope: Rope,
   headSize: number,
   length: number,
-): { frequencies: number[]; scale: number } {
+): { readonly frequencies: readonly number[]; readonly scale: number } {
   const { theta, scaling } = rope
-  const pairs = Array.from({ length: headSize / 2 }, (_, i) => i)
-  const plain = (base: number) => pairs.map((i) => base ** ((-2 * i) / headSize))
+  const powers = (base: number) =>
+    Array.from({ length: headSize / 2 }, (_, i) => f32(f32(base) ** f32((2 * i) / headSize)))
+  const plain = (base: number) => powers(base).map((power) => f32(1 / power))
   switch (scaling.type) {
     case 'default':
       return { frequencies: plain(theta), scale: 1 }
     case 'linear':
-      return { frequencies: plain(theta).map((f) => f / scaling.factor), scale: 1 }
+      return { frequencies: plain(theta).map((f) => f32(f / scaling.factor)), scale: 1 }
     case 'dynamic': {
       // NTK-aware: the base grows with the sequence, once it is longer than the model was made for
-      const positions = Math.max(length, scaling.maxPositions)
-      const stretch = (scaling.factor * positions) / scaling.maxPositions - (scaling.factor - 1)
-      return { frequencies: plain(theta * stretch ** (headSize / (headSize - 2))), scale: 1 }
+      if (length <= scaling.maxPositions) return { frequencies: plain(theta), scale: 1 }
+      const ratio = f32(f32(scaling.factor * length) / scaling.maxPositions)
+      const stretch = f32(f32(ratio - (scaling.factor - 1)) ** (headSize / (headSize - 2)))
+      return { frequencies: plain(theta * stretch), scale: 1 }
     }
     case 'llama3': {
       const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalPositions } = scaling
       const frequencies = plain(theta).map((f) => {
-        const wavelength = (2 * Math.PI) / f
-        if (wavelength > originalPositions / low) return f / factor
+        const wavelength = f32((2 * Math.PI) / f)
+        if (wavelength > originalPositions / low) return f32(f / factor)
         if (wavelength < originalPositions / high) return f
-        const smooth = (originalPositions / wavelength - low) / (high - low)
-        return ((1 - smooth) * f) / factor + smooth * f
+        const smooth = f32(f32(f32(originalPositions / wavelength) - low) / (high - low))
+        return f32(f32(f32(f32(1 - smooth) * f) / factor) + f32(smooth * f))
       })
       return { frequencies, scale: 1 }
     }
@@ -206,15 +209,20 @@ function ropeFrequencies(
       const low = Math.max(round(Math.floor, dimension(scaling.betaFast)), 0)
       const high = Math.min(round(Math.ceil, dimension(scaling.betaSlow)), headSize - 1)
       const width = high === low ? 0.001 : high - low
-      const frequencies = plain(theta).map((f, i) => {
-        const ramp = Math.min(Math.max((i - low) / width, 0), 1)
-        return (f / scaling.factor) * ramp + f * (1 - ramp)
+      const frequencies = powers(theta).map((power, i) => {
+        const ramp = Math.min(Math.max(f32(f32(i - low) / width), 0), 1)
+        const kept = f32(1 - ramp)
+        const stretched = f32(1 / f32(scaling.factor * power))
+        return f32(f32(stretched * f32(1 - kept)) + f32(f32(1 / power) * kept))
       })
       return { frequencies, scale: scaling.attentionFactor }
     }
     case 'longrope': {
       const factors = length > scaling.originalPositions ? scaling.longFactors : scaling.shortFactors
-      return { frequencies: plain(theta).map((f, i) => f / factors[i]!), scale: scaling.attentionFactor }
+      const frequencies = powers(theta).map((power, i) => f32(1 / f32(f32(factors[i]!) * power)))
+      return { frequencies, scale: scaling.attentionFactor }
     }
   }
 }
+
+const f32 = Math.fround

@@ -1,0 +1,283 @@
+/** @file Reading of configurations: what is taken, what is refused and how; parameters and their first values. */
+import { describe, expect, test } from 'vitest'
+import { RegaugeError } from '../errors.ts'
+import type { HfConfig } from '../formats/index.ts'
+import {
+  className,
+  FAMILY_NAMES,
+  initialValues,
+  PRESET_NAMES,
+  PRESETS,
+  parameterCount,
+  parametersOf,
+  readArchitecture,
+} from './index.ts'
+
+const TINY = {
+  model_type: 'llama',
+  vocab_size: 96,
+  hidden_size: 32,
+  intermediate_size: 40,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+}
+
+function sizes(
+  model_type: string,
+  [vocab_size, hidden_size, intermediate_size, num_hidden_layers]: readonly [number, number, number, number],
+  [num_attention_heads, num_key_value_heads]: readonly [number, number],
+  rest: HfConfig = {},
+): HfConfig {
+  return {
+    model_type,
+    vocab_size,
+    hidden_size,
+    intermediate_size,
+    num_hidden_layers,
+    num_attention_heads,
+    num_key_value_heads,
+    ...rest,
+  }
+}
+
+function issuesOf(config: HfConfig): RegaugeError {
+  try {
+    readArchitecture(config, 'model/config.json')
+  } catch (error) {
+    if (error instanceof RegaugeError) return error
+    throw error
+  }
+  throw new Error('no error')
+}
+
+const messages = (config: HfConfig) => issuesOf(config).issues.map(({ message }) => message)
+
+describe('parameter counts are those of transformers 5.18', () => {
+  const tied = { tie_word_embeddings: true }
+  test.each([
+    [
+      'Llama-3.2-1B',
+      1_235_814_400,
+      sizes('llama', [128256, 2048, 8192, 16], [32, 8], { ...tied, head_dim: 64 }),
+    ],
+    ['Llama-2-7B', 6_738_415_616, sizes('llama', [32000, 4096, 11008, 32], [32, 32])],
+    ['TinyLlama-1.1B', 1_100_048_384, sizes('llama', [32000, 2048, 5632, 22], [32, 4])],
+    ['SmolLM2-135M', 134_515_008, sizes('llama', [49152, 576, 1536, 30], [9, 3], tied)],
+    ['Mistral-7B-v0.1', 7_241_732_096, sizes('mistral', [32000, 4096, 14336, 32], [32, 8])],
+    ['Qwen2-0.5B', 494_032_768, sizes('qwen2', [151936, 896, 4864, 24], [14, 2], tied)],
+    ['Qwen2.5-1.5B', 1_543_714_304, sizes('qwen2', [151936, 1536, 8960, 28], [12, 2], tied)],
+    [
+      'Qwen3-0.6B',
+      596_049_920,
+      sizes('qwen3', [151936, 1024, 3072, 28], [16, 8], { ...tied, head_dim: 128 }),
+    ],
+    ['Qwen3-8B', 8_190_735_360, sizes('qwen3', [151936, 4096, 12288, 36], [32, 8], { head_dim: 128 })],
+    [
+      'llama with every bias',
+      75_456,
+      sizes('llama', [100, 64, 96, 2], [4, 2], { attention_bias: true, mlp_bias: true }),
+    ],
+  ])('%s', (_, count, config) => {
+    expect(parameterCount(readArchitecture(config))).toBe(count)
+  })
+})
+
+describe('defaults are those of the configuration classes of transformers', () => {
+  test('key and value heads, head size, positions, window', () => {
+    const read = (model_type: string, rest: HfConfig = {}) =>
+      readArchitecture({ ...TINY, num_attention_heads: 32, hidden_size: 128, model_type, ...rest })
+    expect(read('llama')).toMatchObject({
+      keyValueHeads: 32,
+      headSize: 4,
+      maxPositions: 2048,
+      normEpsilon: 1e-6,
+    })
+    expect(read('mistral')).toMatchObject({
+      keyValueHeads: 8,
+      maxPositions: 131072,
+      slidingWindows: [4096, 4096],
+    })
+    expect(read('qwen2')).toMatchObject({
+      keyValueHeads: 32,
+      headSize: 4,
+      attentionBias: { qkv: true, output: false },
+    })
+    expect(read('qwen3')).toMatchObject({ keyValueHeads: 32, headSize: 128, queryKeyNorm: true })
+    expect(read('mistral', { sliding_window: null }).slidingWindows).toEqual([undefined, undefined])
+    expect(read('mistral', { num_key_value_heads: null, head_dim: null })).toMatchObject({
+      keyValueHeads: 32,
+      headSize: 4,
+    })
+  })
+
+  test("qwen's layers see a window from max_window_layers on, where it is in use", () => {
+    const qwen = {
+      ...TINY,
+      model_type: 'qwen2',
+      num_key_value_heads: 2,
+      sliding_window: 5,
+      max_window_layers: 1,
+    }
+    expect(readArchitecture(qwen).slidingWindows).toEqual([undefined, undefined])
+    expect(readArchitecture({ ...qwen, use_sliding_window: true }).slidingWindows).toEqual([undefined, 5])
+    const layer_types = ['sliding_attention', 'full_attention']
+    expect(readArchitecture({ ...qwen, use_sliding_window: true, layer_types }).slidingWindows).toEqual([
+      5,
+      undefined,
+    ])
+  })
+})
+
+describe('a config that cannot be', () => {
+  test('another family: lists the supported ones and the nearest', () => {
+    const { issues, kind } = issuesOf({ ...TINY, model_type: 'gpt_neox' })
+    expect(kind).toBe('usage')
+    expect(issues).toEqual([
+      {
+        code: 'CONFIG_FAMILY',
+        file: 'model/config.json',
+        message: 'model_type "gpt_neox" is not supported',
+        hint: `supported are ${FAMILY_NAMES.join(', ')}`,
+      },
+    ])
+    expect(issuesOf({ ...TINY, model_type: 'lama' }).message).toContain('did you mean llama?')
+    expect(messages({})).toEqual(['model_type is missing'])
+  })
+
+  test('every problem at once', () => {
+    expect(
+      messages({
+        model_type: 'llama',
+        hidden_size: 30,
+        num_attention_heads: 4,
+        num_key_value_heads: 3,
+        num_hidden_layers: 0,
+        intermediate_size: 1.5,
+        vocab_size: '96',
+        hidden_act: 'gelu',
+        attention_dropout: 0.1,
+        rms_norm_eps: -1,
+        tie_word_embeddings: 'yes',
+        rope_theta: 'big',
+      }),
+    ).toEqual([
+      'num_hidden_layers must be an integer from 1 to 16777216, got 0',
+      'hidden_size 30 is not a multiple of num_attention_heads 4',
+      'num_attention_heads 4 is not a multiple of num_key_value_heads 3',
+      'head_dim must be even for rotary embeddings, got 7',
+      'hidden_act must be "silu", got "gelu"',
+      'attention_dropout must be 0, got 0.1: dropout is not supported',
+      'rope_theta must be a positive number, got "big"',
+      'vocab_size must be an integer from 1 to 16777216, got "96"',
+      'intermediate_size must be an integer from 1 to 16777216, got 1.5',
+      'rms_norm_eps must be a positive number, got -1',
+      'tie_word_embeddings must be true or false, got "yes"',
+    ])
+  })
+
+  test.each([
+    [
+      'a head size of null with heads that do not divide',
+      { num_attention_heads: 5, head_dim: null },
+      'not a multiple',
+    ],
+    ['an odd head size', { head_dim: 7 }, 'head_dim must be even'],
+    [
+      'sizes that no machine holds',
+      { vocab_size: 2 ** 30 },
+      'vocab_size must be an integer from 1 to 16777216',
+    ],
+    [
+      'a million layers',
+      { num_hidden_layers: 1_000_000 },
+      'num_hidden_layers must be at most 4096, got 1000000',
+    ],
+    ['a number that is none', { hidden_size: Number.NaN }, 'hidden_size must be an integer'],
+    ['no heads', { num_attention_heads: undefined }, 'num_attention_heads is missing'],
+    [
+      'a window of 0',
+      { model_type: 'mistral', num_key_value_heads: 2, sliding_window: 0 },
+      'sliding_window of layer 0',
+    ],
+    [
+      'a window in words',
+      { model_type: 'mistral', num_key_value_heads: 2, sliding_window: 'all' },
+      'sliding_window of layer 0',
+    ],
+  ])('%s', (_, change, message) => {
+    expect(messages({ ...TINY, ...change }).join('\n')).toContain(message)
+  })
+})
+
+test('names and shapes are those of transformers, in the order of the forward pass', () => {
+  const a = readArchitecture({
+    ...TINY,
+    model_type: 'qwen3',
+    num_key_value_heads: 2,
+    head_dim: 10,
+    num_hidden_layers: 1,
+  })
+  expect(parametersOf(a).map(({ name, shape }) => `${name} ${shape}`)).toEqual([
+    'model.embed_tokens.weight 96,32',
+    'model.layers.0.input_layernorm.weight 32',
+    'model.layers.0.self_attn.q_proj.weight 40,32',
+    'model.layers.0.self_attn.k_proj.weight 20,32',
+    'model.layers.0.self_attn.v_proj.weight 20,32',
+    'model.layers.0.self_attn.q_norm.weight 10',
+    'model.layers.0.self_attn.k_norm.weight 10',
+    'model.layers.0.self_attn.o_proj.weight 32,40',
+    'model.layers.0.post_attention_layernorm.weight 32',
+    'model.layers.0.mlp.gate_proj.weight 40,32',
+    'model.layers.0.mlp.up_proj.weight 40,32',
+    'model.layers.0.mlp.down_proj.weight 32,40',
+    'model.norm.weight 32',
+    'lm_head.weight 96,32',
+  ])
+})
+
+test.each(PRESET_NAMES)('the preset %s can be read, and names its class', (name) => {
+  const a = readArchitecture(PRESETS[name])
+  expect([className(a.family)]).toEqual(PRESETS[name].architectures)
+  expect(parameterCount(a)).toBeGreaterThan(0)
+})
+
+describe('first values', () => {
+  const a = readArchitecture({ ...TINY, vocab_size: 500, attention_bias: true, initializer_range: 0.03 })
+  const at = (end: string) => parametersOf(a).find(({ name }) => name.endsWith(end))!
+
+  test('depend on the seed and the name alone', () => {
+    const q = at('0.self_attn.q_proj.weight')
+    expect(initialValues(a, q, 1)).toEqual(initialValues(a, q, 1))
+    expect(initialValues(a, q, 1)).not.toEqual(initialValues(a, q, 2))
+    expect(initialValues(a, q, 1)).not.toEqual(initialValues(a, at('1.self_attn.q_proj.weight'), 1))
+    // the same on every machine and in every version: else a seed would mean another run
+    expect([...initialValues(a, q, 1).subarray(0, 3)]).toMatchInlineSnapshot(`
+      [
+        0.048629555851221085,
+        0.005951801780611277,
+        0.02105160430073738,
+      ]
+    `)
+  })
+
+  test.each([
+    ['embed_tokens.weight', 0.03],
+    ['0.mlp.up_proj.weight', 0.03],
+    ['1.mlp.down_proj.weight', 0.03 / 2],
+    ['1.self_attn.o_proj.weight', 0.03 / 2],
+  ])('of %s are normal with deviation %d', (name, deviation) => {
+    const values = initialValues(a, at(name), 5)
+    const count = values.length
+    const moment = (power: number) => values.reduce((sum, x) => sum + (x / deviation) ** power, 0) / count
+    // each within about four standard errors
+    expect(Math.abs(moment(1))).toBeLessThan(4 / Math.sqrt(count))
+    expect(Math.abs(moment(2) - 1)).toBeLessThan(4 * Math.sqrt(2 / count))
+    expect(Math.abs(moment(3))).toBeLessThan(4 * Math.sqrt(15 / count))
+    expect(Math.abs(moment(4) - 3)).toBeLessThan(4 * Math.sqrt(96 / count))
+  })
+
+  test('of norms are 1 and of biases 0', () => {
+    expect(new Set(initialValues(a, at('model.norm.weight'), 1))).toEqual(new Set([1]))
+    expect(new Set(initialValues(a, at('q_proj.bias'), 1))).toEqual(new Set([0]))
+  })
+})
