@@ -101,6 +101,9 @@ function simplified(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
   if (isOp(node, 'transpose')) {
     const { permutation } = node.attributes
     if (permutation.every((axis, i) => axis === i)) return a
+    // moving axes of size 1 moves no element
+    const moved = permutation.filter((axis) => a!.shape[axis] !== 1)
+    if (moved.every((axis, i) => i === 0 || axis > moved[i - 1]!)) return reshape(a!, shape)
     if (isOp(a!.node, 'transpose')) {
       const inner = a!.node.attributes.permutation
       return transpose(
