@@ -46,9 +46,10 @@ export function linearCrossEntropy(
   let weightGradient: Tensor | undefined
   const hiddenGradients: Tensor[] = []
   for (let start = 0; start < count; start += rows) {
-    const part = (x: Tensor) => (rows === count ? x : slice(x, 0, start, start + rows))
+    const end = Math.min(start + rows, count)
+    const part = (x: Tensor) => (rows === count ? x : slice(x, 0, start, end))
     const h = token === undefined ? part(hidden) : after(part(hidden), token)
-    const label = reshape(part(labels), [rows, 1])
+    const label = reshape(part(labels), [end - start, 1])
     const known = greater(label, -1)
     const valid = cast(known, 'float32')
     const index = mul(label, cast(known, label.dtype))
@@ -78,11 +79,8 @@ export function linearCrossEntropy(
   )
 }
 
-/** The largest divisor of the number of rows that keeps a chunk small. */
+/** Rows of a chunk: as even as can be, the last one may be smaller. */
 function chunkRows(count: number, vocabulary: number): number {
   const most = Math.max(1, Math.floor(CHUNK_ELEMENTS / vocabulary))
-  for (let chunks = Math.ceil(count / most); chunks <= count; chunks++) {
-    if (count % chunks === 0) return count / chunks
-  }
-  return 1
+  return Math.ceil(count / Math.ceil(count / most))
 }
