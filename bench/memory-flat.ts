@@ -1,11 +1,11 @@
 /** @file Tokenizes 100 MB and then 1 GB of text, each in a process of its own, and prints the peak memory of both.
  *
- * Sizes in MB may be given: memory-flat 100 1000. Text files, JSON lines packed by gzip, and a tokenizer trained on
- * the text itself, all in the system's temporary folder, and removed at the end.
+ * Sizes in MB may be given: memory-flat 100 1000. Half is a text file, half JSON lines packed by gzip, in the system's
+ * temporary folder, and removed at the end. A bare Node takes about 45 MiB.
  */
 import { spawnSync } from 'node:child_process'
 import { createWriteStream, readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -13,65 +13,61 @@ import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { buildTokenShards, loadTokenizer, openBatches, openCorpus, trainBpe } from '../src/data/index.ts'
 
+/** What is measured, each in a process of its own: peak memory is that of a process since its start. */
+const STAGES = { write, train, tokenize } as const
+
 const [, script, ...args] = process.argv
-if (args[0] === 'measure') await measure(Number(args[1]))
+const stage = STAGES[args[0] as keyof typeof STAGES]
+if (stage !== undefined) await stage(args[1]!, Number(args[2]))
 else {
-  const sizes = args.length > 0 ? args.map(Number) : [100, 1000]
-  for (const size of sizes) {
-    const { status } = spawnSync(process.execPath, [script!, 'measure', String(size)], { stdio: 'inherit' })
-    if (status !== 0) process.exit(status ?? 1)
+  for (const size of args.length > 0 ? args : ['100', '1000']) {
+    const folder = await mkdtemp(join(tmpdir(), 'regauge-memory-'))
+    try {
+      for (const name of Object.keys(STAGES)) {
+        const { status } = spawnSync(process.execPath, [script!, name, folder, size], { stdio: 'inherit' })
+        if (status !== 0) throw new Error(`${name} ended with ${status}`)
+      }
+    } finally {
+      await rm(folder, { recursive: true })
+    }
   }
 }
 
-async function measure(megabytes: number): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'regauge-memory-'))
-  try {
-    const half = (megabytes / 2) * 1e6
-    await pipeline(Readable.from(paragraphs(half)), createWriteStream(join(folder, 'text.txt')))
-    await pipeline(
-      Readable.from(lines(half)),
-      createGzip({ level: 1 }),
-      createWriteStream(join(folder, 'text.jsonl.gz')),
-    )
-    report(megabytes, 'text is written')
+async function write(folder: string, megabytes: number): Promise<void> {
+  const half = (megabytes / 2) * 1e6
+  await mkdir(join(folder, 'texts'))
+  await pipeline(Readable.from(paragraphs(half)), createWriteStream(join(folder, 'texts/a.txt')))
+  const packed = createWriteStream(join(folder, 'texts/b.jsonl.gz'))
+  await pipeline(Readable.from(lines(half)), createGzip({ level: 1 }), packed)
+}
 
-    async function* documents(): AsyncGenerator<string> {
-      for await (const { text } of openCorpus([folder])) yield text
-    }
-    let started = performance.now()
-    const tokenizer = await loadTokenizer(await trainBpe(documents(), { vocabSize: 8192 }))
-    report(megabytes, `tokenizer trained in ${seconds(started)}`)
-
-    started = performance.now()
-    const directory = join(folder, 'shards')
-    const shards = await buildTokenShards({
-      sources: [folder],
-      heldout: { fraction: 0.01 },
-      tokenizer,
-      directory,
-    })
-    report(
-      megabytes,
-      `${shards.train.documents} documents, ${shards.train.tokens} tokens in ${seconds(started)}`,
-    )
-
-    const batches = await openBatches({
-      prefix: shards.train.prefix,
-      sequenceLength: 512,
-      batchSize: 8,
-      seed: 1,
-    })
-    for (let step = 0; step < 1000; step++) await batches.batch(step * 1e6)
-    await batches.close()
-    report(megabytes, 'a thousand batches read')
-  } finally {
-    await rm(folder, { recursive: true })
+async function train(folder: string, megabytes: number): Promise<void> {
+  async function* documents(): AsyncGenerator<string> {
+    for await (const { text } of openCorpus([join(folder, 'texts')])) yield text
   }
+  const started = performance.now()
+  await writeFile(
+    join(folder, 'tokenizer.json'),
+    JSON.stringify(await trainBpe(documents(), { vocabSize: 8192 })),
+  )
+  report(megabytes, `tokenizer of 8,192 trained in ${seconds(started)}`)
+}
+
+async function tokenize(folder: string, megabytes: number): Promise<void> {
+  const started = performance.now()
+  const tokenizer = await loadTokenizer(folder)
+  const sources = [join(folder, 'texts')]
+  const directory = join(folder, 'shards')
+  const { train } = await buildTokenShards({ sources, heldout: { fraction: 0.01 }, tokenizer, directory })
+  const batches = await openBatches({ prefix: train.prefix, sequenceLength: 512, batchSize: 8, seed: 1 })
+  for (let step = 0; step < 1000; step++) await batches.batch(step * 1e6)
+  await batches.close()
+  report(megabytes, `${train.tokens} tokens of ${train.documents} documents in ${seconds(started)}`)
 }
 
 function report(megabytes: number, what: string): void {
   const peak = process.resourceUsage().maxRSS / 1024
-  console.log(`${megabytes} MB: ${what}; peak memory so far ${peak.toFixed(0)} MiB`)
+  console.log(`${megabytes} MB: ${what}; peak memory ${peak.toFixed(0)} MiB`)
 }
 
 function seconds(started: number): string {
