@@ -5,7 +5,7 @@ import type { Graph, Node, Tensor } from './graph.ts'
 import type { Op } from './ops.ts'
 import { verifyGraph } from './verify.ts'
 
-/** CANN's parser registers operators up to this version, and has no fallback to another. */
+/** The newest operator set that every runtime reads: of one of them the parser ends here, without a fallback. */
 export const OPSET = 18
 /** The version of the file format that belongs to ONNX 1.13, the first with opset 18. */
 const IR_VERSION = 8

@@ -1,0 +1,84 @@
+/** @file The laws that hold between rooms: who imports from whom, and where vendors may be named. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve, sep } from 'node:path'
+import { expect, test } from 'vitest'
+
+const SOURCE = resolve(import.meta.dirname, '../src')
+
+/** From the foundation up: a room imports only from rooms before it in this list. */
+const ROOMS = ['formats', 'model', 'graph', 'steps', 'runtime', 'data', 'train', 'cli']
+
+/** Rooms in which vendors and their products may be named. */
+const VENDOR_ROOMS = ['runtime']
+const VENDORS =
+  /\b(AMD|Ascend|CANN|CUDA|DirectML|Huawei|Intel|NPU|NVIDIA|ROCm|TensorRT|WebGPU|cann|cuda|npu|webgpu)\b/
+
+interface File {
+  /** Path below src/, with slashes. */
+  readonly path: string
+  /** Undefined for a file that lies in src/ itself. */
+  readonly room: string | undefined
+  readonly text: string
+}
+
+const files: File[] = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
+  .map((path) => path.split(sep).join('/'))
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => ({ path, room: roomOf(path), text: readFileSync(join(SOURCE, path), 'utf8') }))
+
+function roomOf(path: string): string | undefined {
+  return path.includes('/') ? path.split('/')[0] : undefined
+}
+
+/** Paths below src/ that a file imports or re-exports by a relative path, dynamic imports too. */
+function importsOf({ path, text }: File): string[] {
+  const found = [...text.matchAll(/(?:\bfrom|\bimport\(?)\s*'(\.[^']*)'/g)].map(([, to]) => to!)
+  return found.map((to) =>
+    relative(SOURCE, resolve(SOURCE, dirname(path), to))
+      .split(sep)
+      .join('/'),
+  )
+}
+
+/** What is wrong with importing `to` from a file of `room`; undefined when nothing is. */
+function wrong({ room, path }: File, to: string): string | undefined {
+  if (to === 'errors.ts') return undefined
+  const other = roomOf(to)
+  if (to.startsWith('..')) {
+    return path.endsWith('.test.ts') && to.startsWith('../test/') ? undefined : 'leaves src/'
+  }
+  if (other === room) return undefined
+  if (other === undefined) return 'is no room'
+  if (to !== `${other}/index.ts`) return 'reaches past the index.ts of its room'
+  if (room === undefined || ROOMS.indexOf(other) < ROOMS.indexOf(room)) return undefined
+  return path.endsWith('.test.ts') ? undefined : `is not above ${room}/`
+}
+
+test('every folder of src/ is a room', () => {
+  const found = new Set(files.flatMap(({ room }) => room ?? []))
+  expect([...found].sort()).toEqual([...ROOMS].sort())
+})
+
+test('a room imports only from rooms above it, by their index.ts', () => {
+  const problems = files.flatMap((file) =>
+    importsOf(file).flatMap((to) => {
+      const problem = wrong(file, to)
+      return problem === undefined ? [] : [`${file.path} imports ${to}, which ${problem}`]
+    }),
+  )
+  expect(problems).toEqual([])
+  // the search itself finds imports: the command line has some in every file
+  expect(files.flatMap(importsOf).length).toBeGreaterThan(files.length)
+})
+
+test('no vendor is named outside of the rooms for them', () => {
+  const named = files
+    .filter(({ room }) => room !== undefined && !VENDOR_ROOMS.includes(room))
+    .flatMap(({ path, text }) =>
+      text
+        .replaceAll(/github\.com\/\S+/g, '') // sources are cited by their address
+        .split('\n')
+        .flatMap((line, i) => (VENDORS.test(line) ? [`${path}:${i + 1} ${line.trim()}`] : [])),
+    )
+  expect(named).toEqual([])
+})
