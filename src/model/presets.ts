@@ -34,7 +34,7 @@ function llama(
 
 /** Presets by name; the vocabulary size is replaced by the tokenizer's. Widths are multiples of 64 for the kernels. */
 export const PRESETS = {
-  /** About 1M parameters beside the embeddings: seconds, for a first look and for tests. */
+  /** About 0.8M parameters beside the embeddings: seconds, for a first look and for tests. */
   nano: llama(4, 128, 4, 2, 384),
   /** About 3M beside the embeddings: minutes on two cores. */
   tiny: llama(4, 256, 4, 4, 704),
