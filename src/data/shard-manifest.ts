@@ -1,6 +1,6 @@
 /** @file data.json: what token shards were made from and what they are, beside them. */
 import { createReadStream } from 'node:fs'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { z } from 'zod'
@@ -47,6 +47,23 @@ export async function writeManifest(directory: string, manifest: Manifest): Prom
   } catch (error) {
     const message = `cannot be written: ${(error as NodeJS.ErrnoException).code}`
     throw new RegaugeError('environment', { code: 'DATA_UNWRITABLE', message, file: path }, { cause: error })
+  }
+}
+
+/** Removes what a build that was killed left in the folder: partial files whose process is gone. */
+export async function removeLeftovers(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const pid = name.match(/^(?:train|heldout|data)\..*partial-(\d+)/)?.[1]
+    if (pid !== undefined && !isRunning(Number(pid))) await rm(join(directory, name), { force: true })
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

@@ -141,6 +141,16 @@ describe('are made once', () => {
   })
 })
 
+it('take away what a killed build left', async () => {
+  await mkdir(options.directory)
+  const gone = 2 ** 22 + 1 // above the largest process id
+  for (const pid of [gone, process.pid])
+    await writeFile(join(options.directory, `train.bin.partial-${pid}-x`), '')
+  await buildTokenShards(options)
+  const left = (await readdir(options.directory)).filter((name) => name.includes('partial'))
+  expect(left).toEqual([`train.bin.partial-${process.pid}-x`])
+})
+
 describe('cannot be made', () => {
   it.each<[string, (o: ShardOptions) => ShardOptions, string]>([
     ['of nothing', (o) => ({ ...o, sources: [] }), 'no file, folder or glob is named'],

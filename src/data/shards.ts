@@ -9,6 +9,7 @@ import { hashOf } from './permutation.ts'
 import {
   fingerprintFile,
   readManifest,
+  removeLeftovers,
   type SplitManifest,
   verifySplit,
   writeManifest,
@@ -94,6 +95,7 @@ export async function buildTokenShards(options: ShardOptions): Promise<TokenShar
   })
   // From here until the new data.json is written the folder says nothing of itself.
   await rm(join(directory, 'data.json'), { force: true })
+  await removeLeftovers(directory)
   const train = createSplit(join(directory, 'train'), tokenizer, eosId)
   const held = createSplit(join(directory, 'heldout'), tokenizer, eosId)
   try {
