@@ -63,6 +63,8 @@ export function foldConstants(graph: Graph): Graph {
       node,
       inputs.map((input) => evaluateNode(input.node, [])[0]!),
     )
+    // a number that its integer type cannot hold means what the runtime makes of it
+    if (!node.outputs.every(({ dtype }, i) => fits(values[i]!, dtype))) return copyNode(node, inputs, target)
     return node.outputs.map(({ dtype, shape }, i) => constant(target, dtype, shape, typed(values[i]!, dtype)))
   })
 }
@@ -95,7 +97,7 @@ function simplified(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
   // (x c) d = x (c d) for scalars c and d
   if (node.op === 'mul' && a!.node.op === 'mul' && isScalarConstant(b!)) {
     const [x, c] = a!.node.inputs
-    if (isScalarConstant(c!)) return mul(x!, mul(c!, b!))
+    if (isScalarConstant(c!) && isTame(scalarValue(c!) * scalarValue(b!))) return mul(x!, mul(c!, b!))
   }
   // transpose(transpose(x))
   if (isOp(node, 'transpose')) {
@@ -131,6 +133,15 @@ function isZero(tensor: Tensor): boolean {
 
 function isScalarConstant(tensor: Tensor): boolean {
   return tensor.node.op === 'constant' && tensor.shape.length === 0
+}
+
+function scalarValue(tensor: Tensor): number {
+  return evaluateNode(tensor.node, [])[0]![0]!
+}
+
+/** Neither near overflow nor near underflow of float32, so that products may be regrouped. */
+function isTame(x: number): boolean {
+  return Math.abs(x) > 1e-30 && Math.abs(x) < 1e30
 }
 
 function isConstant(tensor: Tensor, value: number): boolean {
@@ -173,6 +184,12 @@ function verified(graph: Graph, after: string): Graph {
 
 function constantKey(data: ConstantData): string {
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64')
+}
+
+function fits(values: Float64Array, dtype: Tensor['dtype']): boolean {
+  if (dtype !== 'int32' && dtype !== 'int64') return true
+  const limit = dtype === 'int32' ? 2 ** 31 : Number.MAX_SAFE_INTEGER
+  return values.every((x) => Number.isInteger(x) && x >= -limit && x < limit)
 }
 
 function typed(values: Float64Array, dtype: Tensor['dtype']): ConstantData {
