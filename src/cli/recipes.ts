@@ -51,7 +51,7 @@ export function recipeText(recipe: Recipe, { name, data, from }: RecipeChoices):
     '',
     'data:',
     `  train: ${value(text)}  # file, folder, glob or a list of them; also .gz and .zst`,
-    ...(recipe === 'jsonl' ? ['  format: jsonl', '  field: text  # key that holds the text of a line'] : []),
+    ...(recipe === 'jsonl' ? ['  field: text  # key that holds the text of a line'] : []),
     '  heldout: { fraction: 0.01 }  # documents never trained on, to measure by; or paths',
     '  sequenceLength: 256  # tokens that the model sees at once',
     '',

@@ -76,15 +76,13 @@ const tokenizer = z
 
 const data = z
   .strictObject({
-    train: paths('Text to train on: file, folder or glob, or a list of them; plain, .gz or .zst.'),
+    train: paths(
+      'Text to train on: file, folder or glob, or a list of them; .jsonl, .parquet, else text; plain, .gz or .zst.',
+    ),
     heldout: z
       .union([path(), z.array(path()).min(1), z.strictObject({ fraction: share() })])
       .default({ fraction: 0.01 })
       .describe('Text that is never trained on: paths, or a fraction of the documents of data.train.'),
-    format: z
-      .enum(['auto', 'text', 'jsonl', 'parquet'])
-      .default('auto')
-      .describe('Format of the files; auto goes by the file name.'),
     field: z
       .string()
       .min(1)
@@ -124,7 +122,8 @@ const optimizer = z
       .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
       .default([0.9, 0.95])
       .describe('Decay of the two moments.'),
-    epsilon: z.number().gt(0).max(1).default(1e-8).describe('Added to the root of the second moment.'),
+    // far below 1e-30 it is 0 in float32, and a row that was never used would become 0 / 0
+    epsilon: z.number().min(1e-30).max(1).default(1e-8).describe('Added to the root of the second moment.'),
     weightDecay: z.number().min(0).max(10).default(0.1).describe('Decoupled; none on norms and biases.'),
     clipNorm: z
       .number()
