@@ -4,7 +4,7 @@ import { byteLength, type Graph, graphCost, type Node, type Tensor } from '../gr
 import { type Architecture, parameterCount } from '../model/index.ts'
 import type { Program } from '../steps/index.ts'
 import { checkpointBytes } from './checkpoint.ts'
-import { stepPrograms, type TrainerOptions } from './trainer.ts'
+import { type StepPrograms, stepPrograms, type TrainerOptions } from './trainer.ts'
 
 /** Bytes by what they are for. */
 export interface MemoryTerms {
@@ -33,8 +33,11 @@ export interface Estimate {
 const PROCESS_BYTES = 160 * 2 ** 20
 
 /** Counts on the very graphs that the run executes. */
-export function estimateTraining(a: Architecture, options: TrainerOptions): Estimate {
-  const { accumulate, train } = stepPrograms(a, options)
+export function estimateTraining(
+  a: Architecture,
+  options: TrainerOptions,
+  { accumulate, train }: StepPrograms = stepPrograms(a, options),
+): Estimate {
   const micro = options.batchSize / options.microBatchSize
   const parameters = parameterCount(a)
   // the programs take turns in one arena
@@ -61,10 +64,27 @@ export function estimateTraining(a: Architecture, options: TrainerOptions): Esti
   }
 }
 
-/** Throws `RegaugeError('memory')` that names the largest term when a run needs more than there is. */
-export function requireMemory(estimate: Estimate, availableBytes: number): void {
-  if (estimate.memoryBytes <= availableBytes) return
-  const terms = Object.entries(estimate.memory).sort(([, a], [, b]) => b - a)
+/**
+ * Counts as `estimateTraining` does. Throws `RegaugeError('memory')` that names the largest term when there is less
+ * than is needed; for the state alone that is known before the graphs are built.
+ */
+export function estimateWithin(
+  a: Architecture,
+  options: TrainerOptions,
+  availableBytes: number,
+): { readonly estimate: Estimate; readonly programs: StepPrograms } {
+  const parameters = parameterCount(a)
+  requireMemory({ weights: 4 * parameters, moments: 8 * parameters, process: PROCESS_BYTES }, availableBytes)
+  const programs = stepPrograms(a, options)
+  const estimate = estimateTraining(a, options, programs)
+  requireMemory(estimate.memory, availableBytes)
+  return { estimate, programs }
+}
+
+function requireMemory(memory: Partial<MemoryTerms>, availableBytes: number): void {
+  const needed = Object.values(memory).reduce((bytes, term) => bytes + term, 0)
+  if (needed <= availableBytes) return
+  const terms = Object.entries(memory).sort(([, a], [, b]) => b - a)
   const list = terms.map(([name, bytes]) => `${name} ${gibibytes(bytes)}`).join(', ')
   const remedies: Record<string, string> = {
     activations: 'lower train.microBatchSize or data.sequenceLength, or set train.recompute to layer',
@@ -72,7 +92,7 @@ export function requireMemory(estimate: Estimate, availableBytes: number): void 
   }
   throw new RegaugeError('memory', {
     code: 'TRAIN_MEMORY',
-    message: `training needs ${gibibytes(estimate.memoryBytes)}, there is ${gibibytes(availableBytes)}; the most is for ${list}`,
+    message: `training needs ${gibibytes(needed)} or more, there is ${gibibytes(availableBytes)}; the most is for ${list}`,
     hint: remedies[terms[0]![0]] ?? 'choose a smaller model',
   })
 }

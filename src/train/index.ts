@@ -9,7 +9,7 @@ export {
   newestGoodCheckpoint,
   verifyCheckpoint,
 } from './checkpoint-files.ts'
-export { type Estimate, estimateTraining, type MemoryTerms, requireMemory } from './estimate.ts'
+export { type Estimate, estimateTraining, estimateWithin, type MemoryTerms } from './estimate.ts'
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.ts'
 export * from './events.ts'
 export { chooseToken, createGenerator, type Generator, type SamplingOptions } from './generate.ts'

@@ -6,7 +6,7 @@ import { RegaugeError } from '../errors.ts'
 import type { Architecture } from '../model/index.ts'
 import { createRuntime, measureMatmul } from '../runtime/index.ts'
 import { checkSpace } from './checkpoint.ts'
-import { type Estimate, estimateTraining, requireMemory } from './estimate.ts'
+import { type Estimate, estimateWithin } from './estimate.ts'
 import { resolveArchitecture, type Vocabulary } from './resolve-model.ts'
 import { plannedSteps, type ResolvedRun } from './run/index.ts'
 import type { TrainerOptions } from './trainer.ts'
@@ -81,11 +81,11 @@ export async function checkRun(
   await attempt(() => requireText(run))
   const vocabulary = await attempt(() => vocabularyOf(run, folder))
   const architecture = vocabulary && (await attempt(() => resolveArchitecture(run, vocabulary)))
-  const estimate = architecture && estimateTraining(architecture, trainerOptions(run))
-  if (estimate !== undefined) {
-    await attempt(() => requireMemory(estimate, process.availableMemory()))
-    await attempt(() => checkSpace(folder, estimate.checkpointBytes))
-  }
+  const estimate =
+    architecture &&
+    (await attempt(() => estimateWithin(architecture, trainerOptions(run), process.availableMemory())))
+      ?.estimate
+  if (estimate !== undefined) await attempt(() => checkSpace(folder, estimate.checkpointBytes))
   if (architecture === undefined || estimate === undefined || problems.length > 0) {
     const issues = problems.flatMap((problem) => problem.issues)
     throw new RegaugeError(problems[0]!.kind, issues, { cause: problems[0] })

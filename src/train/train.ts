@@ -16,7 +16,7 @@ import {
   newestGoodCheckpoint,
   removePartial,
 } from './checkpoint-files.ts'
-import { estimateTraining, requireMemory } from './estimate.ts'
+import { estimateWithin } from './estimate.ts'
 import type { RunEvent } from './events.ts'
 import { exactSettings, requireSameSettings } from './exactness.ts'
 import { type RunHistory, readHistory } from './history.ts'
@@ -119,8 +119,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   if (done !== undefined) return done
 
   const limits = trainerOptions(run)
-  const estimate = estimateTraining(prepared.architecture, limits)
-  requireMemory(estimate, process.availableMemory())
+  const { estimate, programs } = estimateWithin(prepared.architecture, limits, process.availableMemory())
   await checkSpace(folder, estimate.checkpointBytes)
   await writeWhole(join(folder, 'run.yaml'), formatRun(run))
 
@@ -154,7 +153,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
       machine: describeMachine(runtime.description, limit.best),
     })
     emit({ type: 'state', state: 'compiling' })
-    const trainer = held(await createTrainer(runtime, prepared.architecture, state, limits))
+    const trainer = held(await createTrainer(runtime, prepared.architecture, state, limits, programs))
     const end = await trainLoop({
       trainer,
       batches,

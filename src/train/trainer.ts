@@ -55,10 +55,13 @@ export interface Trainer {
 }
 
 /** The programs of one optimizer step: all micro-batches but the last accumulate gradients, the last one updates. */
-export function stepPrograms(
-  a: Architecture,
-  options: TrainerOptions,
-): { accumulate?: Program; train: Program } {
+export interface StepPrograms {
+  readonly accumulate?: Program
+  readonly train: Program
+}
+
+/** Builds the programs of one optimizer step. */
+export function stepPrograms(a: Architecture, options: TrainerOptions): StepPrograms {
   const { batchSize, microBatchSize, sequenceLength, recompute, optimizer } = options
   if (batchSize % microBatchSize !== 0)
     throw new Error(`micro-batch ${microBatchSize} does not divide ${batchSize}`)
@@ -68,12 +71,13 @@ export function stepPrograms(
   return accumulates ? { accumulate: accumulateStep(a, shape), train } : { train }
 }
 
-/** Compiles the programs of a training run. The state stays the caller's. */
+/** Compiles the programs of a training run; `programs` are those of `stepPrograms`. The state stays the caller's. */
 export async function createTrainer(
   runtime: Runtime,
   a: Architecture,
   state: TrainingState,
   options: TrainerOptions,
+  programs: StepPrograms = stepPrograms(a, options),
 ): Promise<Trainer> {
   const { batchSize, microBatchSize, sequenceLength, optimizer } = options
   const microTokens = microBatchSize * sequenceLength
@@ -83,7 +87,6 @@ export async function createTrainer(
   })
   const device = createDevice(runtime, options.inPlace ?? true)
   device.hold(state)
-  const programs = stepPrograms(a, options)
   if (programs.accumulate !== undefined) {
     const shapes = new Map(state.parameters.map(({ name, shape }) => [stateNames.accumulated(name), shape]))
     device.hold(allocateSlots(runtime, shapes), true)
