@@ -73,7 +73,8 @@ export function stateText(state: CheckpointState): string {
 
 /**
  * Reads a checkpoint's state and, with `files`, compares every file with its size and hash. Throws
- * `RegaugeError('data')` that names each file that is missing, truncated or changed.
+ * `RegaugeError('data')` that names each file that is missing, truncated or changed, and kind `environment` for a
+ * checkpoint that a later version has written.
  */
 export async function verifyCheckpoint(folder: string, options: { files: boolean }): Promise<Checkpoint> {
   const state = await readState(join(folder, CHECKPOINT_FILES.state))
@@ -158,9 +159,12 @@ async function readState(file: string): Promise<CheckpointState> {
   }
   if (typeof value !== 'object' || value === null) throw fail('is not a JSON object')
   const { sha256, ...state } = value as CheckpointState & { sha256: string }
-  if (state.format !== 1) throw fail(`has format ${JSON.stringify(state.format)}, this version reads 1`)
   if (hashText(JSON.stringify(state)) !== sha256) throw fail('has other bytes than were written')
-  return state
+  if (state.format === 1) return state
+  // whole, and of another version: not damage, which would be set aside and in the end deleted
+  const message = `has format ${JSON.stringify(state.format)}, this version reads 1`
+  const hint = `use the version of regauge that wrote it (${JSON.stringify(state.version)})`
+  throw new RegaugeError('environment', { code: 'CHECKPOINT_FORMAT', message, file, hint })
 }
 
 /** SHA-256 of a text, in hexadecimal. */

@@ -21,6 +21,7 @@ import {
   CHECKPOINT_FILES,
   newestGoodCheckpoint,
   removePartial,
+  stateText,
   verifyCheckpoint,
 } from './checkpoint-files.ts'
 import { allocateState, initializeState, loadMoments, loadWeights } from './state.ts'
@@ -218,6 +219,15 @@ describe('newestGoodCheckpoint', () => {
     expect(await newest()).toEqual({ step: undefined, notes: '' })
     truncateSync(join((await write(3)).folder, 'model.safetensors'), 0)
     expect((await newest()).step).toBe(undefined)
+  })
+
+  test('leaves one that a later version has written as it is', async () => {
+    const { folder: at } = await write(5)
+    const { state: written } = await verifyCheckpoint(at, { files: false })
+    const later = { ...written, format: 2, version: '9.0.0' } as unknown as typeof written
+    writeFileSync(join(at, 'state.json'), stateText(later))
+    await expect(newest()).rejects.toThrow(/state.json {2}has format 2, this version reads 1: .*"9.0.0"/)
+    expect(readdirSync(folder)).toEqual(['step-00000005'])
   })
 
   test('takes no half-written folder for one, and removes it', async () => {

@@ -43,7 +43,7 @@ export async function findModelFolder(
       try {
         return (await verifyCheckpoint(folder, { files: true })).folder
       } catch (error) {
-        if (!(error instanceof RegaugeError)) throw error
+        if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
         note(
           `the checkpoint of step ${step} is damaged and passed over: ${error.message.replaceAll('\n', '; ')}`,
         )
