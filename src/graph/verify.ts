@@ -59,20 +59,55 @@ function owns(graph: Graph, tensor: Tensor): boolean {
  * That node itself may read the input when it works element by element.
  */
 export function inPlaceSafe(graph: Graph, from: string, to: string): boolean {
-  const input = graph.inputs.get(from)
-  const output = graph.outputs.get(to)
-  if (input === undefined || output === undefined) throw new TypeError(`no input ${from} or no output ${to}`)
-  if (input.dtype !== output.dtype || !sameShape(input.shape, output.shape)) return false
-  const maker = output.node
-  const before = ancestors(maker)
-  const names = aliases(graph, input)
-  // an output that is the input, renamed, may be copied out at any time
-  if ([...graph.outputs.values()].some((tensor) => names.includes(tensor))) return false
-  return names.every((alias) =>
-    graph.nodes
-      .filter((node) => node.inputs.includes(alias) && !RENAMING.has(node.op))
-      .every((reader) => before.has(reader) || (reader === maker && worksInPlace(maker, alias))),
+  return inPlaceSafety(graph, [[from, to]])[0]!
+}
+
+/** `inPlaceSafe` of many pairs of input and output, in one walk over the graph. */
+export function inPlaceSafety(
+  graph: Graph,
+  pairs: readonly (readonly [string, string])[],
+): readonly boolean[] {
+  const readers = readersOf(graph)
+  const outputs = new Set(graph.outputs.values())
+  const bits = new Map<Node, number>()
+  const conditions = pairs.map(([from, to]) => {
+    const input = graph.inputs.get(from)
+    const output = graph.outputs.get(to)
+    if (input === undefined || output === undefined)
+      throw new TypeError(`no input ${from} or no output ${to}`)
+    if (input.dtype !== output.dtype || !sameShape(input.shape, output.shape)) return undefined
+    const maker = output.node
+    const names = aliases(input, readers)
+    // an output that is the input, renamed, may be copied out at any time
+    if (names.some((name) => outputs.has(name))) return undefined
+    const before = names.flatMap((name) =>
+      (readers.get(name) ?? []).filter(
+        (node) => !RENAMING.has(node.op) && !(node === maker && worksInPlace(maker, name)),
+      ),
+    )
+    for (const node of before) if (!bits.has(node)) bits.set(node, bits.size)
+    return { maker, before }
+  })
+  const reached = ancestorBits(graph, bits)
+  return conditions.map(
+    (condition) => condition?.before.every((node) => reached(condition.maker, bits.get(node)!)) ?? false,
   )
+}
+
+/** For each node, which of the numbered nodes are its ancestors, as one bit each. */
+function ancestorBits(graph: Graph, bits: ReadonlyMap<Node, number>): (node: Node, bit: number) => boolean {
+  const words = Math.ceil(bits.size / 32)
+  const table = new Uint32Array(words * graph.nodes.length)
+  for (const node of graph.nodes) {
+    const own = node.id * words
+    for (const parent of new Set(node.inputs.map((input) => input.node))) {
+      const from = parent.id * words
+      for (let word = 0; word < words; word++) table[own + word]! |= table[from + word]!
+      const bit = bits.get(parent)
+      if (bit !== undefined) table[own + (bit >> 5)]! |= 1 << (bit & 31)
+    }
+  }
+  return (node, bit) => ((table[node.id * words + (bit >> 5)]! >>> (bit & 31)) & 1) === 1
 }
 
 /** Operations whose result a runtime may keep in the memory of their input. */
@@ -90,24 +125,23 @@ function worksInPlace(maker: Node, input: Tensor): boolean {
   )
 }
 
-function aliases(graph: Graph, tensor: Tensor): Tensor[] {
+/** The tensor and what only renames it. */
+function aliases(tensor: Tensor, readers: ReadonlyMap<Tensor, readonly Node[]>): Tensor[] {
   const found = [tensor]
-  for (const node of graph.nodes) {
-    if (RENAMING.has(node.op) && found.includes(node.inputs[0]!)) found.push(node.outputs[0]!)
+  for (const name of found) {
+    for (const node of readers.get(name) ?? []) if (RENAMING.has(node.op)) found.push(node.outputs[0]!)
   }
   return found
 }
 
-function ancestors(node: Node): Set<Node> {
-  const found = new Set<Node>()
-  const open = [node]
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    for (const { node: parent } of next.inputs) {
-      if (!found.has(parent)) {
-        found.add(parent)
-        open.push(parent)
-      }
+function readersOf(graph: Graph): ReadonlyMap<Tensor, readonly Node[]> {
+  const readers = new Map<Tensor, Node[]>()
+  for (const node of graph.nodes) {
+    for (const input of new Set(node.inputs)) {
+      const list = readers.get(input)
+      if (list === undefined) readers.set(input, [node])
+      else list.push(node)
     }
   }
-  return found
+  return readers
 }

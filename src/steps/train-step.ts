@@ -5,10 +5,11 @@ import {
   type DType,
   Graph,
   gradients,
-  inPlaceSafe,
+  inPlaceSafety,
   mul,
   optimize,
   reduceSumSquare,
+  reshape,
   sqrt,
   type Tensor,
 } from '../graph/index.ts'
@@ -196,16 +197,17 @@ function backward(a: Architecture, options: Omit<TrainOptions, 'optimizer'>): Ba
 
 function finish(name: string, graph: Graph, pairs: readonly (readonly [string, string])[]): Program {
   const optimized = optimize(graph)
-  const state = pairs.map(([input, output]) => ({
+  const safe = inPlaceSafety(optimized, pairs)
+  const state = pairs.map(([input, output], i) => ({
     input,
     output,
     shape: optimized.inputs.get(input)!.shape,
-    inPlace: inPlaceSafe(optimized, input, output),
+    inPlace: safe[i]!,
   }))
   return { name, graph: optimized, state }
 }
 
 function flat(x: Tensor): Tensor {
   const [batch, length] = x.shape as [number, number]
-  return x.node.graph.node('reshape', { shape: [batch * length] }, [x])[0]!
+  return reshape(x, [batch * length])
 }
