@@ -291,6 +291,9 @@ describe('inPlaceSafe', () => {
     ],
     ['a product: it reads what it has written', (p, x) => matmul(p, x)],
     ['a transpose', (p) => transpose(p, [1, 0])],
+    ['a sum with its own product, which runtimes fuse', (p, x) => add(p, matmul(p, x))],
+    ['the same with a transpose', (p, x) => add(matmul(transpose(p, [1, 0]), x), p)],
+    ['the same by way of a reshape', (p, x) => sub(reshape(matmul(x, reshape(p, [2, 2])), [2, 2]), p)],
     [
       'additions to another tensor, of the input at places',
       (p, x, graph) =>

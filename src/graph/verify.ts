@@ -82,7 +82,9 @@ export function inPlaceSafety(
     if (names.some((name) => outputs.has(name))) return undefined
     const before = names.flatMap((name) =>
       (readers.get(name) ?? []).filter(
-        (node) => !RENAMING.has(node.op) && !(node === maker && worksInPlace(maker, name)),
+        (node) =>
+          !RENAMING.has(node.op) &&
+          !(node === maker && worksInPlace(maker, name) && !isFusable(maker, input)),
       ),
     )
     for (const node of before) if (!bits.has(node)) bits.set(node, bits.size)
@@ -115,6 +117,23 @@ const RENAMING: ReadonlySet<string> = new Set(['reshape', 'identity'])
 
 /** Operations that read element i of an input of the output's shape only to make element i of the output. */
 const ELEMENTWISE: ReadonlySet<string> = new Set(['add', 'sub', 'mul', 'div', 'where'])
+
+/**
+ * Whether a runtime may fuse a product that reads the input into the node that adds the input to it: the
+ * fused kernel then reads as a factor what it has written as a sum.
+ */
+function isFusable(maker: Node, input: Tensor): boolean {
+  return maker.inputs
+    .map((tensor) => origin(tensor, RENAMING).node)
+    .some(({ op, inputs }) => op === 'matmul' && inputs.some((factor) => origin(factor, MOVING) === input))
+}
+
+/** Operations that runtimes fold into a product that reads their result. */
+const MOVING: ReadonlySet<string> = new Set([...RENAMING, 'transpose'])
+
+function origin(tensor: Tensor, through: ReadonlySet<string>): Tensor {
+  return through.has(tensor.node.op) ? origin(tensor.node.inputs[0]!, through) : tensor
+}
 
 function worksInPlace(maker: Node, input: Tensor): boolean {
   if (ELEMENTWISE.has(maker.op)) return true
