@@ -22,12 +22,14 @@ import type { ResolvedRun } from './run/index.ts'
 /**
  * The tokenizer of a run, as `tokenizer.json` and `tokenizer_config.json` in its folder: trained on the training
  * text alone, or copied. With `checkpoint`, the folder of a good checkpoint, it is the one that lies there.
+ * `check` is called between documents; what it throws ends the work.
  */
 export async function prepareTokenizer(
   run: ResolvedRun,
   folder: string,
   checkpoint: string | undefined,
   note: (message: string) => void,
+  check: () => void,
 ): Promise<Tokenizer> {
   const file = join(folder, FILES.tokenizer)
   const configFile = join(folder, FILES.tokenizerConfig)
@@ -44,7 +46,8 @@ export async function prepareTokenizer(
     const { vocabSize, minFrequency, maxBytes = Number.POSITIVE_INFINITY } = settings.train!
     note(`training a tokenizer of ${vocabSize} tokens on the training text`)
     const began = performance.now()
-    const json = await trainBpe(atMost(trainingTexts(run, folder), maxBytes), { vocabSize, minFrequency })
+    const texts = atMost(trainingTexts(run, folder, check), maxBytes)
+    const json = await trainBpe(texts, { vocabSize, minFrequency })
     await writeWhole(file, JSON.stringify(json))
     await rm(configFile, { force: true })
     note(`trained the tokenizer in ${((performance.now() - began) / 1000).toFixed(1)} s`)
@@ -71,6 +74,7 @@ function tokenizerConfig({ json, eosId }: Tokenizer): string {
 /**
  * The token shards of a run, in `data/` of its folder. A resumed run uses them as they are; when they are missing or
  * damaged they are made again, and the settings of the checkpoint tell whether they came out the same.
+ * `check` is called between documents; what it throws ends the work.
  */
 export async function prepareShards(
   run: ResolvedRun,
@@ -78,6 +82,7 @@ export async function prepareShards(
   tokenizer: Tokenizer,
   resumes: boolean,
   note: (message: string) => void,
+  check: () => void,
 ): Promise<TokenShards> {
   const directory = join(folder, 'data')
   if (resumes) {
@@ -88,7 +93,7 @@ export async function prepareShards(
       note(`the token shards are made again: ${error.message.replaceAll('\n', '; ')}`)
     }
   }
-  const shards = await buildTokenShards({ ...corpusOf(run), tokenizer, directory })
+  const shards = await buildTokenShards({ ...corpusOf(run), tokenizer, directory, onProgress: check })
   const { train, heldout } = shards
   const made = shards.reused ? 'using the token shards of before' : 'tokenized the text'
   note(`${made}: ${train.tokens} tokens to train on, ${heldout.tokens} held out`)
@@ -106,12 +111,18 @@ function corpusOf({ data }: ResolvedRun): { sources: string[]; heldout: HeldOut;
 }
 
 /** The training texts without what is held out, before there is a tokenizer. */
-async function* trainingTexts(run: ResolvedRun, folder: string): AsyncGenerator<string> {
+async function* trainingTexts(run: ResolvedRun, folder: string, check: () => void): AsyncGenerator<string> {
   const { sources, heldout, field } = corpusOf(run)
   if ('sources' in heldout) {
     const held = new Set<string>()
-    for await (const { source } of openCorpus(heldout.sources, { field })) held.add(source)
-    for await (const { text, source } of openCorpus(sources, { field })) if (!held.has(source)) yield text
+    for await (const { source } of openCorpus(heldout.sources, { field })) {
+      check()
+      held.add(source)
+    }
+    for await (const { text, source } of openCorpus(sources, { field })) {
+      check()
+      if (!held.has(source)) yield text
+    }
     return
   }
   // Which documents the fraction holds out is the shards' to say: shards of document numbers say it.
@@ -127,13 +138,21 @@ async function* trainingTexts(run: ResolvedRun, folder: string): AsyncGenerator<
       json: { model: { type: 'document numbers' } } satisfies TokenizerJson,
       encoder: 'regauge',
     }
-    const { train } = await buildTokenShards({ sources, heldout, field, tokenizer: numbers, directory })
+    const { train } = await buildTokenShards({
+      sources,
+      heldout,
+      field,
+      tokenizer: numbers,
+      directory,
+      onProgress: check,
+    })
     const dataset = await openIndexedDataset(train.prefix)
     try {
       let number = 0
       let row = 0
       let [wanted] = await dataset.readTokens(0, 1)
       for await (const { text } of openCorpus(sources, { field })) {
+        check()
         if (number++ !== wanted) continue
         yield text
         row += 1

@@ -169,6 +169,25 @@ describe('a run', () => {
     expect(await bits(await start('aborted'))).toEqual(await bits(reference))
   })
 
+  test.each([
+    ['the tokenizer is trained', /^training a tokenizer/],
+    ['the text is tokenized', /^trained the tokenizer/],
+  ])('stopped while %s ends there, and starts anew', async (what, note) => {
+    const name = what.replaceAll(' ', '-')
+    const stop = new AbortController()
+    const onEvent = (event: RunEvent) => {
+      if (event.type === 'note' && note.test(event.message)) stop.abort()
+    }
+    const error = await fails(start(name, {}, { stop: stop.signal, onEvent }))
+    expect(error.kind).toBe('interrupted')
+    const folder = join(place, 'runs', name)
+    expect((await readHistory(join(folder, 'events.jsonl'))).state).toBe('stopped')
+    expect(
+      readdirSync(folder, { recursive: true }).filter((one) => /partial|split/.test(String(one))),
+    ).toEqual([])
+    expect(await bits(await start(name))).toEqual(await bits(reference))
+  })
+
   test('of more steps with a constant rate goes on; with a cosine it is another run', async () => {
     const schedule = { kind: 'constant', warmupSteps: 2 } as const
     const whole = await start('constant-whole', { schedule, train: { steps: 20, batchSize: 4 } })

@@ -92,8 +92,10 @@ export async function train(run: ResolvedRun, options: TrainOptions = {}): Promi
     try {
       return await trainInFolder({ run, folder, options, before, emit: metrics.emit })
     } catch (error) {
-      if (before === undefined) metrics.flush()
-      throw await failed(error, folder, metrics.emit)
+      throw await failed(error, folder, (event) => {
+        if (before === undefined) metrics.flush()
+        metrics.emit(event)
+      })
     } finally {
       metrics.close()
     }
@@ -191,14 +193,20 @@ interface Prepared {
   readonly settings: ExactSettings
 }
 
-async function prepare({ run, folder, emit }: Job): Promise<Prepared> {
+async function prepare({ run, folder, options, emit }: Job): Promise<Prepared> {
   const note = (message: string) => emit({ type: 'note', message })
+  // before the first step there is nothing to save, so both ways to stop are the same
+  const check = (): void => {
+    if (!options.stop?.aborted && !options.abort?.aborted) return
+    const message = 'stopped while the text was made ready, before a step was done'
+    throw new RegaugeError('interrupted', { code: 'TRAIN_INTERRUPTED', message })
+  }
   const checkpoints = join(folder, 'checkpoints')
   await removePartial(checkpoints)
   const checkpoint = await newestGoodCheckpoint(checkpoints, note)
-  const tokenizer = await prepareTokenizer(run, folder, checkpoint?.folder, note)
+  const tokenizer = await prepareTokenizer(run, folder, checkpoint?.folder, note, check)
   const architecture = await resolveArchitecture(run, tokenizer)
-  const shards = await prepareShards(run, folder, tokenizer, checkpoint !== undefined, note)
+  const shards = await prepareShards(run, folder, tokenizer, checkpoint !== undefined, note, check)
   const planned = plannedSteps(run, shards.train.tokens)
   const settings = exactSettings(run, folder, architecture, planned, {
     tokenizer: await hashFile(join(folder, FILES.tokenizer)),
