@@ -118,6 +118,11 @@ export async function newestGoodCheckpoint(
   return undefined
 }
 
+/** The checkpoints that were set aside as damaged. The next good one ends them. */
+export async function damagedCheckpoints(folder: string): Promise<string[]> {
+  return (await namesIn(folder)).filter((name) => DAMAGED.test(name)).map((name) => join(folder, name))
+}
+
 /** Removes what killed writes left behind. */
 export async function removePartial(folder: string): Promise<void> {
   for (const name of await namesIn(folder)) {
@@ -134,8 +139,7 @@ export async function retainCheckpoints(
   for (const { step, folder: at } of old) {
     if (policy.keepEvery === undefined || step % policy.keepEvery !== 0) await removeFolder(folder, at)
   }
-  for (const name of await namesIn(folder))
-    if (DAMAGED.test(name)) await removeFolder(folder, join(folder, name))
+  for (const at of await damagedCheckpoints(folder)) await removeFolder(folder, at)
 }
 
 /** Removes a checkpoint so that a kill half way leaves a leftover, not a damaged checkpoint. */

@@ -219,6 +219,19 @@ describe('a run', () => {
 })
 
 describe('damage', () => {
+  test('of every checkpoint: it does not start anew, and nothing is deleted', async () => {
+    const { folder, checkpoint } = await stopped('damaged-checkpoints', 3)
+    truncateSync(join(checkpoint!, 'model.safetensors'), 1000)
+    for (let time = 0; time < 2; time++) {
+      const error = await fails(start('damaged-checkpoints'))
+      expect([error.kind, error.message]).toEqual([
+        'data',
+        expect.stringMatching(/none of the 1 checkpoints of this run is whole: put a good copy back/),
+      ])
+    }
+    expect(readdirSync(join(folder, 'checkpoints'))).toEqual(['step-00000003.damaged'])
+  })
+
   test('of the newest checkpoint: the one before is used, and the end is the same', async () => {
     const { folder } = await stopped('damaged-checkpoint', 18)
     truncateSync(join(folder, 'checkpoints', 'step-00000018', 'optimizer.safetensors'), 1000)

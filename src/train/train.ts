@@ -10,6 +10,7 @@ import { createRuntime, measureMatmul, type Runtime } from '../runtime/index.ts'
 import { checkSpace, writeCheckpoint } from './checkpoint.ts'
 import {
   type Checkpoint,
+  damagedCheckpoints,
   type ExactSettings,
   CHECKPOINT_FILES as FILES,
   listCheckpoints,
@@ -204,6 +205,7 @@ async function prepare({ run, folder, options, emit }: Job): Promise<Prepared> {
   const checkpoints = join(folder, 'checkpoints')
   await removePartial(checkpoints)
   const checkpoint = await newestGoodCheckpoint(checkpoints, note)
+  if (checkpoint === undefined) await requireNoneDamaged(checkpoints)
   const tokenizer = await prepareTokenizer(run, folder, checkpoint?.folder, note, check)
   const architecture = await resolveArchitecture(run, tokenizer)
   const shards = await prepareShards(run, folder, tokenizer, checkpoint !== undefined, note, check)
@@ -214,6 +216,15 @@ async function prepare({ run, folder, options, emit }: Job): Promise<Prepared> {
   })
   if (checkpoint !== undefined) requireSameSettings(checkpoint.state.settings, settings, folder)
   return { checkpoint, tokenizer, architecture, shards, planned, settings }
+}
+
+/** A run that has lost all of its checkpoints does not begin anew unasked: that would delete what is left of them. */
+async function requireNoneDamaged(checkpoints: string): Promise<void> {
+  const damaged = await damagedCheckpoints(checkpoints)
+  if (damaged.length === 0) return
+  const message = `none of the ${damaged.length} checkpoints of this run is whole`
+  const hint = 'put a good copy back, or remove them (or give another name) to start anew'
+  throw new RegaugeError('data', { code: 'CHECKPOINT_NONE_GOOD', message, file: checkpoints, hint })
 }
 
 async function openData(run: ResolvedRun, shards: TokenShards) {
