@@ -1,9 +1,8 @@
 /** @file Runs killed at any moment and resumed end as the one that was never stopped, bit for bit. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hashFile } from '../src/formats/index.ts'
 import { readHistory } from '../src/train/history.ts'
@@ -14,7 +13,7 @@ const KILLS = 32
 const STEPS = 160
 
 let place: string
-let child: ChildProcess | undefined
+const children = new Set<ChildProcess>()
 
 beforeAll(() => {
   place = transpileSources()
@@ -47,7 +46,7 @@ try {
 })
 
 afterAll(() => {
-  child?.kill('SIGKILL')
+  for (const child of children) child.kill('SIGKILL')
   rmSync(place, { recursive: true, force: true })
 })
 
@@ -66,7 +65,7 @@ type Line = { type: string; state?: string; message?: string; kind?: string }
 /** Runs a process on the run until it ends, or is killed by what `onLine` does. */
 async function run(name: string, onLine: (line: Line, kill: () => void) => void = () => {}): Promise<Line[]> {
   const process = spawn('node', [join(place, 'child.mjs'), name], { stdio: ['ignore', 'pipe', 'inherit'] })
-  child = process
+  children.add(process)
   const lines: Line[] = []
   for await (const line of createInterface({ input: process.stdout })) {
     const parsed = JSON.parse(line) as Line
@@ -76,6 +75,7 @@ async function run(name: string, onLine: (line: Line, kill: () => void) => void 
   if (process.exitCode === null && process.signalCode === null) {
     await new Promise((resolve) => process.once('close', resolve))
   }
+  children.delete(process)
   return lines
 }
 
@@ -102,51 +102,62 @@ describe('a run', () => {
   })
 
   test(`killed ${KILLS} times at random moments ends bit-identical to the one that was not`, {
-    timeout: 600_000,
+    timeout: 900_000,
   }, async () => {
-    let kills = 0
-    let inSave = 0
-    let runs = 0
-    while (kills < KILLS) {
-      const name = `killed-${runs++}`
-      let saves = 0
-      for (;;) {
-        // half of the kills come while a checkpoint is written, half at any time from the start of the process on
-        const duringSave = kills % 2 === 0
-        const wanted = 1 + Math.floor(Math.random() * 4)
-        const delay = Math.random() * (duringSave ? 60 : 500)
-        let killed = false
-        saves = 0
-        const timer = new AbortController()
-        const lines = await run(name, (line, kill) => {
-          const at = duringSave ? line.state === 'saving' && ++saves === wanted : line.state === 'compiling'
-          if (!at || kills >= KILLS) return
-          sleep(delay, undefined, { signal: timer.signal }).then(
-            () => {
-              killed = true
-              kill()
-            },
-            () => {},
-          )
-        })
-        timer.abort()
-        const end = lines.at(-1)
-        if (end?.type === 'end') {
-          expect(end.state).toBe('finished')
-          break
-        }
-        expect(end?.type, end?.message).not.toBe('error')
-        expect(killed).toBe(true)
-        kills += 1
-        const left = readdirSync(join(place, 'runs', name, 'checkpoints'), { withFileTypes: true })
-        if (left.some((entry) => entry.name.endsWith('.partial'))) inSave += 1
-      }
-      expect(await fingerprint(name)).toEqual(await fingerprint('reference'))
-      expect(await losses(name)).toEqual(await losses('reference'))
-      const names = readdirSync(join(place, 'runs', name, 'checkpoints'))
-      expect(names.filter((one) => !/^step-\d{8}$/.test(one))).toEqual([])
-    }
-    console.log(`${kills} kills over ${runs} runs, ${inSave} of them left a half-written checkpoint`)
-    expect(inSave).toBeGreaterThan(0)
+    const counts = { kills: 0, runs: 0, halfWritten: 0 }
+    await Promise.all([killAndResume(counts), killAndResume(counts)])
+    console.log(
+      `${counts.kills} kills over ${counts.runs} runs; ${counts.halfWritten} left a half-written checkpoint`,
+    )
+    expect(counts.halfWritten).toBeGreaterThan(0)
   })
 })
+
+/** Kills runs, one after another, until there were enough kills in all; each run is resumed until it is done. */
+async function killAndResume(counts: { kills: number; runs: number; halfWritten: number }): Promise<void> {
+  while (counts.kills < KILLS) {
+    const name = `killed-${counts.runs++}`
+    let end: Line | undefined
+    do {
+      const { lines, killed } = await runAndKill(name, counts.kills < KILLS)
+      end = lines.at(-1)
+      if (end?.type !== 'end') {
+        expect(end?.type, end?.message).not.toBe('error')
+        expect(killed).toBe(true)
+        counts.kills += 1
+        if (namesIn(name).some((one) => one.endsWith('.partial'))) counts.halfWritten += 1
+      }
+    } while (end?.type !== 'end')
+    expect(end.state).toBe('finished')
+    expect(await fingerprint(name)).toEqual(await fingerprint('reference'))
+    expect(await losses(name)).toEqual(await losses('reference'))
+    expect(namesIn(name).filter((one) => !/^step-\d{8}$/.test(one))).toEqual([])
+  }
+}
+
+/** Half of the kills come while a checkpoint is written, the others from the start of the process or the training on. */
+async function runAndKill(name: string, kill: boolean): Promise<{ lines: Line[]; killed: boolean }> {
+  const kind = (['save', 'save', 'training', 'process'] as const)[Math.floor(Math.random() * 4)]!
+  const wanted = 1 + Math.floor(Math.random() * 4)
+  let killed = false
+  let saves = 0
+  let timer: NodeJS.Timeout | undefined
+  const lines = await run(name, (line, signal) => {
+    const at =
+      kind === 'save'
+        ? line.state === 'saving' && ++saves === wanted
+        : line.state === (kind === 'training' ? 'training' : 'queued')
+    if (!at || !kill || timer !== undefined) return
+    timer = setTimeout(() => {
+      killed = true
+      signal()
+    }, Math.random() * { save: 60, training: 400, process: 1500 }[kind])
+  })
+  clearTimeout(timer)
+  return { lines, killed }
+}
+
+function namesIn(name: string): string[] {
+  const folder = join(place, 'runs', name, 'checkpoints')
+  return existsSync(folder) ? readdirSync(folder) : []
+}

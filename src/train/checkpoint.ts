@@ -180,14 +180,18 @@ export async function syncFolder(folder: string): Promise<void> {
 }
 
 function writeError(folder: string, error: unknown): unknown {
-  const code = (error as NodeJS.ErrnoException).code
-  if (error instanceof RegaugeError || typeof code !== 'string') return error
-  const reason = {
+  // what the formats say of a file in the temporary folder is said of the checkpoint
+  const source = error instanceof RegaugeError && error.kind === 'environment' ? error.cause : error
+  const code = (source as NodeJS.ErrnoException | undefined)?.code
+  if (typeof code !== 'string') return error
+  const reasons: Record<string, string> = {
     ENOSPC: 'the disk is full',
     EDQUOT: 'the disk quota is used up',
-    EFBIG: 'a file may not be so large',
+    EFBIG: 'a file may not become as large as it must (EFBIG)',
+    EROFS: 'the disk is read-only',
+    EACCES: 'the folder may not be written',
   }
-  const message = `the checkpoint was not written: ${reason[code as keyof typeof reason] ?? code}`
+  const message = `the checkpoint was not written: ${reasons[code] ?? code}`
   const hint =
     'the checkpoints before it are as they were; free space or choose another output folder, then go on'
   const issue = { code: 'CHECKPOINT_UNWRITABLE', message, file: folder, hint }
