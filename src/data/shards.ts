@@ -74,7 +74,11 @@ export async function buildTokenShards(options: ShardOptions): Promise<TokenShar
   const eosId = tokenizer.eosId
   if (eosId === undefined) {
     const message = 'the tokenizer has no token that ends a text'
-    throw new RegaugeError('data', { code: 'TOKENIZER_NO_EOS', message, hint: 'name it (eosToken)' })
+    throw new RegaugeError('data', {
+      code: 'TOKENIZER_NO_EOS',
+      message,
+      hint: 'name it as eos_token in the tokenizer_config.json beside it',
+    })
   }
   const files = await listFiles(options.sources, heldout)
   const fingerprint = await fingerprintOf(files, tokenizer, eosId, heldout, seed, field)
