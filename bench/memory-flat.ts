@@ -24,7 +24,9 @@ else {
     const folder = await mkdtemp(join(tmpdir(), 'regauge-memory-'))
     try {
       for (const name of Object.keys(STAGES)) {
-        const { status } = spawnSync(process.execPath, [...process.execArgv, script!, name, folder, size], { stdio: 'inherit' })
+        const { status } = spawnSync(process.execPath, [...process.execArgv, script!, name, folder, size], {
+          stdio: 'inherit',
+        })
         if (status !== 0) throw new Error(`${name} ended with ${status}`)
       }
     } finally {
