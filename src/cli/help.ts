@@ -20,9 +20,9 @@ export function helpText(topic: string, colors: Colors): string {
   const title =
     topic === '' ? ['regauge trains language models from Node: the training step is one ONNX graph.', ''] : []
   const start: [string, string][] = [
-    ['regauge init --data "books/*.txt"', 'write run.yaml'],
+    ['regauge init --name books --data "books/*.txt"', 'write run.yaml'],
     ['regauge train', 'train; the live view shows how it learns'],
-    ['regauge sample runs/run "Once upon a time"', 'read what it writes'],
+    ['regauge sample runs/books "Once upon a time"', 'read what it writes'],
   ]
   return [
     ...title,
