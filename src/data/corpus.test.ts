@@ -205,6 +205,11 @@ describe('JSON lines', () => {
     expect(await failure(await put('x.jsonl', content))).toContain(message)
   })
 
+  it('that nest without end are told in one line', async () => {
+    const list = `{"text": ${'['.repeat(100_000)}${']'.repeat(100_000)}}`
+    expect(await failure(await put('x.jsonl', list))).toContain('field "text" is not a string, but a list')
+  })
+
   it('that are not UTF-8 name the byte', async () => {
     const bytes = Buffer.concat([
       Buffer.from('{"text": "ok"}\n{"text": "'),

@@ -40,11 +40,15 @@ function textOf(json: string, field: string, file: string, line: number): string
   if (!Object.hasOwn(value, field)) throw fail(missingField('field', field, Object.keys(value)), FIELD_HINT)
   const text = (value as Record<string, unknown>)[field]
   if (text === null) return ''
-  if (typeof text !== 'string')
-    throw fail(`field "${field}" is not a string, but ${JSON.stringify(text).slice(0, 40)}`)
+  if (typeof text !== 'string') throw fail(`field "${field}" is not a string, but ${describe(text)}`)
   if (/\p{Surrogate}/u.test(text))
     throw fail(`field "${field}" holds half of a surrogate pair, which is no character`)
   return text
+}
+
+/** A value that is no string; what nests is not written out, since it may nest without end. */
+function describe(value: unknown): string {
+  return Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'an object' : String(value)
 }
 
 const FIELD_HINT = 'say which field holds the text'

@@ -1,5 +1,5 @@
 /** @file Loads a tokenizer.json: byte-level BPE runs on the encoder here, any other on @huggingface/tokenizers. */
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
 import { RegaugeError } from '../errors.ts'
@@ -123,6 +123,7 @@ function createLibraryTokenizer(
 async function readJson(file: string, optional = false): Promise<unknown> {
   let text: string
   try {
+    if (!(await stat(file)).isFile()) throw Object.assign(new Error('not a file'), { code: 'not a file' })
     text = await readFile(file, 'utf8')
   } catch (error) {
     if (optional && (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined

@@ -1,5 +1,5 @@
 /** @file Reading and writing files in full, and file system failures in words for the person. */
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { RegaugeError } from '../errors.ts'
 
@@ -40,12 +40,26 @@ export function contentError(code: string, file: string, message: string, hint: 
   return new RegaugeError('data', { code, file, message, hint })
 }
 
+/**
+ * Throws for what is there but is no file: a folder, a device, a pipe. Opening a pipe waits for a writer that may
+ * never come, and reading a device such as /dev/zero never ends.
+ */
+export async function requireRegularFile(path: string): Promise<void> {
+  const info = await stat(path).catch((error) => {
+    throw fileError(path, error)
+  })
+  if (info.isDirectory()) throw fileError(path, { code: 'EISDIR' })
+  if (!info.isFile())
+    throw contentError('FILE_KIND', path, 'is a device or a pipe, not a file', 'check the path')
+}
+
 /** Opens a file, does something with it, and closes it whatever happens. */
 export async function withFile<T>(
   path: string,
   flags: 'r' | 'w',
   work: (handle: FileHandle) => Promise<T>,
 ): Promise<T> {
+  if (flags === 'r') await requireRegularFile(path)
   try {
     const handle = await open(path, flags)
     try {

@@ -7,6 +7,10 @@ export type HfConfig = Readonly<Record<string, unknown>>
 
 /** Real ones take a few kilobytes. */
 const LIMIT_BYTES = 1 << 20
+/** Real ones nest three levels. Unknown keys are kept and written again, which recurses. */
+const LIMIT_DEPTH = 64
+
+const REMEDY = 'give the path of a config.json'
 
 /** Reads a `config.json`. Throws RegaugeError when it is missing, too large, or not a JSON object. */
 export async function readHfConfig(path: string): Promise<HfConfig> {
@@ -15,14 +19,9 @@ export async function readHfConfig(path: string): Promise<HfConfig> {
     throw new RegaugeError('usage', issue, { cause })
   }
   const size = await stat(path).then(
-    (found) => found.size,
-    (cause) =>
-      fail(
-        'CONFIG_MISSING',
-        'the model configuration cannot be read',
-        'give the path of a config.json',
-        cause,
-      ),
+    // a pipe or a device has no size, and reading it may never end
+    (found) => (found.isFile() ? found.size : fail('CONFIG_MISSING', 'is not a file', REMEDY)),
+    (cause) => fail('CONFIG_MISSING', 'the model configuration cannot be read', REMEDY, cause),
   )
   if (size > LIMIT_BYTES)
     fail('CONFIG_SIZE', `${size} bytes is too large for a config.json (at most ${LIMIT_BYTES})`)
@@ -31,11 +30,22 @@ export async function readHfConfig(path: string): Promise<HfConfig> {
   )
   try {
     const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as HfConfig
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      if (!isDeeper(value, LIMIT_DEPTH)) return value as HfConfig
+      fail('CONFIG_SYNTAX', `nested deeper than ${LIMIT_DEPTH} levels`)
+    }
   } catch (cause) {
+    if (cause instanceof RegaugeError) throw cause
     fail('CONFIG_SYNTAX', `not valid JSON: ${(cause as Error).message}`, undefined, cause)
   }
   return fail('CONFIG_SYNTAX', 'a config.json holds one JSON object')
+}
+
+/** Whether objects and lists nest more than `levels` deep; goes no deeper than that itself. */
+function isDeeper(value: object, levels: number): boolean {
+  return Object.values(value).some(
+    (inner) => typeof inner === 'object' && inner !== null && (levels === 1 || isDeeper(inner, levels - 1)),
+  )
 }
 
 /** The text of a `config.json`: keys sorted, as transformers writes them. */

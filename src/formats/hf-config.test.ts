@@ -1,0 +1,55 @@
+/** @file Reading config.json: what is no file, no object or too deep is refused in one line. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { RegaugeError } from '../errors.ts'
+import { hfConfigText, readHfConfig } from './hf-config.ts'
+import { readSafetensorsHeader } from './safetensors.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'hf-config-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function put(text: string): string {
+  const path = join(folder, 'config.json')
+  writeFileSync(path, text)
+  return path
+}
+
+async function messageOf(work: Promise<unknown>): Promise<string> {
+  const error = await work.catch((thrown: unknown) => thrown)
+  expect(error).toBeInstanceOf(RegaugeError)
+  return (error as RegaugeError).issues.map(({ message }) => message).join('; ')
+}
+
+test('keeps every key, known or not', async () => {
+  const config = await readHfConfig(put('{"b": {"c": [[1]]}, "a": null}'))
+  expect(config).toEqual({ b: { c: [[1]] }, a: null })
+  expect(JSON.parse(hfConfigText(config))).toEqual(config)
+})
+
+test.each([
+  ['[]', /holds one JSON object/],
+  ['null', /holds one JSON object/],
+  ['{"a": NaN}', /not valid JSON/],
+  ['', /not valid JSON/],
+  [`{"a": ${'['.repeat(200_000)}${']'.repeat(200_000)}}`, /nested deeper than 64 levels/],
+  [' '.repeat((1 << 20) + 1), /too large/],
+])('refuses %#', async (text, expected) => {
+  expect(await messageOf(readHfConfig(put(text)))).toMatch(expected)
+})
+
+test('refuses a missing file and a folder', async () => {
+  expect(await messageOf(readHfConfig(join(folder, 'none')))).toMatch(/cannot be read/)
+  expect(await messageOf(readHfConfig(folder))).toMatch(/not a file/)
+})
+
+test.skipIf(process.platform === 'win32')('does not wait for a pipe, nor read a device', async () => {
+  const pipe = join(folder, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  for (const path of [pipe, '/dev/zero']) {
+    expect(await messageOf(readHfConfig(path))).toMatch(/not a file/)
+    expect(await messageOf(readSafetensorsHeader(path))).toMatch(/a device or a pipe/)
+  }
+})
