@@ -7,6 +7,8 @@ export interface Contender {
   readonly command: readonly string[]
   /** Why it cannot run here; it is then printed as skipped. */
   readonly missing?: string
+  /** Only in the first round. */
+  readonly once?: boolean
 }
 
 /** Runs a command and gives the JSON of its last line of output. Throws with the end of its errors when it fails. */
@@ -42,8 +44,8 @@ export async function interleave<T>(
     if (missing !== undefined) console.error(`${name}: skipped, ${missing}`)
   }
   for (let round = 1; round <= rounds; round++) {
-    for (const { name, command, missing } of contenders) {
-      if (missing !== undefined || out.has(name)) continue
+    for (const { name, command, missing, once } of contenders) {
+      if (missing !== undefined || out.has(name) || (once && round > 1)) continue
       console.error(`round ${round} of ${rounds}: ${name}`)
       try {
         const list = results.get(name) ?? []

@@ -33,6 +33,9 @@ const MODELS = {
   },
 } as const
 
+/** Peers that take minutes for what the others do in seconds run in the first round alone, a few steps. */
+const FEW = ['--steps', '3', '--warmup', '1']
+
 const { values } = parseArgs({
   options: {
     model: { type: 'string' },
@@ -87,12 +90,14 @@ for (const name of names) {
       ? [
           {
             name: 'llm.c',
-            command: [python ?? 'python3', 'bench/peers/llmc_train.py', ...flags],
+            command: [python ?? 'python3', 'bench/peers/llmc_train.py', ...flags, ...FEW],
+            once: true,
             ...needs('REGAUGE_LLMC', process.env.REGAUGE_LLMC),
           },
           {
             name: 'jax-js',
-            command: ['node', 'bench/peers/jaxjs_train.mjs', ...flags],
+            command: ['node', 'bench/peers/jaxjs_train.mjs', ...flags, ...FEW],
+            once: true,
             ...needs('REGAUGE_JAXJS', process.env.REGAUGE_JAXJS),
           },
         ]
