@@ -33,7 +33,8 @@ describe('the cases of every runtime', () => {
 test('names the library, the device and the threads', () => {
   expect(cpu({ threads: 1 }).description).toMatch(/^ONNX Runtime 1\.\d+\.\d+, cpu, 1 thread$/)
   expect(cpu({ threads: 3 }).description).toMatch(/cpu, 3 threads$/)
-  expect(() => cpu({ threads: 0 })).toThrow('threads is 0')
+  for (const threads of [0, -1, 1.5, Number.NaN, 5000, 1e9])
+    expect(() => cpu({ threads })).toThrow(`threads is ${threads}, expected a whole number from 1 to`)
 })
 
 test('tensors are views of one memory, aligned to 64 bytes', async () => {

@@ -7,7 +7,7 @@ import { type Context, makeProgram } from './program.ts'
 import { PROVIDERS, type Provider, type ProviderName } from './providers.ts'
 import type { DeviceTensor, Program, Runtime } from './runtime.ts'
 import { allocateHostTensor, type OrtTensor } from './tensor.ts'
-import { defaultThreads } from './threads.ts'
+import { defaultThreads, maxThreads } from './threads.ts'
 
 export interface RuntimeOptions {
   /** The execution provider. */
@@ -25,8 +25,10 @@ export function createRuntime(options: RuntimeOptions): Runtime {
   const { api, environment } = openLibrary(options.library ?? findLibrary())
   const provider: Provider = PROVIDERS[options.name]
   const settings = { threads: options.threads ?? defaultThreads() }
-  if (!Number.isInteger(settings.threads) || settings.threads < 1) {
-    throw new RangeError(`threads is ${settings.threads}, expected a whole number above 0`)
+  const { threads } = settings
+  if (!Number.isInteger(threads) || threads < 1 || threads > maxThreads()) {
+    const message = `threads is ${threads}, expected a whole number from 1 to ${maxThreads()}`
+    throw new RegaugeError('usage', { code: 'RUNTIME_THREADS', message, hint: 'leave it out for one a core' })
   }
   const memoryInfo = provider.createMemoryInfo(api)
   const owned = new WeakSet<DeviceTensor>()

@@ -12,6 +12,11 @@ export function defaultThreads(): number {
   return Math.max(1, Math.min(logical, cores ?? logical))
 }
 
+/** The most threads that a runtime takes. Threads wait by spinning: thousands of them on two cores never get done. */
+export function maxThreads(): number {
+  return 4 * Math.max(4, availableParallelism())
+}
+
 function linuxCores(): number | undefined {
   try {
     const allowed = /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]

@@ -30,8 +30,9 @@ export const run: Command<'sample'> = async ({ arguments: [path, given], options
     let text = ''
     let tokens = 0
     const start = performance.now()
-    if (!json) terminal.piece(prompt)
     for await (const piece of continueText(model, prompt, settings)) {
+      // not sooner: a prompt that does not fit is an error and no text
+      if (!json && tokens === 0) terminal.piece(prompt)
       tokens++
       text += piece.text
       if (!json) terminal.piece(piece.text)

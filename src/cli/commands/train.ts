@@ -46,6 +46,9 @@ export const run: Command<'train'> = async ({ arguments: [path], options, json, 
 /** Exit code of a run that was stopped, checkpoint saved. */
 const INTERRUPTED = 130
 
+/** Milliseconds that a run told to stop now has for it. */
+const PATIENCE = 5000
+
 /** Ctrl-C once and SIGTERM: save and stop. Ctrl-C twice: stop now. */
 function listenForStop(talk: (message: string) => void) {
   const stop = new AbortController()
@@ -54,6 +57,8 @@ function listenForStop(talk: (message: string) => void) {
     if (stop.signal.aborted) {
       talk('stopping now; steps after the last checkpoint are lost')
       abort.abort()
+      // what cannot be asked to stop, such as a read from a disk that is gone, is left behind
+      setTimeout(() => process.exit(INTERRUPTED), PATIENCE).unref()
       return
     }
     talk('saving, then stopping; Ctrl-C again stops now without saving')
