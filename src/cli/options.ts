@@ -10,6 +10,8 @@ export interface OptionSpec {
   /** Placeholder of the value; an option without one is a flag. */
   readonly value?: string
   readonly kind?: 'number' | 'integer'
+  /** The least number; 0 when left out. */
+  readonly least?: number
   /** May be given more than once; the values are a list. */
   readonly many?: true
   readonly choices?: readonly string[]
@@ -57,6 +59,7 @@ const threads = {
   description: 'Threads of the runtime',
   value: 'count',
   kind: 'integer',
+  least: 1,
   default: 'one a physical core',
 } as const satisfies OptionSpec
 
@@ -153,6 +156,7 @@ export const COMMANDS = {
         short: 't',
         value: 'count',
         kind: 'integer',
+        least: 1,
         default: '200',
       },
       temperature: {
@@ -161,7 +165,12 @@ export const COMMANDS = {
         kind: 'number',
         default: '0.8',
       },
-      'top-k': { description: 'Sample from the k likeliest tokens', value: 'count', kind: 'integer' },
+      'top-k': {
+        description: 'Sample from the k likeliest tokens',
+        value: 'count',
+        kind: 'integer',
+        least: 1,
+      },
       'top-p': {
         description: 'Sample from the likeliest tokens of this total probability',
         value: 'share',
@@ -188,7 +197,7 @@ export const COMMANDS = {
         completes: 'file',
         default: "the run's held-out text",
       },
-      batches: { description: 'Batches at most', value: 'count', kind: 'integer', default: 'all' },
+      batches: { description: 'Batches at most', value: 'count', kind: 'integer', least: 1, default: 'all' },
       threads,
     },
     examples: [

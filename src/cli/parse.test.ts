@@ -51,7 +51,7 @@ describe('parseLine', () => {
       'sample needs <run>: for instance: regauge sample runs/books "Once upon a time"',
     ])
     expect(mistakes('sample', 'r', '--tokens', '1.5', '--top-p=x')).toEqual([
-      '--tokens must be a whole number, 0 or more, got "1.5"',
+      '--tokens must be a whole number, 1 or more, got "1.5"',
       '--top-p must be a number, 0 or more, got "x"',
     ])
     expect(mistakes('train', 'run.yaml', 'train.steps=3')).toEqual([

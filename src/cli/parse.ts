@@ -150,12 +150,13 @@ function readValue(name: string, text: string, option: OptionSpec, problem: Repo
   }
   if (option.kind === undefined) return text
   const number = text.trim() === '' ? Number.NaN : Number(text)
+  const { least = 0 } = option
   if (
     !Number.isFinite(number) ||
-    number < 0 ||
+    number < least ||
     (option.kind === 'integer' && !Number.isSafeInteger(number))
   ) {
-    const expected = option.kind === 'integer' ? 'a whole number, 0 or more' : 'a number, 0 or more'
+    const expected = `${option.kind === 'integer' ? 'a whole number' : 'a number'}, ${least} or more`
     problem('CLI_VALUE', `${name} must be ${expected}, got "${text}"`)
   }
   return number

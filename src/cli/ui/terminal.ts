@@ -1,6 +1,7 @@
 /** @file What the streams can show (colour, Unicode, a live area, their width) and safe writing to them. */
 import picocolors from 'picocolors'
 import { ASCII, type Glyphs, UNICODE } from './glyphs.ts'
+import { harmless } from './text.ts'
 
 /** Functions that colour a text, or leave it as it is. */
 export type Colors = ReturnType<typeof picocolors.createColors>
@@ -21,7 +22,7 @@ export interface Output {
 export interface Terminal {
   /** Data: what a script would read. Lines get their newline here. */
   data(text: string): void
-  /** Data that comes in pieces: as it is, without a newline. */
+  /** Data that comes in pieces, without a newline: as it is, but on a terminal made harmless. */
   piece(text: string): void
   /** Talk: what a person would read. */
   talk(text: string): void
@@ -52,7 +53,7 @@ export function openTerminal(stdout: Output, stderr: Output, env: Environment): 
   }
   return {
     data: (text) => say(data, text),
-    piece: (text) => void data(text),
+    piece: (text) => void data(stdout.isTTY ? harmless(text) : text),
     talk: (text) => say(talk, text),
     divert: (through) => {
       diverted = through
