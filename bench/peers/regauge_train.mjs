@@ -60,7 +60,7 @@ const trainer = await createTrainer(runtime, architecture, state, {
 })
 const compileSeconds = (performance.now() - started) / 1000
 
-/** The same kind of data as the other peers: tokens drawn so that some are far likelier than others. */
+/** As many tokens as the other peers see, drawn so that some are far likelier than others. */
 const tokens = n('batch') * n('seq')
 let word = n('seed')
 const draw = () => {

@@ -6,6 +6,7 @@ import { helpText } from './help.ts'
 import type { CommandName, OptionValues } from './options.ts'
 import { type ParsedLine, parseLine } from './parse.ts'
 import { type Output, openTerminal, type Terminal } from './ui/terminal.ts'
+import { harmless } from './ui/text.ts'
 
 /** Modules of the commands, loaded when they are called, so that `--help` is quick. */
 const MODULES: { readonly [C in CommandName]?: () => Promise<{ run: Command<C> }> } = {
@@ -62,7 +63,8 @@ async function runCommand<C extends CommandName>(
 }
 
 /** Tells an error, as JSON on stdout or as lines on stderr, and gives the exit code. */
-export function reportError(error: unknown, json: boolean, terminal: Terminal): number {
+export function reportError(thrown: unknown, json: boolean, terminal: Terminal): number {
+  const error = refusal(thrown) ?? thrown
   if (error instanceof RegaugeError) {
     const { kind, exitCode, issues } = error
     if (json) terminal.data(JSON.stringify({ error: { code: kind, exit: exitCode, issues } }))
@@ -86,21 +88,45 @@ export function reportError(error: unknown, json: boolean, terminal: Terminal): 
   return 1
 }
 
+/** What to do when the system refuses a file or a folder, by its error code. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  EACCES: 'change its permissions or choose another folder',
+  EPERM: 'change its permissions or choose another folder',
+  EROFS: 'the disk is read-only; choose another folder',
+  ENOSPC: 'the disk is full; free space or choose another folder',
+  EDQUOT: 'the disk quota is used up; free space or choose another folder',
+  EISDIR: 'a folder stands where a file is needed; move it away',
+  ENOTDIR: 'a file stands where a folder is needed; move it away',
+  EEXIST: 'something else stands there; move it away',
+  EMFILE: 'too many files are open; raise the limit with ulimit -n',
+  EIO: 'the disk fails; check it',
+}
+
+/** An error of the system that no room has put into words, as one for people; undefined for any other. */
+function refusal(error: unknown): RegaugeError | undefined {
+  if (!(error instanceof Error)) return undefined
+  const { code, syscall, path, message } = error as NodeJS.ErrnoException
+  const hint = code === undefined || syscall === undefined ? undefined : REFUSALS[code]
+  if (hint === undefined) return undefined
+  const issue = { code: 'SYSTEM_REFUSED', message, hint, ...(path !== undefined && { file: path }) }
+  return new RegaugeError('environment', issue, { cause: error })
+}
+
 function errorLines(error: RegaugeError, { talkColors: colors }: Terminal): string[] {
   const lines = error.issues.map((issue) => {
-    const text = formatIssue(issue)
-    const place =
-      text.length - formatIssue({ code: issue.code, message: issue.message, ...hint(issue) }).length
-    return place > 0
-      ? `${colors.cyan(text.slice(0, place))}${text.slice(place)}`
-      : `${colors.red('error')}  ${text}`
+    const { file: _, line: __, column: ___, ...placeless } = issue
+    const whole = printable(formatIssue(issue))
+    const text = printable(formatIssue(placeless))
+    const place = whole.slice(0, whole.length - text.length)
+    return place === '' ? `${colors.red('error')}  ${text}` : `${colors.cyan(place)}${text}`
   })
   const started = error.kind === 'usage' ? ' Nothing was started.' : ''
   return error.issues.length > 1 ? [...lines, `${error.issues.length} problems.${started}`] : lines
 }
 
-function hint(issue: { readonly hint?: string }): { hint?: string } {
-  return issue.hint === undefined ? {} : { hint: issue.hint }
+/** On one line, and harmless: a message may show what a file holds. */
+function printable(text: string): string {
+  return harmless(text).replaceAll(/\s*\n\s*/g, ' ')
 }
 
 /** The manifest lies two folders above this file, in the sources as in the build. */

@@ -1,6 +1,6 @@
 /** @file `report.html`: a run on one page that needs nothing else, made from its events and its run file. */
 import { createHash } from 'node:crypto'
-import { renameSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RegaugeError } from '../errors.ts'
 import { formatRun } from '../train/index.ts'
@@ -22,10 +22,12 @@ export async function writeReport(folder: string, version: string): Promise<stri
     writeFileSync(`${path}.tmp`, text)
     renameSync(`${path}.tmp`, path)
   } catch (cause) {
+    rmSync(`${path}.tmp`, { force: true })
     const issue = {
       code: 'REPORT_UNWRITABLE',
-      message: `cannot be written (${(cause as Error).message})`,
+      message: `cannot be written (${(cause as NodeJS.ErrnoException).code})`,
       file: path,
+      hint: 'the run itself is saved; make room for the file, and regauge train on the run writes it',
     }
     throw new RegaugeError('environment', issue, { cause })
   }
@@ -53,7 +55,6 @@ export function reportHtml(record: RunRecord, version: string, made: Date): stri
 ${headHtml(record)}
 ${tilesHtml(record)}
 ${drawn.length === 0 ? html`<p>No step has been logged.</p>` : html`<h2>How it learned</h2>${drawn[0]!.html}<div class="charts">${drawn.slice(1).map((one) => one.html)}</div>`}
-${compressorsHtml(record)}
 ${samplesHtml(record)}
 ${configurationHtml(record)}
 ${machineHtml(record)}
@@ -153,26 +154,6 @@ function chartsOf({ history: { steps, evals } }: RunRecord): (Chart | undefined)
     one('Speed', 'tokens per second', 'c', compact, (i) => steps[i]!.tokensPerSecond),
   ]
   return all.filter(({ series }) => series.some(({ points }) => points.some(({ y }) => Number.isFinite(y))))
-}
-
-function compressorsHtml({ history }: RunRecord): Html | undefined {
-  const { gzipBitsPerByte, xzBitsPerByte } = history.summary ?? {}
-  const { bitsPerByte } = figuresOf(history)
-  if (bitsPerByte === undefined || (gzipBitsPerByte === undefined && xzBitsPerByte === undefined))
-    return undefined
-  const rows = [
-    ['this model', bitsPerByte, 'ours'],
-    ['xz -9e', xzBitsPerByte, ''],
-    ['gzip -9', gzipBitsPerByte, ''],
-  ] as const
-  const most = Math.max(...rows.map(([, value]) => value ?? 0))
-  return html`<h2>Beside general compressors</h2>
-<table class="bars"><tbody>${rows.map(([name, value, mark]) =>
-    value === undefined
-      ? undefined
-      : html`<tr class="${mark}"><th scope="row">${name}</th><td><div><i style="width:${((value / most) * 75).toFixed(1)}%"></i><b>${value.toFixed(3)}</b></div></td></tr>`,
-  )}</tbody></table>
-<p class="readout" style="margin-left:0">Bits per byte on the same held-out text; fewer is better.</p>`
 }
 
 function samplesHtml({ history: { samples } }: RunRecord): Html | undefined {

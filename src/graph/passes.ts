@@ -7,7 +7,10 @@ import { evaluateNode } from './reference.ts'
 import { sameShape } from './shape.ts'
 import { verifyGraph } from './verify.ts'
 
-/** A rewrite: gives a new graph with the same inputs and outputs. */
+/**
+ * A rewrite: gives a new graph with the same inputs and outputs. Gradient overrides are left behind: differentiate
+ * before rewriting.
+ */
 export type Pass = (graph: Graph) => Graph
 
 /** Constants with more elements than this are left to the runtime: the file would grow. */

@@ -145,14 +145,16 @@ export function readRope(
 
 /**
  * Cosines and sines for positions 0 to `length` - 1, each (length, headSize), the second half of a row
- * repeating the first, as in the reference implementation of transformers' `modeling_rope_utils`.
+ * repeating the first, as in the reference implementation of transformers' `modeling_rope_utils`. Scalings
+ * that follow the length of the text (dynamic, longrope) take `textLength`.
  */
 export function ropeTables(
   rope: Rope,
   headSize: number,
   length: number,
+  textLength = length,
 ): { readonly cos: Float32Array; readonly sin: Float32Array } {
-  const { frequencies, scale } = ropeFrequencies(rope, headSize, length)
+  const { frequencies, scale } = ropeFrequencies(rope, headSize, textLength)
   const cos = new Float32Array(length * headSize)
   const sin = new Float32Array(length * headSize)
   for (let position = 0; position < length; position++) {

@@ -54,7 +54,7 @@ export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape
   const ids = graph.input('ids', { dtype: IDS, shape: [1, tokens] })
   const position = graph.input('position', { dtype: IDS, shape: [] })
   const last = graph.input('last', { dtype: IDS, shape: [1] })
-  const tables = ropeTables(a.rope, a.headSize, cacheLength)
+  const tables = ropeTables(a.rope, a.headSize, cacheLength, Math.min(cacheLength, a.maxPositions))
   const counting = (length: number) =>
     constant(
       graph,

@@ -109,9 +109,6 @@ export interface SummaryEvent {
   readonly seconds: number
   readonly heldoutLoss?: number
   readonly bitsPerByte?: number
-  /** What general compressors need for the same held-out text. */
-  readonly gzipBitsPerByte?: number
-  readonly xzBitsPerByte?: number
 }
 
 export type RunEvent =

@@ -30,7 +30,7 @@ export interface RunPlan {
   readonly availableBytes: number
 }
 
-/** Share of the matrix product limit that training steps reach: measured on the presets, 0.5 to 0.8. */
+/** Share of the matrix product limit that training steps reach; `npm run bench:train` prints it for two models. */
 const USUAL_SHARE = 0.65
 
 /** Puts a plan together. */

@@ -6,10 +6,6 @@ import { duration, grouped } from '../ui/format.ts'
 
 export const run: Command<'eval'> = async ({ arguments: [path], options, json, terminal }) => {
   const { data, batches, threads } = options
-  if (batches !== undefined && batches < 1) {
-    const message = `--batches must be at least 1, got ${batches}`
-    throw new RegaugeError('usage', { code: 'CLI_VALUE', message })
-  }
   const model = await openModel(path!, {
     ...(threads !== undefined && { threads }),
     note: (message: string) => terminal.talk(message),
@@ -19,6 +15,11 @@ export const run: Command<'eval'> = async ({ arguments: [path], options, json, t
       ...(data.length > 0 && { data }),
       ...(batches !== undefined && { batches }),
     })
+    if (!Number.isFinite(result.loss)) {
+      const message = `the loss is ${result.loss}: the weights hold NaN or infinity, or give it`
+      const hint = 'take another checkpoint, or fetch the model again'
+      throw new RegaugeError('data', { code: 'EVAL_NOT_FINITE', file: model.folder, message, hint })
+    }
     if (json) terminal.data(JSON.stringify({ folder: model.folder, ...result }, null, 2))
     else {
       const { loss, bitsPerByte, tokens, seconds } = result

@@ -42,7 +42,7 @@ function head(record: RunRecord, terminal: Terminal): string[] {
     ['parameters', parameters === undefined ? undefined : compact(parameters)],
     ['loss', loss?.toFixed(4)],
     ['held-out loss', heldoutLoss?.toFixed(4)],
-    ['bits per byte', bitsPerByte === undefined ? undefined : bitsPerByte.toFixed(4) + compressors(record)],
+    ['bits per byte', bitsPerByte === undefined ? undefined : bitsPerByte.toFixed(4)],
     ['speed', tokensPerSecond === undefined ? undefined : `${compact(tokensPerSecond)} tok/s (median)`],
     ['machine', start && `${start.machine.host}, ${start.machine.processor}, ${start.machine.runtime}`],
     ['begun', history.begun && localTime(history.begun)],
@@ -51,14 +51,6 @@ function head(record: RunRecord, terminal: Terminal): string[] {
   ]
   const rows = facts.flatMap(([name, value]) => (value === undefined ? [] : [[colors.dim(name), value]]))
   return [colors.bold(record.id), ...tableLines([{ title: '' }, { title: '' }], rows), '']
-}
-
-function compressors({ history: { summary } }: RunRecord): string {
-  const parts = [
-    ...(summary?.gzipBitsPerByte === undefined ? [] : [`gzip -9 ${summary.gzipBitsPerByte.toFixed(3)}`]),
-    ...(summary?.xzBitsPerByte === undefined ? [] : [`xz -9e ${summary.xzBitsPerByte.toFixed(3)}`]),
-  ]
-  return parts.length === 0 ? '' : `  (${parts.join(', ')})`
 }
 
 function curve({ history }: RunRecord, terminal: Terminal): string[] {

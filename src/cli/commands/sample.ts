@@ -12,15 +12,11 @@ export const run: Command<'sample'> = async ({ arguments: [path, given], options
     ...(options['top-k'] !== undefined && { topK: options['top-k'] }),
     ...(options['top-p'] !== undefined && { topP: options['top-p'] }),
   }
-  requireRange('--tokens', settings.tokens, settings.tokens >= 1, 'at least 1')
-  requireRange('--temperature', settings.temperature, settings.temperature >= 0, '0 or more')
-  requireRange('--top-k', settings.topK, (settings.topK ?? 1) >= 1, 'at least 1')
-  requireRange(
-    '--top-p',
-    settings.topP,
-    (settings.topP ?? 1) > 0 && (settings.topP ?? 1) <= 1,
-    'above 0 and at most 1',
-  )
+  const { topP = 1 } = settings
+  if (topP === 0 || topP > 1) {
+    const message = `--top-p must be above 0 and at most 1, got ${topP}`
+    throw new RegaugeError('usage', { code: 'CLI_VALUE', message })
+  }
 
   const model = await openModel(path!, {
     ...(options.threads !== undefined && { threads: options.threads }),
@@ -43,7 +39,7 @@ export const run: Command<'sample'> = async ({ arguments: [path, given], options
       terminal.data(
         JSON.stringify({ folder: model.folder, prompt, text, tokens, seconds, tokensPerSecond }, null, 2),
       )
-    } else terminal.piece('\n')
+    } else terminal.piece(tokens === 0 ? `${prompt}\n` : '\n')
   } finally {
     model.dispose()
   }
@@ -58,9 +54,4 @@ async function pipedInput(): Promise<string> {
   return Buffer.concat(chunks)
     .toString('utf8')
     .replace(/\r?\n$/, '')
-}
-
-function requireRange(option: string, value: number | undefined, fits: boolean, range: string): void {
-  if (fits) return
-  throw new RegaugeError('usage', { code: 'CLI_VALUE', message: `${option} must be ${range}, got ${value}` })
 }

@@ -1,7 +1,7 @@
 /** @file `regauge train`: trains a run, or goes on with one, and shows it. */
 import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { createSampler, loadRun, type TrainResult, train } from '../../train/index.ts'
+import { createSampler, loadRun, shownPath, type TrainResult, train } from '../../train/index.ts'
 import type { Command } from '../context.ts'
 import { writeReport } from '../report.ts'
 import { openTrainingView } from '../ui/training.ts'
@@ -32,15 +32,17 @@ export const run: Command<'train'> = async ({ arguments: [path], options, json, 
     view.close()
     stopping.dispose()
   }
-  const report = await writeReport(end.folder, version)
-  if (json) return end.state === 'finished' ? 0 : INTERRUPTED
-  terminal.talk(`report: ${report}`)
-  if (end.state === 'finished') {
-    terminal.talk(`model: ${end.checkpoint}`)
-    return 0
+  const finished = end.state === 'finished'
+  if (!json && finished) terminal.talk(`model: ${end.checkpoint}`)
+  else if (!json) {
+    // its folder, not the run file: what was set on the command line is kept there
+    const on = `regauge train ${shownPath(end.folder)}`
+    terminal.talk(`stopped at step ${end.step} of ${end.steps}; to go on: ${on}`)
   }
-  terminal.talk(`stopped at step ${end.step} of ${end.steps}; to go on: regauge train ${given}`)
-  return INTERRUPTED
+  // last: a report that cannot be written takes nothing else with it
+  const report = await writeReport(end.folder, version)
+  if (!json) terminal.talk(`report: ${report}`)
+  return finished ? 0 : INTERRUPTED
 }
 
 /** Exit code of a run that was stopped, checkpoint saved. */

@@ -50,8 +50,6 @@ describe('reportHtml', () => {
         tokens: 128,
         seconds: 2,
         bitsPerByte: 2.1,
-        gzipBitsPerByte: 2.83,
-        xzBitsPerByte: 2.27,
       },
     ]),
     '1.0.0',
@@ -70,9 +68,8 @@ describe('reportHtml', () => {
     expect(page).not.toMatch(/(src|href)=|https?:|url\(|@import/)
   })
 
-  it('shows the figures, also beside the compressors', () => {
-    for (const text of ['2.100', '4.500', '2.830', '2.270', 'xz -9e', 'gzip -9', 'failed'])
-      expect(page).toContain(text)
+  it('shows the figures', () => {
+    for (const text of ['2.100', '4.500', 'failed']) expect(page).toContain(text)
   })
 
   it('says when there is nothing yet, or only what is not finite', () => {

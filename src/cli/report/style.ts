@@ -34,15 +34,12 @@ figcaption{margin-bottom:12px}figcaption span{color:var(--soft);font-size:13px}.
 table{border-collapse:collapse;width:100%;font-size:14px}
 th,td{text-align:left;padding:7px 16px 7px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
 th{font-weight:400;color:var(--soft);width:190px}thead th{width:auto;font-size:13px}td.n{text-align:right;white-space:nowrap}
-.bars th{width:170px}.bars td{padding-right:0}.bars i{display:inline-block;height:12px;border-radius:2px;background:var(--soft);opacity:.45;vertical-align:-1px;margin-right:10px}
-.bars .ours i{background:var(--a);opacity:1}.bars .ours{font-weight:600}
-.bars td div{display:flex;align-items:center}.bars td b{font-weight:inherit}
 .sample{margin:0 0 14px;padding:14px 18px;background:var(--card);border-radius:8px;font:15px/1.6 ui-serif,Georgia,"Times New Roman",serif;white-space:pre-wrap;overflow-wrap:anywhere}
 details{margin:0 0 10px}summary{cursor:pointer;color:var(--soft);padding:4px 0}summary:focus-visible{outline:2px solid var(--a);outline-offset:2px;border-radius:3px}details[open] summary{margin-bottom:8px}
 pre{margin:0;padding:16px 18px;background:var(--card);border-radius:8px;font:13px/1.55 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-x:auto}
 footer{margin-top:48px;padding-top:14px;border-top:1px solid var(--line);color:var(--soft);font-size:13px}
 @media(max-width:860px){.charts{grid-template-columns:1fr}}
 @media(max-width:640px){.tiles{grid-template-columns:1fr 1fr}}
-@media(max-width:560px){main{padding:24px 16px 48px}h1{font-size:23px}th,.bars th{width:118px}.tall .plot{height:240px}.legend{display:block;margin:2px 0 0 -8px}}
+@media(max-width:560px){main{padding:24px 16px 48px}h1{font-size:23px}th{width:118px}.tall .plot{height:240px}.legend{display:block;margin:2px 0 0 -8px}}
 @media print{:root{--page:#fff;--ink:#000;--soft:#555;--line:#ccc;--card:#f4f4f4;--a:#2459c9;--b:#c2570c;--c:#0d7a5f;--good:#0d7a4a;--bad:#b3261e;--wait:#8a5a00}main{max-width:none;padding:0}body{font-size:11pt}.chart,.tiles,.sample,tr{break-inside:avoid}h2{break-after:avoid}pre{white-space:pre-wrap}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `

@@ -141,15 +141,6 @@ export function summaryLines(event: SummaryEvent, terminal: Terminal): string[] 
     const bits = event.bitsPerByte === undefined ? {} : { bitsPerByte: event.bitsPerByte }
     lines.push(`  ${heldoutText({ loss: event.heldoutLoss, ...bits }, terminal)}`)
   }
-  const others = [
-    ['gzip -9', event.gzipBitsPerByte],
-    ['xz -9e', event.xzBitsPerByte],
-  ] as const
-  const known = others.filter(([, value]) => value !== undefined)
-  if (known.length > 0) {
-    const text = known.map(([tool, value]) => `${tool} ${value!.toFixed(3)}`).join(` ${glyphs.dot} `)
-    lines.push(colors.dim(`  on the same text: ${text}`))
-  }
   return lines
 }
 
