@@ -1,4 +1,5 @@
 /** @file Text from a model: prompts read in chunks, then a token at a time against a cache. */
+import { RegaugeError } from '../errors.ts'
 import { type DType, toOnnx } from '../graph/index.ts'
 import { type Architecture, uniform } from '../model/index.ts'
 import type { Binding, DeviceTensor, Program, Runtime } from '../runtime/index.ts'
@@ -197,8 +198,16 @@ async function placeRows(
   if (view === null) await cache.write(target)
 }
 
-/** The next token by the sampling options; `random` gives uniform numbers in [0, 1). */
+/**
+ * The next token by the sampling options; `random` gives uniform numbers in [0, 1). Throws RegaugeError of kind `data`
+ * when a logit is not finite.
+ */
 export function chooseToken(logits: Float32Array, options: SamplingOptions, random: () => number): number {
+  if (!logits.every(Number.isFinite)) {
+    const message = 'the model gives logits that are not finite: its weights hold NaN or infinity, or give it'
+    const hint = 'take another checkpoint, or fetch the model again'
+    throw new RegaugeError('data', { code: 'LOGITS_NOT_FINITE', message, hint })
+  }
   if (options.temperature === 0) return argmax(logits)
   const top = logits[argmax(logits)]!
   const weights = Float64Array.from(logits, (x) => Math.exp((x - top) / options.temperature))
