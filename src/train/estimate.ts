@@ -42,8 +42,7 @@ export function estimateTraining(
   const parameters = parameterCount(a)
   // the programs take turns in one arena
   const peaks = [train, ...(accumulate === undefined ? [] : [accumulate])].map(peakMemory)
-  const total = (peak: Peak) => peak.gradients + peak.activations + peak.logits
-  const most = peaks.reduce((a, b) => (total(b) > total(a) ? b : a))
+  const most = peaks.reduce((one, other) => (bytesOf(other) > bytesOf(one) ? other : one))
   const memory: MemoryTerms = {
     weights: 4 * parameters,
     moments: 8 * parameters,
@@ -99,29 +98,66 @@ function requireMemory(memory: Partial<MemoryTerms>, availableBytes: number): vo
 
 type Peak = Pick<MemoryTerms, 'gradients' | 'activations' | 'logits'>
 
-/** What is live at the fullest moment of a graph, run in order, each value freed after its last reader. */
-function peakMemory({ graph, state }: Program): Peak {
-  const bound = new Set<Tensor>(state.map(({ output }) => graph.outputs.get(output)!))
+/**
+ * What is live at the fullest moment of a graph: each value from the node that makes it to the last that reads it.
+ * A runtime fuses and copies where this cannot see it; `WORK_FACTOR` stands for that.
+ */
+function peakMemory({ graph }: Program): Peak {
+  const bound = new Set<Tensor>(graph.outputs.values())
   const gradients = new Set<Tensor>()
   for (const node of graph.nodes) if (node.op === 'reduceSumSquare') gradients.add(rootOf(node.inputs[0]!))
-  const lastReader = lastReaders(graph)
+  const order = executionOrder(graph)
+  const freed = new Map<Node, Tensor[]>()
+  for (const [tensor, reader] of lastReaders(order)) freed.set(reader, [...(freed.get(reader) ?? []), tensor])
   const live: Record<keyof Peak, number> = { gradients: 0, activations: 0, logits: 0 }
   let peak: Peak = { ...live }
   const kindOf = (tensor: Tensor): keyof Peak =>
     gradients.has(tensor) ? 'gradients' : tensor.node.scope.startsWith('loss') ? 'logits' : 'activations'
-  const total = (of: Peak) => of.gradients + of.activations + of.logits
-  const freed = new Map<Node, Tensor[]>()
-  for (const [tensor, reader] of lastReader) freed.set(reader, [...(freed.get(reader) ?? []), tensor])
-  for (const node of graph.nodes) {
-    if (!ALLOCATES_NOTHING.has(node.op)) {
-      for (const tensor of node.outputs) if (!bound.has(tensor)) live[kindOf(tensor)] += byteLength(tensor)
-    }
-    if (total(live) > total(peak)) peak = { ...live }
-    for (const tensor of freed.get(node) ?? []) {
-      if (!bound.has(tensor)) live[kindOf(tensor)] -= byteLength(tensor)
+  const count = (tensors: readonly Tensor[], sign: 1 | -1): void => {
+    for (const tensor of tensors) if (!bound.has(tensor)) live[kindOf(tensor)] += sign * byteLength(tensor)
+  }
+  for (const node of order) {
+    if (!ALLOCATES_NOTHING.has(node.op)) count(node.outputs, 1)
+    if (bytesOf(live) > bytesOf(peak)) peak = { ...live }
+    count(freed.get(node) ?? [], -1)
+  }
+  const scaled = (bytes: number) => Math.round(bytes * WORK_FACTOR)
+  return {
+    gradients: scaled(peak.gradients),
+    activations: scaled(peak.activations),
+    logits: scaled(peak.logits),
+  }
+}
+
+function bytesOf({ gradients, activations, logits }: Peak): number {
+  return gradients + activations + logits
+}
+
+/** What steps take over what is counted. With it the estimate is 0.85 to 1.25 of the peak measured on nano, tiny and small. */
+const WORK_FACTOR = 1.3
+
+/** The order in which ONNX Runtime executes nodes: depth first from the outputs, later nodes first. */
+function executionOrder(graph: Graph): Node[] {
+  const runs = (node: Node) => node.op !== 'input' && node.op !== 'constant'
+  const read = new Set(graph.nodes.flatMap(({ inputs }) => inputs.map(({ node }) => node)))
+  const stack = graph.nodes
+    .filter((node) => runs(node) && !read.has(node))
+    .map((node) => ({ node, leave: false }))
+  const seen = new Set<Node>()
+  const order: Node[] = []
+  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+    const { node, leave } = top
+    if (leave) order.push(node)
+    else if (!seen.has(node)) {
+      seen.add(node)
+      stack.push({ node, leave: true })
+      const sources = new Set(node.inputs.map((input) => input.node))
+      for (const source of [...sources].sort((a, b) => a.id - b.id)) {
+        if (runs(source) && !seen.has(source)) stack.push({ node: source, leave: false })
+      }
     }
   }
-  return peak
+  return order
 }
 
 /** Operations whose results lie in memory that is there already. */
@@ -135,9 +171,9 @@ function rootOf(tensor: Tensor): Tensor {
 }
 
 /** The last node that reads each allocated tensor, by any name; a tensor that nobody reads is freed at once. */
-function lastReaders(graph: Graph): Map<Tensor, Node> {
+function lastReaders(order: readonly Node[]): Map<Tensor, Node> {
   const last = new Map<Tensor, Node>()
-  for (const node of graph.nodes) {
+  for (const node of order) {
     if (!ALLOCATES_NOTHING.has(node.op)) for (const tensor of node.outputs) last.set(tensor, node)
     for (const input of node.inputs) {
       const root = rootOf(input)
