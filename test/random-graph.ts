@@ -68,12 +68,24 @@ const STEPS: readonly Step[] = [
     const x = pick()
     return g.reshape(g.reshape(x, [g.elements(x.shape)]), [1, ...x.shape])
   },
-  (pick) => {
+  (pick, n) => {
     const x = pick()
+    const rank = x.shape.length
+    // turned round, or the first axes moved to the end
     return g.transpose(
       x,
-      x.shape.map((_, i) => x.shape.length - 1 - i),
+      x.shape.map((_, i) => (n % 3 === 0 ? rank - 1 - i : (i + n) % rank)),
     )
+  },
+  (pick, n) => {
+    const x = pick()
+    const rank = x.shape.length
+    const turn = (y: g.Tensor) =>
+      g.transpose(
+        y,
+        y.shape.map((_, i) => (i + n) % rank),
+      )
+    return turn(turn(x))
   },
   (pick) => {
     const x = pick()
@@ -106,13 +118,8 @@ const STEPS: readonly Step[] = [
   (pick, n) => {
     const x = pick()
     const axis = axisOf(x, n)
-    const added = g.scatterElements(
-      g.zeros(x.node.graph, x.shape),
-      spots(x, x.shape, n, x.shape[axis]!),
-      x,
-      axis,
-      'add',
-    )
+    const data = n % 3 === 0 ? x : g.zeros(x.node.graph, x.shape)
+    const added = g.scatterElements(data, spots(x, x.shape, n, x.shape[axis]!), x, axis, 'add')
     return n % 2 === 0 ? added : g.add(g.tanh(x), added)
   },
 ]
