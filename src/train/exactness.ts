@@ -1,5 +1,5 @@
 /** @file Which settings decide a run's numbers, and what a resumed run must not change. */
-import { isAbsolute, relative } from 'node:path'
+import { isAbsolute, join, relative } from 'node:path'
 import { type Issue, RegaugeError } from '../errors.ts'
 import type { Architecture } from '../model/index.ts'
 import type { ExactSettings } from './checkpoint-files.ts'
@@ -13,10 +13,9 @@ export interface Contents {
   readonly trainingTokens: string
 }
 
-/** The settings that decide the numbers of the run in `folder`, under their names in the run file where they have one. */
+/** The settings that decide a run's numbers, under their names in the run file where they have one. */
 export function exactSettings(
   run: ResolvedRun,
-  folder: string,
   a: Architecture,
   planned: PlannedSteps,
   contents: Contents,
@@ -27,6 +26,9 @@ export function exactSettings(
   // with a constant rate a longer run is the same run
   const course =
     kind === 'constant' ? {} : { 'train.steps': planned.steps, 'schedule.finalFraction': finalFraction }
+  // Paths as seen from where the run file puts the run. A project that was moved with its run folders has them as
+  // before, and so has a run folder that was moved alone: its own run file still names the old place.
+  const home = join(run.output, run.name)
   return {
     seed: run.seed,
     ...Object.fromEntries(
@@ -35,10 +37,9 @@ export function exactSettings(
         typeof value === 'object' ? JSON.stringify(value) : value,
       ]),
     ),
-    // relative: a project may be moved with its run folders
-    tokenizer: pathsIn(run.tokenizer, folder),
-    'data.train': pathsIn(run.data.train, folder),
-    'data.heldout': pathsIn(run.data.heldout, folder),
+    tokenizer: pathsIn(run.tokenizer, home),
+    'data.train': pathsIn(run.data.train, home),
+    'data.heldout': pathsIn(run.data.heldout, home),
     'data.field': run.data.field,
     'tokenizer (SHA-256)': contents.tokenizer,
     'training tokens (SHA-256)': contents.trainingTokens,
@@ -72,7 +73,7 @@ export function requireSameSettings(saved: ExactSettings, now: ExactSettings, fo
   if (issues.length > 0) throw new RegaugeError('usage', issues)
 }
 
-/** The value as JSON, absolute paths in it as they are seen from the run folder. */
+/** The value as JSON, absolute paths in it as they are seen from a folder. */
 function pathsIn(value: unknown, folder: string): string {
   return JSON.stringify(value, (_, part: unknown) =>
     typeof part === 'string' && isAbsolute(part) ? relative(folder, part) : part,

@@ -18,7 +18,7 @@ import { hashFile, readEvents as readBoard } from '../formats/index.ts'
 import type { RunEvent } from './events.ts'
 import { readHistory } from './history.ts'
 import { checkRun } from './plan.ts'
-import { completeRun, type ResolvedRun, type Run } from './run/index.ts'
+import { completeRun, loadRun, type ResolvedRun, type Run } from './run/index.ts'
 import { type TrainOptions, type TrainResult, train } from './train.ts'
 
 let place: string
@@ -194,6 +194,16 @@ describe('a run', () => {
     await start('constant', { schedule, train: { steps: 9, batchSize: 4 } })
     const more = await start('constant', { schedule, train: { steps: 20, batchSize: 4 } })
     expect(await bits(more)).toEqual(await bits(whole))
+  })
+
+  test('of a folder that was moved alone, by its own run file, ends as the one that stayed', async () => {
+    const { folder } = await stopped('moves', 9)
+    const to = join(place, 'else', 'where', 'ü * [x] run')
+    cpSync(folder, to, { recursive: true })
+    const { run } = await loadRun(join(to, 'run.yaml'))
+    const moved = await train(run, { folder: to, threads: 1 })
+    expect(moved.checkpoint).toBe(join(to, 'checkpoints', 'step-00000024'))
+    expect(await bits(moved)).toEqual(await bits(reference))
   })
 
   test('with changed settings is refused key by key, and its log stays as it is', async () => {

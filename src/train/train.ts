@@ -210,7 +210,7 @@ async function prepare({ run, folder, options, emit }: Job): Promise<Prepared> {
   const architecture = await resolveArchitecture(run, tokenizer)
   const shards = await prepareShards(run, folder, tokenizer, checkpoint !== undefined, note, check)
   const planned = plannedSteps(run, shards.train.tokens)
-  const settings = exactSettings(run, folder, architecture, planned, {
+  const settings = exactSettings(run, architecture, planned, {
     tokenizer: await hashFile(join(folder, FILES.tokenizer)),
     trainingTokens: await hashFile(`${shards.train.prefix}.bin`),
   })
