@@ -54,7 +54,7 @@ export function findRun(word: string, runs: string): string {
 
 export async function readRun(folder: string): Promise<RunRecord> {
   const log = join(folder, 'events.jsonl')
-  const history = existsSync(log) ? await readHistory(log) : { ...EMPTY }
+  const history = isFile(log) ? await readHistory(log) : { ...EMPTY }
   let run: ResolvedRun | undefined
   let runProblem: string | undefined
   try {
@@ -126,7 +126,11 @@ function runIds(folder: string): string[] {
 }
 
 function isRun(folder: string): boolean {
-  return existsSync(join(folder, 'events.jsonl')) || existsSync(join(folder, 'run.yaml'))
+  return isFile(join(folder, 'events.jsonl')) || isFile(join(folder, 'run.yaml'))
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
 }
 
 /** A run that says it is at work, of a process on this machine that is no more. */
