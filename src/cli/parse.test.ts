@@ -109,4 +109,24 @@ describe('reportError', () => {
     )
     expect(user).toEqual({ code: 4, out: '', err: 'a.txt:3  no text\n' })
   })
+
+  it('keeps what a file holds on one line and away from the terminal', () => {
+    const message = 'got "\u001b[2Ja\n\tb\u0007"'
+    const { err } = told(new RegaugeError('data', { code: 'X', message, file: 'a\u001b[31m.txt' }), false)
+    expect(err).toBe('a.txt  got "a b\ufffd"\n')
+  })
+
+  it('tells what the system refuses as such', () => {
+    const error = Object.assign(new Error("EROFS: read-only file system, open '/a/b'"), {
+      code: 'EROFS',
+      syscall: 'open',
+      path: '/a/b',
+    })
+    expect(told(error, false)).toEqual({
+      code: 3,
+      out: '',
+      err: "/a/b  EROFS: read-only file system, open '/a/b': the disk is read-only; choose another folder\n",
+    })
+    expect(told(Object.assign(new Error('x'), { code: 'ERR_OUT_OF_RANGE' }), false).code).toBe(1)
+  })
 })

@@ -51,6 +51,13 @@ describe('createGenerator', () => {
 describe('chooseToken', () => {
   const logits = Float32Array.of(0, 3, 1, 2, -1)
 
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])('refuses a logit of %f', (bad) => {
+    for (const temperature of [0, 1])
+      expect(() => chooseToken(Float32Array.of(1, bad, 2), { temperature, seed: 1 }, () => 0.5)).toThrow(
+        'logits that are not finite',
+      )
+  })
+
   it('takes the likeliest token at temperature 0', () => {
     expect(chooseToken(logits, { temperature: 0, seed: 0 }, () => 0.99)).toBe(1)
   })
