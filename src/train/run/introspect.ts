@@ -31,7 +31,7 @@ export function schemasAt(root: z.core.$ZodType, path: Path): z.core.$ZodType[] 
         return child === undefined ? [] : alternatives(child)
       }
       if (schema instanceof z.ZodRecord) return alternatives(schema.def.valueType)
-      if (schema instanceof z.ZodArray) return alternatives(schema.def.element)
+      if (schema instanceof z.ZodArray) return isIndex(key) ? alternatives(schema.def.element) : []
       if (schema instanceof z.ZodTuple) {
         const item = schema.def.items[Number(key)]
         return item === undefined ? [] : alternatives(item)
@@ -40,6 +40,11 @@ export function schemasAt(root: z.core.$ZodType, path: Path): z.core.$ZodType[] 
     })
   }
   return here
+}
+
+/** A place in a list; from the command line it comes as text. */
+function isIndex(key: string | number): boolean {
+  return typeof key === 'number' || /^\d+$/.test(key)
 }
 
 /** The keys that a mapping at `path` may have. */

@@ -310,6 +310,15 @@ describe('--set', () => {
     expect(run.optimizer.clipNorm).toBeNull()
   })
 
+  it('reaches into a value that may also be text or a list', async () => {
+    const { run } = await loadRun(written(GOOD), { set: ['data.heldout.fraction=0.2'] })
+    expect(run.data.heldout).toEqual({ fraction: 0.2 })
+    expect(await problems(GOOD, ['data.heldout.fractoin=0.2', 'data.train.first=x'])).toEqual([
+      '--set data.heldout.fractoin=0.2  unknown key "fractoin" in data.heldout: did you mean "fraction"?',
+      '--set data.train.first=x  unknown key "first" in data.train',
+    ])
+  })
+
   it('names the flag in its problems', async () => {
     expect(
       await problems(GOOD, ['train.stepz=1', 'x', 'seed=', 'train={', 'model.overrides.hidden_sise=1']),
