@@ -40,15 +40,7 @@ async function failure(sources: string | string[], options?: CorpusOptions): Pro
 
 describe('files, folders and globs', () => {
   beforeAll(async () => {
-    for (const name of [
-      'b.txt',
-      'a.md',
-      'Z.txt',
-      'sub/c.txt',
-      'sub/deep/d1.txt',
-      'sub/deep/d2.txt',
-      'e.json',
-    ])
+    for (const name of ['b.txt', 'a.md', 'Z.txt', 'sub/c.txt', 'sub/deep/d1.txt', 'sub/deep/d2.txt', 'e.log'])
       await put(`tree/${name}`, name)
     await put('tree/.hidden.txt', 'hidden')
     await put('tree/.git/x.txt', 'hidden')
@@ -57,7 +49,7 @@ describe('files, folders and globs', () => {
 
   it.each([
     ['', ['Z.txt', 'a.md', 'b.txt', 'sub/c.txt', 'sub/deep/d1.txt', 'sub/deep/d2.txt']],
-    ['e.json', ['e.json']],
+    ['e.log', ['e.log']],
     ['*.txt', ['Z.txt', 'b.txt']],
     ['**/*.txt', ['Z.txt', 'b.txt', 'sub/c.txt', 'sub/deep/d1.txt', 'sub/deep/d2.txt']],
     ['sub/**', ['sub/c.txt', 'sub/deep/d1.txt', 'sub/deep/d2.txt']],
@@ -68,6 +60,16 @@ describe('files, folders and globs', () => {
     ['.h*', ['hidden']],
   ])('%s', async (pattern, names) => {
     expect(await list(pattern)).toEqual(names)
+  })
+
+  const odd = ['my [runs]', '{a,b}', '[!a-z]{c,}', ...(process.platform === 'win32' ? [] : ['all * of ?'])]
+  it.each(odd)('beneath a folder called %s', async (name) => {
+    for (const file of ['text/a.txt', 'text/b.txt', 'text/{c}.txt']) await put(`odd/${name}/${file}`, file)
+    const home = join(folder, 'odd', name)
+    expect(await read(join(home, '**/[ab].txt'))).toEqual(['text/a.txt', 'text/b.txt'])
+    expect(await read(join(home, 'text/{a,b}.*'))).toEqual(['text/a.txt', 'text/b.txt'])
+    expect(await read(join(home, 'text/{c}.txt'))).toEqual(['text/{c}.txt'])
+    expect(await failure(join(home, 'none/*.txt'))).toContain('no file matches')
   })
 
   it('takes a file once, in the order of the sources', async () => {
@@ -184,6 +186,8 @@ describe('JSON lines', () => {
     expect(await read(await put('a.jsonl', lines))).toEqual(['one', 'zwei ü', '三'])
     expect(await read(await put('a.ndjson.gz', gzipSync(lines)))).toEqual(['one', 'zwei ü', '三'])
     expect(await read(await put('b.jsonl', '{"body": "x"}'), { field: 'body' })).toEqual(['x'])
+    expect(await read(await put('c.json', lines))).toEqual(['one', 'zwei ü', '三'])
+    expect(await read(await put('c.json.gz', gzipSync(lines)))).toEqual(['one', 'zwei ü', '三'])
   })
 
   it('are found across chunks', async () => {
@@ -203,6 +207,17 @@ describe('JSON lines', () => {
     ['{"__proto__": {"text": "x"}}', 'x.jsonl:1  has no field "text"'],
   ])('%s', async (content, message) => {
     expect(await failure(await put('x.jsonl', content))).toContain(message)
+  })
+
+  it.each([
+    ['[{"text": "one"}, {"text": "two"}]', `x.json:1  is not a JSON object, but [{`, `jq -c '.[]'`],
+    ['[\n  {"text": "one"}\n]\n', 'x.json:1  is not JSON', `jq -c '.[]'`],
+    ['{\n  "text": "one"\n}\n', 'x.json:1  is not JSON', 'jq -c . makes that of objects'],
+  ])('are not one JSON value: %j', async (content, message, remedy) => {
+    const told = await failure(await put('x.json', content))
+    expect(told).toContain(message)
+    expect(told).toContain(remedy)
+    expect(await failure(await put('x.json.gz', gzipSync(content)))).toContain(remedy)
   })
 
   it('that nest without end are told in one line', async () => {

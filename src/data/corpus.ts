@@ -26,7 +26,7 @@ const PIECE = 1 << 16
 /**
  * Streams the documents of files, folders and globs (see `listSourceFiles`), always in the same order.
  *
- * - `.jsonl`, `.ndjson`: a document a line, from the field. `.parquet`: a document a row, from the column.
+ * - `.jsonl`, `.ndjson`, `.json`: a document a line, from the field. `.parquet`: a document a row, from the column.
  * - Any other file is text, and one document; above 1 Mi UTF-16 units it is cut at the first blank line after each
  *   64 Ki units, or where there is none at the last line end, else the last space, within 1 Mi units.
  * - `.gz` and `.zst` after the ending say that the file is packed. A byte order mark is dropped.

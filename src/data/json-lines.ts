@@ -12,14 +12,24 @@ const MAX_LINE_BYTES = 1 << 28
  */
 export async function* readJsonLines(file: SourceFile, field: string): AsyncGenerator<string> {
   let line = 0
+  let first = true
   for await (const { bytes, offset } of readLines(file)) {
     line++
     const text = decodeUtf8(bytes, file, offset)
-    if (text.trim() !== '') yield textOf(text, field, file.path, line)
+    if (text.trim() === '') continue
+    yield textOf(text, field, file.path, line, first ? whole(text) : undefined)
+    first = false
   }
 }
 
-function textOf(json: string, field: string, file: string, line: number): string {
+/** What to do about a file that begins as one JSON value over many lines, or one list of all documents. */
+function whole(text: string): string | undefined {
+  const list = /^\s*\[/.test(text)
+  if (!list && text.trim() !== '{') return undefined
+  return `an object a line is needed: jq -c ${list ? "'.[]'" : '.'} makes that of ${list ? 'a list' : 'objects'}`
+}
+
+function textOf(json: string, field: string, file: string, line: number, remedy: string | undefined): string {
   const fail = (message: string, hint?: string): RegaugeError =>
     new RegaugeError('data', {
       code: 'DATA_BAD_LINE',
@@ -32,10 +42,10 @@ function textOf(json: string, field: string, file: string, line: number): string
   try {
     value = JSON.parse(json)
   } catch (error) {
-    throw fail(`is not JSON: ${(error as Error).message.slice(0, 120)}`)
+    throw fail(`is not JSON: ${(error as Error).message.slice(0, 120)}`, remedy)
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw fail(`is not a JSON object, but ${json.trim().slice(0, 40)}`)
+    throw fail(`is not a JSON object, but ${json.trim().slice(0, 40)}`, remedy)
   }
   if (!Object.hasOwn(value, field)) throw fail(missingField('field', field, Object.keys(value)), FIELD_HINT)
   const text = (value as Record<string, unknown>)[field]

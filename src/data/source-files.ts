@@ -1,6 +1,6 @@
 /** @file From files, folders and globs to the list of files of a corpus, in an order that is always the same. */
 import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, sep } from 'node:path'
 import { RegaugeError } from '../errors.ts'
 
 /** What a file holds, by its name. */
@@ -24,7 +24,7 @@ export function describeFile(path: string): SourceFile {
   const name = path.toLowerCase()
   const packing: Packing = name.endsWith('.gz') ? 'gzip' : name.endsWith('.zst') ? 'zstd' : 'none'
   const inner = packing === 'none' ? name : name.slice(0, name.lastIndexOf('.'))
-  const format: Format = /\.(jsonl|ndjson)$/.test(inner)
+  const format: Format = /\.(jsonl|ndjson|json)$/.test(inner)
     ? 'jsonl'
     : inner.endsWith('.parquet')
       ? 'parquet'
@@ -36,7 +36,8 @@ export function describeFile(path: string): SourceFile {
  * The files of `sources`, each a file, a folder or a glob, in the order given and sorted by name within each; a file
  * that comes twice is taken once. A folder stands for all files in it, at any depth, that end in txt, text, md,
  * jsonl, ndjson or parquet, or one of these with .gz or .zst. A glob knows `*`, `?`, `**`, `[a-z]`, `[!a-z]` and
- * `{a,b}`. Names that begin with a dot are passed over unless the source spells out the dot.
+ * `{a,b}`; what is there by the very name is no pattern. Names that begin with a dot are passed over unless the source
+ * spells out the dot.
  * Throws RegaugeError of kind `data` with every source that gives no file.
  */
 export async function listSourceFiles(sources: readonly string[]): Promise<SourceFile[]> {
@@ -97,15 +98,25 @@ async function isFile(path: string): Promise<boolean> {
   )
 }
 
-/** The files that match a pattern, with `/` between its parts. */
+/**
+ * The files that match a pattern, with `/` between its parts. Its leading folders are taken by their names as far as
+ * they are there, so that a folder called `my [runs]` is no pattern.
+ */
 export async function glob(pattern: string): Promise<string[]> {
+  const parts = (sep === '/' ? pattern : pattern.replaceAll(sep, '/')).split('/')
+  let there = 0
+  while (there < parts.length - 1 && (await isFolder(`${parts.slice(0, there + 1).join('/')}/`))) there++
+  const root = there === 0 ? '' : `${parts.slice(0, there).join('/')}/`
   const found = new Set<string>()
-  for (const plain of expandBraces(pattern)) {
-    const parts = plain.split('/')
-    const root = parts[0] === '' ? '/' : ''
-    await match(root, root === '/' ? parts.slice(1) : parts, found)
-  }
+  for (const plain of expandBraces(parts.slice(there).join('/'))) await match(root, plain.split('/'), found)
   return [...found]
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (info) => info.isDirectory(),
+    () => false,
+  )
 }
 
 async function match(folder: string, parts: readonly string[], found: Set<string>): Promise<void> {

@@ -77,7 +77,7 @@ const tokenizer = z
 const data = z
   .strictObject({
     train: paths(
-      'Text to train on: file, folder or glob, or a list of them; .jsonl, .parquet, else text; plain, .gz or .zst.',
+      'Text to train on: file, folder or glob, or a list of them; .jsonl and .json (an object a line), .parquet, else text; plain, .gz or .zst.',
     ),
     heldout: z
       .union([path(), z.array(path()).min(1), z.strictObject({ fraction: share() })])
