@@ -1,5 +1,6 @@
 /** @file Lowering of a graph to a standard ONNX model: opset 18, only operators that every runtime has. */
 import { encodeOnnx, type OnnxAttribute, type OnnxNode, type OnnxTensor } from '../formats/index.ts'
+import { VERSION } from '../version.ts'
 import type { DType } from './dtype.ts'
 import type { Graph, Node, Tensor } from './graph.ts'
 import type { Op } from './ops.ts'
@@ -166,7 +167,7 @@ export function toOnnx(
     irVersion: IR_VERSION,
     opset: OPSET,
     producerName: 'regauge',
-    producerVersion: '0.1.0',
+    producerVersion: VERSION,
     graph: { name, nodes, initializers, inputs: info(graph.inputs), outputs: info(graph.outputs) },
     metadata,
   })

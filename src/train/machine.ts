@@ -1,5 +1,4 @@
-/** @file What a run says of the machine and the program that it runs on. */
-import { readFileSync } from 'node:fs'
+/** @file What a run says of the machine that it runs on. */
 import { arch, cpus, hostname, platform, release, totalmem } from 'node:os'
 import type { MachineInfo } from './events.ts'
 
@@ -16,10 +15,4 @@ export function describeMachine(runtime: string, matmulFlopsPerSecond: number): 
     runtime,
     matmulFlopsPerSecond,
   }
-}
-
-/** Version of regauge. The manifest lies two folders above this file, in the sources as in the build. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }

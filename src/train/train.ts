@@ -7,6 +7,7 @@ import { RegaugeError } from '../errors.ts'
 import { hashFile } from '../formats/index.ts'
 import type { Architecture } from '../model/index.ts'
 import { createRuntime, measureMatmul, type Runtime } from '../runtime/index.ts'
+import { VERSION } from '../version.ts'
 import { checkSpace, writeCheckpoint } from './checkpoint.ts'
 import {
   type Checkpoint,
@@ -23,7 +24,7 @@ import { exactSettings, requireSameSettings } from './exactness.ts'
 import { type RunHistory, readHistory } from './history.ts'
 import { lockRunFolder } from './lock.ts'
 import { type LoopEnd, type Progress, trainLoop } from './loop.ts'
-import { describeMachine, packageVersion } from './machine.ts'
+import { describeMachine } from './machine.ts'
 import { openMetrics } from './metrics.ts'
 import { makePlan, type RunPlan, trainerOptions } from './plan.ts'
 import { prepareShards, prepareTokenizer, writeWhole } from './prepare-data.ts'
@@ -151,7 +152,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
       steps,
       parameters: estimate.parameters,
       tokensPerStep: estimate.tokensPerStep,
-      version: packageVersion(),
+      version: VERSION,
       pid: process.pid,
       machine: describeMachine(runtime.description, limit.best),
     })
@@ -265,7 +266,7 @@ function save(job: Job, prepared: Prepared, state: TrainingState, runtime: Runti
     state,
     copies,
     eosId: prepared.tokenizer.eosId,
-    version: packageVersion(),
+    version: VERSION,
     runtime: runtime.description,
     seed: run.seed,
     settings: prepared.settings,
