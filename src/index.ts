@@ -137,3 +137,17 @@ export {
   train,
   verifyCheckpoint,
 } from './train/index.ts'
+// What runs have written, and what this machine has.
+export {
+  compareRuns,
+  diagnose,
+  type Finding,
+  figuresOf,
+  findRun,
+  type RunComparison,
+  type RunFigures,
+  type RunRecord,
+  readRun,
+  readRuns,
+  writeReport,
+} from './watch/index.ts'

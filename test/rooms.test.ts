@@ -6,7 +6,10 @@ import { expect, test } from 'vitest'
 const SOURCE = resolve(import.meta.dirname, '../src')
 
 /** From the foundation up: a room imports only from rooms before it in this list. */
-const ROOMS = ['formats', 'model', 'graph', 'steps', 'runtime', 'data', 'train', 'cli']
+const ROOMS = ['formats', 'model', 'graph', 'steps', 'runtime', 'data', 'train', 'watch', 'cli']
+
+/** What belongs to no room and is for all. */
+const COMMON = ['errors.ts', 'version.ts']
 
 /** Rooms in which vendors and their products may be named. */
 const VENDOR_ROOMS = ['runtime']
@@ -42,7 +45,7 @@ function importsOf({ path, text }: File): string[] {
 
 /** What is wrong with importing `to` from a file of `room`; undefined when nothing is. */
 function wrong({ room, path }: File, to: string): string | undefined {
-  if (to === 'errors.ts') return undefined
+  if (COMMON.includes(to)) return undefined
   const other = roomOf(to)
   if (to.startsWith('..')) {
     return path.endsWith('.test.ts') && to.startsWith('../test/') ? undefined : 'leaves src/'
@@ -71,6 +74,11 @@ test('a room imports only from rooms above it, by their index.ts', () => {
   expect(files.flatMap(importsOf).length).toBeGreaterThan(files.length)
 })
 
+test('the library takes nothing of the command line along', () => {
+  const library = files.find(({ path }) => path === 'index.ts')!
+  expect(importsOf(library).filter((to) => roomOf(to) === 'cli')).toEqual([])
+})
+
 test('no vendor is named outside of the rooms for them', () => {
   const named = files
     .filter(({ room }) => room !== undefined && !VENDOR_ROOMS.includes(room))
@@ -83,4 +91,10 @@ test('no vendor is named outside of the rooms for them', () => {
         .flatMap((line, i) => (VENDORS.test(line) ? [`${path}:${i + 1} ${line.trim()}`] : [])),
     )
   expect(named).toEqual([])
+})
+
+test('the version is written in package.json alone', () => {
+  const { version } = JSON.parse(readFileSync(join(SOURCE, '../package.json'), 'utf8')) as { version: string }
+  const copies = files.filter(({ path, text }) => !path.endsWith('.test.ts') && text.includes(version))
+  expect(copies.map(({ path }) => path)).toEqual([])
 })

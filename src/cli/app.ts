@@ -1,12 +1,13 @@
 /** @file From the words of a command line to an exit code: dispatch, and the telling of errors. */
-import { readFileSync } from 'node:fs'
+
 import { formatIssue, RegaugeError } from '../errors.ts'
+import { BUGS, VERSION } from '../version.ts'
+import { harmless } from '../watch/index.ts'
 import type { Command } from './context.ts'
 import { helpText } from './help.ts'
 import type { CommandName, OptionValues } from './options.ts'
 import { type ParsedLine, parseLine } from './parse.ts'
 import { type Output, openTerminal, type Terminal } from './ui/terminal.ts'
-import { harmless } from './ui/text.ts'
 
 /** Modules of the commands, loaded when they are called, so that `--help` is quick. */
 const MODULES: { readonly [C in CommandName]?: () => Promise<{ run: Command<C> }> } = {
@@ -23,12 +24,6 @@ const MODULES: { readonly [C in CommandName]?: () => Promise<{ run: Command<C> }
   schema: () => import('./commands/schema.ts'),
 }
 
-/** What package.json says that is told to people. */
-interface Manifest {
-  readonly version: string
-  readonly bugs?: { readonly url: string }
-}
-
 /** Runs one command line and gives its exit code: 0, or one of EXIT_CODES, or 1 for a bug. Never throws. */
 export async function runCli(
   words: readonly string[],
@@ -41,7 +36,7 @@ export async function runCli(
   try {
     const request = parseLine(words)
     if (request.kind === 'help') terminal.data(helpText(request.topic, terminal.colors).trimEnd())
-    else if (request.kind === 'version') terminal.data(manifest().version)
+    else if (request.kind === 'version') terminal.data(VERSION)
     else return (await runCommand(request.line, json, terminal)) ?? 0
     return 0
   } catch (error) {
@@ -59,7 +54,7 @@ async function runCommand<C extends CommandName>(
   const module = await load()
   // The parser has filled the options by the same table that their type is made from.
   const options = line.options as OptionValues<C>
-  return module.run({ arguments: line.arguments, options, json, terminal, version: manifest().version })
+  return module.run({ arguments: line.arguments, options, json, terminal })
 }
 
 /** Tells an error, as JSON on stdout or as lines on stderr, and gives the exit code. */
@@ -72,17 +67,15 @@ export function reportError(thrown: unknown, json: boolean, terminal: Terminal):
     return exitCode
   }
   const bug = error instanceof Error ? error : new Error(String(error))
-  const { version, bugs } = manifest()
-  const where = bugs?.url ?? 'the issue tracker of regauge'
   if (json) {
-    const issue = { code: 'BUG', message: bug.message, hint: `report it at ${where}`, stack: bug.stack }
+    const issue = { code: 'BUG', message: bug.message, hint: `report it at ${BUGS}`, stack: bug.stack }
     terminal.data(JSON.stringify({ error: { code: 'bug', exit: 1, issues: [issue] } }))
   } else {
     const { talkColors: colors } = terminal
     terminal.talk(
-      `${colors.red('This is a bug of regauge')}, not of yours. Report it at ${where} with these lines:`,
+      `${colors.red('This is a bug of regauge')}, not of yours. Report it at ${BUGS} with these lines:`,
     )
-    terminal.talk(`regauge ${version}, Node ${process.versions.node}, ${process.platform} ${process.arch}`)
+    terminal.talk(`regauge ${VERSION}, Node ${process.versions.node}, ${process.platform} ${process.arch}`)
     terminal.talk(colors.dim(bug.stack ?? bug.message))
   }
   return 1
@@ -127,9 +120,4 @@ function errorLines(error: RegaugeError, { talkColors: colors }: Terminal): stri
 /** On one line, and harmless: a message may show what a file holds. */
 function printable(text: string): string {
   return harmless(text).replaceAll(/\s*\n\s*/g, ' ')
-}
-
-/** The manifest lies two folders above this file, in the sources as in the build. */
-function manifest(): Manifest {
-  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as Manifest
 }

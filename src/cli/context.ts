@@ -8,8 +8,6 @@ export interface CommandContext<C extends CommandName> {
   /** Results are to be printed as JSON. */
   readonly json: boolean
   readonly terminal: Terminal
-  /** Version of regauge. */
-  readonly version: string
 }
 
 /** What a command's module exports as `run`. It throws RegaugeError; it may give an exit code other than 0. */

@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { access, statfs } from 'node:fs/promises'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { RegaugeError } from '../errors.ts'
-import { bytes } from './ui/format.ts'
+import { bytes } from './format.ts'
 
 /** One finding. What is broken has a fix. */
 export interface Finding {
@@ -18,7 +18,10 @@ const MIN_NODE = [20, 19] as const
 const MIN_MEMORY = 2 ** 30
 const MIN_DISK = 2 ** 30
 
-/** Runs all checks in the order in which they build on each other; `folder` is where runs would be written. */
+/**
+ * Looks at Node, processor, memory, disk, foreign functions, runtime and speed, in the order in which they build on
+ * each other; `folder` is where runs would be written. What is broken is a finding, never an error; takes a second.
+ */
 export async function diagnose(folder: string): Promise<Finding[]> {
   return [
     nodeVersion(process.versions.node),

@@ -37,7 +37,7 @@ export async function readRuns(folder: string): Promise<RunRecord[]> {
   return Promise.all(ids.map((id) => readRun(join(folder, id))))
 }
 
-/** The folder of a run given by its path or by its name in the folder of runs. */
+/** The folder of a run given by its path or by its name in the folder of runs. Throws RegaugeError of kind `usage`. */
 export function findRun(word: string, runs: string): string {
   const direct = [resolve(word), resolve(runs, word)].find(isRun)
   if (direct !== undefined) return direct
@@ -52,6 +52,10 @@ export function findRun(word: string, runs: string): string {
   })
 }
 
+/**
+ * Reads the run in a folder, also while it trains. Damage is told in the record: lines of the log that are no events
+ * in `history.badLines`, a run file that cannot be read in `runProblem`.
+ */
 export async function readRun(folder: string): Promise<RunRecord> {
   const log = join(folder, 'events.jsonl')
   const history = isFile(log) ? await readHistory(log) : { ...EMPTY }
@@ -76,6 +80,7 @@ export async function readRun(folder: string): Promise<RunRecord> {
   }
 }
 
+/** The figures of a run in short, from its history. */
 export function figuresOf({ starts, steps, evals, summary }: RunHistory): RunFigures {
   const start = starts.at(-1)
   const step = steps.at(-1)
@@ -93,8 +98,30 @@ export function figuresOf({ starts, steps, evals, summary }: RunHistory): RunFig
   }
 }
 
+/** Runs side by side. */
+export interface RunComparison {
+  readonly runs: readonly (Pick<RunRecord, 'id' | 'folder' | 'state'> & { readonly figures: RunFigures })[]
+  /** Values of the run files that differ, by dotted key, in the order of the runs; null where there is none. */
+  readonly differences: Readonly<Record<string, readonly (string | null)[]>>
+}
+
+/** Compares runs: their figures, and the values of their run files that are not the same for all. */
+export function compareRuns(records: readonly RunRecord[]): RunComparison {
+  const flat = records.map(({ run }) => flatten(run))
+  const keys = [...new Set(flat.flatMap((values) => [...values.keys()]))]
+  const differing = keys.filter((key) => new Set(flat.map((values) => values.get(key))).size > 1)
+  return {
+    runs: records.map(({ id, folder, state, history }) => {
+      return { id, folder, state, figures: figuresOf(history) }
+    }),
+    differences: Object.fromEntries(
+      differing.map((key) => [key, flat.map((values) => values.get(key) ?? null)]),
+    ),
+  }
+}
+
 /** A value of the run file by its dotted key, for comparing; lists and texts are as in JSON. */
-export function flatten(value: unknown, prefix = ''): Map<string, string> {
+function flatten(value: unknown, prefix = ''): Map<string, string> {
   const flat = new Map<string, string>()
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     for (const [key, child] of Object.entries(value)) {

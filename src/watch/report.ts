@@ -4,20 +4,24 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RegaugeError } from '../errors.ts'
 import { formatRun } from '../train/index.ts'
+import { VERSION } from '../version.ts'
+import { bytes, compact, duration, grouped, localTime, small } from './format.ts'
+import { figuresOf, type RunRecord, readRun } from './records.ts'
 import { type Chart, chartHtml, type Point, smoothed } from './report/chart.ts'
 import { embeddedJson, type Html, html } from './report/html.ts'
 import { SCRIPT } from './report/script.ts'
 import { STYLE } from './report/style.ts'
-import { figuresOf, type RunRecord, readRun } from './runs.ts'
-import { bytes, compact, duration, grouped, localTime, small } from './ui/format.ts'
 
 /** Samples of more steps than these are left to the event log, and the page says so. */
 const MAX_SAMPLE_STEPS = 100
 
-/** Writes the report of a run into its folder and gives its path. */
-export async function writeReport(folder: string, version: string): Promise<string> {
+/**
+ * Writes the report of a run into its folder, as one page that needs nothing else, and gives its path. May be called
+ * while the run trains. Throws RegaugeError of kind `environment` when the file cannot be written.
+ */
+export async function writeReport(folder: string): Promise<string> {
   const path = join(folder, 'report.html')
-  const text = reportHtml(await readRun(folder), version, new Date())
+  const text = reportHtml(await readRun(folder), VERSION, new Date())
   try {
     writeFileSync(`${path}.tmp`, text)
     renameSync(`${path}.tmp`, path)

@@ -1,7 +1,8 @@
 /** @file `regauge check`: what a run will take, without training. */
+
 import { checkRun, loadRun, type RunPlan } from '../../train/index.ts'
+import { bytes, compact, duration, grouped } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
-import { bytes, compact, duration, grouped } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export const run: Command<'check'> = async ({ arguments: [file], options, json, terminal }) => {

@@ -1,7 +1,8 @@
 /** @file `regauge doctor`: what this machine has, what is missing, and what to do about it. */
+
 import { EXIT_CODES } from '../../errors.ts'
+import { diagnose } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
-import { diagnose } from '../doctor.ts'
 import { tableLines } from '../ui/table.ts'
 
 export const run: Command<'doctor'> = async ({ json, terminal }) => {

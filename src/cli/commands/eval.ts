@@ -1,8 +1,9 @@
 /** @file `regauge eval`: loss and bits per byte of a trained model on text that it did not see. */
+
 import { RegaugeError } from '../../errors.ts'
 import { evaluateModel, openModel } from '../../train/index.ts'
+import { duration, grouped } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
-import { duration, grouped } from '../ui/format.ts'
 
 export const run: Command<'eval'> = async ({ arguments: [path], options, json, terminal }) => {
   const { data, batches, threads } = options

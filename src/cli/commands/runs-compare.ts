@@ -1,8 +1,8 @@
 /** @file `regauge runs compare`: figures side by side, and the values of the run files that differ. */
+
 import { RegaugeError } from '../../errors.ts'
+import { compact, compareRuns, findRun, grouped, readRun } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
-import { figuresOf, findRun, flatten, readRun } from '../runs.ts'
-import { compact, grouped } from '../ui/format.ts'
 import { stateText } from '../ui/state.ts'
 import { tableLines } from '../ui/table.ts'
 
@@ -15,19 +15,12 @@ export const run: Command<'runs compare'> = async ({ arguments: words, options, 
     throw new RegaugeError('usage', issue)
   }
   const records = await Promise.all(words.map((word) => readRun(findRun(word, options.runs ?? 'runs'))))
-  const figures = records.map(({ history }) => figuresOf(history))
-  const flat = records.map(({ run }) => flatten(run))
-  const keys = [...new Set(flat.flatMap((values) => [...values.keys()]))]
-  const differing = keys.filter((key) => new Set(flat.map((values) => values.get(key))).size > 1)
-
+  const comparison = compareRuns(records)
   if (json) {
-    const runs = records.map(({ id, folder, state }, i) => ({ id, folder, state, figures: figures[i] }))
-    const differences = Object.fromEntries(
-      differing.map((key) => [key, flat.map((values) => values.get(key) ?? null)]),
-    )
-    terminal.data(JSON.stringify({ runs, differences }, null, 2))
+    terminal.data(JSON.stringify(comparison, null, 2))
     return 0
   }
+  const figures = comparison.runs.map((one) => one.figures)
   const { colors, glyphs } = terminal
   const number = (value: number | undefined, show: (value: number) => string): string =>
     value === undefined ? glyphs.dash : show(value)
@@ -54,7 +47,9 @@ export const run: Command<'runs compare'> = async ({ arguments: words, options, 
       ),
     ],
     ['tok/s', ...figures.map(({ tokensPerSecond }) => number(tokensPerSecond, compact))],
-    ...differing.map((key) => [colors.dim(key), ...flat.map((values) => values.get(key) ?? glyphs.dash)]),
+    ...Object.entries(comparison.differences).map(([key, values]) => {
+      return [colors.dim(key), ...values.map((value) => value ?? glyphs.dash)]
+    }),
   ]
   for (const line of tableLines(columns, rows, colors.bold)) terminal.data(line)
   for (const { id, runProblem } of records) {

@@ -1,7 +1,6 @@
 /** @file `regauge runs list`: the runs in a folder with their state and figures. */
+import { compact, figuresOf, grouped, localTime, type RunRecord, readRuns } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
-import { figuresOf, type RunRecord, readRuns } from '../runs.ts'
-import { compact, grouped, localTime } from '../ui/format.ts'
 import { stateText } from '../ui/state.ts'
 import { tableLines } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'

@@ -1,12 +1,21 @@
 /** @file `regauge runs show`: one run with its curve, figures, samples, checkpoints and notes. */
+import {
+  bytes,
+  compact,
+  figuresOf,
+  findRun,
+  grouped,
+  harmless,
+  localTime,
+  percent,
+  type RunRecord,
+  readRun,
+} from '../../watch/index.ts'
 import type { Command } from '../context.ts'
-import { figuresOf, findRun, type RunRecord, readRun } from '../runs.ts'
 import { curveLines } from '../ui/curve.ts'
-import { bytes, compact, grouped, localTime, percent } from '../ui/format.ts'
 import { stateText } from '../ui/state.ts'
 import { tableLines } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
-import { harmless } from '../ui/text.ts'
 
 const CURVE_WIDTH = 72
 const CURVE_HEIGHT = 6

@@ -1,13 +1,14 @@
 /** @file `regauge train`: trains a run, or goes on with one, and shows it. */
+
 import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createSampler, loadRun, shownPath, type TrainResult, train } from '../../train/index.ts'
+import { writeReport } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
-import { writeReport } from '../report.ts'
 import { openTrainingView } from '../ui/training.ts'
 import { planLines } from './check.ts'
 
-export const run: Command<'train'> = async ({ arguments: [path], options, json, terminal, version }) => {
+export const run: Command<'train'> = async ({ arguments: [path], options, json, terminal }) => {
   const given = path ?? 'run.yaml'
   // the folder of a run holds the run as it was resolved, and is where it goes on, wherever it has been moved to
   const inside = join(given, 'run.yaml')
@@ -40,7 +41,7 @@ export const run: Command<'train'> = async ({ arguments: [path], options, json, 
     terminal.talk(`stopped at step ${end.step} of ${end.steps}; to go on: ${on}`)
   }
   // last: a report that cannot be written takes nothing else with it
-  const report = await writeReport(end.folder, version)
+  const report = await writeReport(end.folder)
   if (!json) terminal.talk(`report: ${report}`)
   return finished ? 0 : INTERRUPTED
 }

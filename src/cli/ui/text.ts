@@ -1,5 +1,6 @@
-/** @file Text on a terminal: what it takes in columns, cut to fit, made harmless. */
+/** @file Text on a terminal: what it takes in columns, cut to fit. */
 import { stripVTControlCharacters } from 'node:util'
+import { harmless } from '../../watch/index.ts'
 
 const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' })
 
@@ -47,15 +48,6 @@ export function padEnd(text: string, width: number): string {
 
 export function padStart(text: string, width: number): string {
   return ' '.repeat(Math.max(0, width - columnsOf(text))) + text
-}
-
-/**
- * A text from a model or a file, safe to print: escapes are taken out, and control characters other than
- * newline and tab, and those that turn the direction of writing, are shown as U+FFFD, so that it cannot move
- * the cursor, set the title or hide what it says.
- */
-export function harmless(text: string): string {
-  return stripVTControlCharacters(text).replaceAll(/(?![\n\t])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '\ufffd')
 }
 
 /** A text on one line, in quotes, with newlines as \n. */

@@ -1,10 +1,11 @@
 /** @file What a person sees of a run that trains: a live area on a terminal, key=value lines in a pipe, or JSON. */
+
 import type { EvalEvent, RunEvent, RunState, StepEvent, SummaryEvent } from '../../train/index.ts'
+import { bytes, compact, duration, grouped, harmless, percent, small } from '../../watch/index.ts'
 import { curveLines } from './curve.ts'
-import { bytes, compact, duration, grouped, percent, small } from './format.ts'
 import { openLiveArea } from './live.ts'
 import type { Terminal } from './terminal.ts'
-import { harmless, oneLine } from './text.ts'
+import { oneLine } from './text.ts'
 
 /** Steps that the curve of the live area shows. */
 const CURVE_STEPS = 200

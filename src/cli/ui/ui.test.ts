@@ -1,15 +1,16 @@
 /** @file What is drawn on a terminal: numbers, text, tables, curves, and the live area on an emulated screen. */
+
 import { EventEmitter } from 'node:events'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { RunEvent } from '../../train/index.ts'
+import { bytes, compact, duration, harmless, percent, small } from '../../watch/index.ts'
 import { curveLines } from './curve.ts'
-import { bytes, compact, duration, percent, small } from './format.ts'
 import { ASCII, UNICODE } from './glyphs.ts'
 import { openLiveArea } from './live.ts'
 import { tableLines } from './table.ts'
 import { openTerminal, takesColor, takesUnicode } from './terminal.ts'
-import { columnsOf, cutTo, harmless } from './text.ts'
+import { columnsOf, cutTo } from './text.ts'
 import { openTrainingView, plainLine } from './training.ts'
 
 describe('numbers', () => {

@@ -2,8 +2,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { historyOf, type LoggedEvent, type RunEvent } from '../../train/index.ts'
+import type { RunRecord } from '../records.ts'
 import { reportHtml } from '../report.ts'
-import type { RunRecord } from '../runs.ts'
 import { bucketed, chartHtml, niceTicks, smoothed } from './chart.ts'
 import { embeddedJson, escapeHtml } from './html.ts'
 

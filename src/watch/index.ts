@@ -1,0 +1,15 @@
+/** @file Watching: what runs have written, the page made of it, and what this machine has. Data only, no terminal. */
+export { diagnose, type Finding } from './doctor.ts'
+export * from './format.ts'
+export { harmless } from './harmless.ts'
+export {
+  compareRuns,
+  figuresOf,
+  findRun,
+  type RunComparison,
+  type RunFigures,
+  type RunRecord,
+  readRun,
+  readRuns,
+} from './records.ts'
+export { writeReport } from './report.ts'
