@@ -11,12 +11,12 @@ export {
 export { type CorpusOptions, type Document, openCorpus } from './corpus.ts'
 export {
   buildTokenShards,
-  type HeldOut,
   openTokenShards,
   type ShardOptions,
   type Split,
   type TokenShards,
 } from './shards.ts'
+export { type CorpusSplit, type HeldOut, type SplitOptions, splitCorpus, type Tail } from './split.ts'
 export { createTextStream, type TextStream } from './text-stream.ts'
 export { loadTokenizer, type Tokenizer } from './tokenizer.ts'
 export type { TokenizerJson } from './tokenizer-json.ts'

@@ -4,8 +4,6 @@ import { mkdir, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { RegaugeError } from '../errors.ts'
 import { createIndexedDatasetWriter, type IndexedDatasetWriter } from '../formats/index.ts'
-import { type Document, readFiles } from './corpus.ts'
-import { hashOf } from './permutation.ts'
 import {
   fingerprintFile,
   readManifest,
@@ -14,24 +12,14 @@ import {
   verifySplit,
   writeManifest,
 } from './shard-manifest.ts'
-import { listSourceFiles, type SourceFile } from './source-files.ts'
+import { type HeldOut, listSplitFiles, type SplitFiles, type SplitOptions, splitFiles } from './split.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
-/** What is held out for evaluation: files of its own, or a share of all documents. */
-export type HeldOut = { readonly sources: readonly string[] } | { readonly fraction: number }
-
 /** What to tokenize, and where to. */
-export interface ShardOptions {
-  /** Files, folders and globs; see `openCorpus`. */
-  readonly sources: readonly string[]
-  readonly heldout: HeldOut
+export interface ShardOptions extends SplitOptions {
   readonly tokenizer: Tokenizer
   /** Receives train.bin, train.idx, heldout.bin, heldout.idx and data.json. Created where it is missing. */
   readonly directory: string
-  /** Decides which documents a fraction holds out. Default 0. */
-  readonly seed?: number
-  /** The field or column that holds the text. Default `text`. */
-  readonly field?: string
   /** Called now and then with what has been read so far. */
   readonly onProgress?: (progress: { readonly documents: number; readonly bytes: number }) => void
 }
@@ -61,12 +49,11 @@ export interface TokenShards {
 }
 
 /**
- * Tokenizes a corpus, document by document, with the end-of-text token after each. Held-out files are left out of
- * training when both name them; a fraction holds out a document by a hash of the seed and its number in the corpus.
+ * Tokenizes a corpus, document by document, with the end-of-text token after each; `splitCorpus` says what is held out.
  * When data.json says that the shards were made from the same (files by path, size and time of change; tokenizer;
  * options), and the shards are still as they were written, they are used again. Memory does not grow with the corpus.
  *
- * Throws RegaugeError of kind `data`: see `openCorpus`; a tokenizer without end-of-text token; a split that is empty.
+ * Throws RegaugeError of kind `data`: see `splitCorpus`; a tokenizer without end-of-text token.
  */
 export async function buildTokenShards(options: ShardOptions): Promise<TokenShards> {
   const { tokenizer, heldout, seed = 0, field = 'text' } = options
@@ -80,7 +67,7 @@ export async function buildTokenShards(options: ShardOptions): Promise<TokenShar
       hint: 'name it as eos_token in the tokenizer_config.json beside it',
     })
   }
-  const files = await listFiles(options.sources, heldout)
+  const files = await listSplitFiles(options)
   const fingerprint = await fingerprintOf(files, tokenizer, eosId, heldout, seed, field)
   const found = await readManifest(directory)
   if (found?.fingerprint === fingerprint) {
@@ -104,26 +91,12 @@ export async function buildTokenShards(options: ShardOptions): Promise<TokenShar
   const held = createSplit(join(directory, 'heldout'), tokenizer, eosId)
   try {
     let documents = 0
-    const add = (split: ReturnType<typeof createSplit>, document: Document): void => {
-      split.add(document.text)
+    const corpus = await splitFiles(files, options)
+    for await (const { text, part } of corpus.documents()) {
+      const split = part === 'train' ? train : held
+      split.add(text)
       documents++
       if (documents % 64 === 0) options.onProgress?.({ documents, bytes: train.bytes() + held.bytes() })
-    }
-    const fraction = 'fraction' in heldout ? heldout.fraction : 0
-    for await (const document of readFiles(files.train, { field })) {
-      add(fraction > 0 && isHeldOut(documents, seed, fraction) ? held : train, document)
-    }
-    if (files.heldout !== null) {
-      for await (const document of readFiles(files.heldout, { field })) add(held, document)
-    }
-    for (const [name, split] of [
-      ['training', train],
-      ['held-out', held],
-    ] as const) {
-      if (split.documents() > 0) continue
-      const message = `the ${name} split is empty: ${documents} documents, fraction ${fraction} held out`
-      const hint = 'choose another fraction or seed, or name the held-out files'
-      throw new RegaugeError('data', { code: 'DATA_EMPTY_SPLIT', message, hint })
     }
     options.onProgress?.({ documents, bytes: train.bytes() + held.bytes() })
     const manifest = {
@@ -181,35 +154,8 @@ function describeShards(
   return { directory, train: split('train'), heldout: split('heldout'), vocabSize, maxTokenId, reused }
 }
 
-/** Whether a fraction holds out the document with this number: the same on every machine, whoever reads it. */
-function isHeldOut(document: number, seed: number, fraction: number): boolean {
-  return hashOf(seed, document) < fraction * 2 ** 32
-}
-
-async function listFiles(
-  sources: readonly string[],
-  heldout: HeldOut,
-): Promise<{ train: SourceFile[]; heldout: SourceFile[] | null }> {
-  const train = await listSourceFiles(sources)
-  if (!('sources' in heldout)) {
-    if (!(heldout.fraction > 0 && heldout.fraction < 1)) {
-      const message = `held-out fraction is ${heldout.fraction}, expected more than 0 and less than 1`
-      throw new RegaugeError('usage', { code: 'DATA_FRACTION', message })
-    }
-    return { train, heldout: null }
-  }
-  const held = await listSourceFiles(heldout.sources)
-  const heldPaths = new Set(held.map((file) => resolve(file.path)))
-  const rest = train.filter((file) => !heldPaths.has(resolve(file.path)))
-  if (rest.length === 0) {
-    const message = `all ${train.length} files are held out, none is left to train on`
-    throw new RegaugeError('data', { code: 'DATA_EMPTY_SPLIT', message })
-  }
-  return { train: rest, heldout: held }
-}
-
 async function fingerprintOf(
-  files: Awaited<ReturnType<typeof listFiles>>,
+  files: SplitFiles,
   tokenizer: Tokenizer,
   eosId: number,
   heldout: HeldOut,
