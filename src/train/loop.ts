@@ -38,8 +38,11 @@ export interface LoopContext {
   readonly flops: { readonly perStep: number; readonly limitPerSecond: number }
   emit(event: RunEvent): void
   save(progress: Progress): Promise<WrittenCheckpoint>
-  /** Texts written by the model as it is now. */
-  sample(step: number): Promise<readonly { readonly prompt: string; readonly text: string }[]>
+  /** Texts written by the model as it is now; once the signal is aborted, those that are whole by then. */
+  sample(
+    step: number,
+    signal: AbortSignal,
+  ): Promise<readonly { readonly prompt: string; readonly text: string }[]>
   /** Save and stop. */
   readonly stop: AbortSignal
   /** Stop now, without saving. */
@@ -145,8 +148,10 @@ async function evaluate(
   })
   if (result === undefined) return undefined
   emit({ type: 'eval', step, ...result })
-  for (const { prompt, text } of await sample(step)) emit({ type: 'sample', step, prompt, text })
-  return result
+  const samples = await sample(step, AbortSignal.any([stop, abort]))
+  throwIfAborted(abort)
+  for (const { prompt, text } of samples) emit({ type: 'sample', step, prompt, text })
+  return stop.aborted ? undefined : result
 }
 
 /** Mean cross-entropy over at most `most` batches, evenly spread; undefined when `stopped` said so in between. */

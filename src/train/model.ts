@@ -123,10 +123,13 @@ export async function* continueText(
   }
 }
 
-/** Writes the samples of a run while it trains. The generator stays compiled from one time to the next. */
+/**
+ * Writes the samples of a run while it trains; when it is to stop, no token more. The generator stays compiled from one
+ * time to the next.
+ */
 export function createSampler(): GenerateSamples {
   let kept: { readonly state: TrainingState; readonly generator: Generator } | undefined
-  return async ({ runtime, architecture, tokenizer, state, run }) => {
+  return async ({ runtime, architecture, tokenizer, state, run, signal }) => {
     const { samples, sampleTokens, temperature, topK, topP } = run.evaluate
     const prompts = samples.map((prompt) => {
       // a prompt that leaves no room is cut from the front: what was said last counts
@@ -150,8 +153,10 @@ export function createSampler(): GenerateSamples {
     const made: { prompt: string; text: string }[] = []
     for (const [i, ids] of prompts.entries()) {
       let text = ''
-      for await (const piece of textOf(kept.generator, tokenizer, ids, sampleTokens, options))
+      for await (const piece of textOf(kept.generator, tokenizer, ids, sampleTokens, options)) {
+        if (signal.aborted) return made
         text += piece.text
+      }
       made.push({ prompt: samples[i]!, text })
     }
     return made

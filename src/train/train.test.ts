@@ -17,6 +17,7 @@ import { RegaugeError } from '../errors.ts'
 import { hashFile, readEvents as readBoard } from '../formats/index.ts'
 import type { RunEvent } from './events.ts'
 import { readHistory } from './history.ts'
+import { createSampler } from './model.ts'
 import { checkRun } from './plan.ts'
 import { completeRun, loadRun, type ResolvedRun, type Run } from './run/index.ts'
 import { type TrainOptions, type TrainResult, train } from './train.ts'
@@ -148,6 +149,28 @@ describe('a run', () => {
     expect(second.events.find(({ type }) => type === 'start')).toMatchObject({ startStep: 11 })
     expect(second).toMatchObject({ state: 'finished', tokens: reference.tokens })
     expect(await bits(second)).toEqual(await bits(reference))
+  })
+
+  test('stopped while samples are written, by either way, writes no token more', async () => {
+    for (const way of ['stop', 'abort'] as const) {
+      const control = new AbortController()
+      const events: string[] = []
+      const work = start(
+        `sampling-${way}`,
+        { evaluate: { everySteps: 10, samples: ['rail', 'gauge'], sampleTokens: 2000 } },
+        {
+          [way]: control.signal,
+          generateSamples: createSampler(),
+          onEvent: (event) => {
+            events.push(event.type)
+            if (event.type === 'eval') setTimeout(() => control.abort(), 20)
+          },
+        },
+      )
+      if (way === 'stop') expect(await work).toMatchObject({ state: 'stopped', step: 10 })
+      else expect((await fails(work)).kind).toBe('interrupted')
+      expect(events).not.toContain('sample')
+    }
   })
 
   test('stopped at once keeps what was saved before', async () => {

@@ -42,6 +42,8 @@ export interface SampleContext {
   readonly state: TrainingState
   readonly run: ResolvedRun
   readonly step: number
+  /** The run is to stop: give back the samples that are whole, and soon. */
+  readonly signal: AbortSignal
 }
 
 /** Continues the prompts of `run.evaluate`. */
@@ -170,10 +172,10 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
       flops: { perStep: estimate.flopsPerStep, limitPerSecond: limit.best },
       emit,
       save: (progress) => save(job, prepared, state, runtime, progress),
-      sample: async (step) =>
+      sample: async (step, signal) =>
         run.evaluate.samples.length === 0 || options.generateSamples === undefined
           ? []
-          : options.generateSamples({ ...prepared, runtime, state, run, step }),
+          : options.generateSamples({ ...prepared, runtime, state, run, step, signal }),
       stop: options.stop ?? new AbortController().signal,
       abort: options.abort ?? new AbortController().signal,
     })
