@@ -1,14 +1,25 @@
 /** @file What a run is going to be, before it starts: model, steps, memory, FLOPs, time. For `check` and for `train`. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadTokenizer, openCorpus, openTokenShards } from '../data/index.ts'
+import {
+  type CorpusSplit,
+  loadTokenizer,
+  openTokenShards,
+  splitCorpus,
+  type Tokenizer,
+} from '../data/index.ts'
 import { RegaugeError } from '../errors.ts'
+import { openSafetensorsFolder } from '../formats/index.ts'
 import type { Architecture } from '../model/index.ts'
 import { createRuntime, measureMatmul } from '../runtime/index.ts'
 import { checkSpace } from './checkpoint.ts'
 import { type Estimate, estimateWithin } from './estimate.ts'
+import { corpusOf, trainTokenizer } from './prepare-data.ts'
 import { resolveArchitecture, type Vocabulary } from './resolve-model.ts'
 import { plannedSteps, type ResolvedRun } from './run/index.ts'
+import { requireWritableFolder } from './run-folder.ts'
+import { checkWeights } from './state.ts'
+import { requireSequence, textNotes } from './text-size.ts'
 import type { TrainerOptions } from './trainer.ts'
 
 export interface RunPlan {
@@ -28,6 +39,8 @@ export interface RunPlan {
   /** Time in the steps that are left: what the limit allows at best, and at the share of it that is usual. */
   readonly seconds: { readonly best: number; readonly expected: number } | undefined
   readonly availableBytes: number
+  /** What a person is to know before it starts, in sentences: text that is little, for instance. */
+  readonly notes: readonly string[]
 }
 
 /** Share of the matrix product limit that steps reach: nano 0.59, tiny 0.72, small 0.73, measured on one Zen 4 core. */
@@ -37,7 +50,7 @@ const USUAL_SHARE = 0.7
 export function makePlan(
   known: Pick<
     RunPlan,
-    'run' | 'folder' | 'architecture' | 'estimate' | 'startStep' | 'steps' | 'matmulFlopsPerSecond'
+    'run' | 'folder' | 'architecture' | 'estimate' | 'startStep' | 'steps' | 'matmulFlopsPerSecond' | 'notes'
   >,
 ): RunPlan {
   const { steps, estimate, startStep, matmulFlopsPerSecond } = known
@@ -60,8 +73,8 @@ export function trainerOptions(run: ResolvedRun): TrainerOptions {
 }
 
 /**
- * Checks all of a run that can be checked without training it: model, text, tokenizer, memory, disk. Throws one
- * RegaugeError with every problem found.
+ * Checks all of a run that can be checked without training it: text, tokenizer, model, weights, memory, disk, output
+ * folder. Writes nothing. Throws one RegaugeError with every problem found.
  */
 export async function checkRun(
   run: ResolvedRun,
@@ -78,15 +91,25 @@ export async function checkRun(
       return undefined
     }
   }
-  await attempt(() => requireText(run))
+  const split = await attempt(() => openText(run))
   const vocabulary = await attempt(() => vocabularyOf(run, folder))
-  const architecture = vocabulary && (await attempt(() => resolveArchitecture(run, vocabulary)))
+  const tokens = split && vocabulary && (await attempt(() => countTokens(run, split, vocabulary)))
+  // a tokenizer that is broken hides no problem of the model
+  const architecture = await attempt(() => resolveArchitecture(run, vocabulary ?? { vocabSize: 1 }))
+  const { from } = run.model
+  if (from !== undefined && existsSync(from)) {
+    await attempt(async () => {
+      if (architecture === undefined) await openSafetensorsFolder(from)
+      else await checkWeights(architecture, from)
+    })
+  }
   const estimate =
     architecture &&
     (await attempt(() => estimateWithin(architecture, trainerOptions(run), process.availableMemory())))
       ?.estimate
+  await attempt(() => requireWritableFolder(folder))
   if (estimate !== undefined) await attempt(() => checkSpace(folder, estimate.checkpointBytes))
-  if (architecture === undefined || estimate === undefined || problems.length > 0) {
+  if (problems.length > 0 || architecture === undefined || estimate === undefined || split === undefined) {
     const issues = problems.flatMap((problem) => problem.issues)
     throw new RegaugeError(problems[0]!.kind, issues, { cause: problems[0] })
   }
@@ -96,32 +119,63 @@ export async function checkRun(
   })
   try {
     const { best } = await measureMatmul(runtime)
-    const steps = await stepsOf(run, folder)
-    return makePlan({ run, folder, architecture, estimate, startStep: 0, steps, matmulFlopsPerSecond: best })
+    const steps = await stepsOf(run, folder, tokens)
+    const notes = textNotes(run, split, tokens)
+    const known = { run, folder, architecture, estimate, startStep: 0, steps, notes }
+    return makePlan({ ...known, matmulFlopsPerSecond: best })
   } finally {
     runtime.dispose()
   }
 }
 
-/** Reads the first document of the training text, and of the held-out text where it is named. */
-async function requireText({ data }: ResolvedRun): Promise<void> {
-  const { heldout, field } = data
-  const named = typeof heldout === 'object' && 'fraction' in heldout ? [] : [heldout]
-  for (const paths of [data.train, ...named]) {
-    for await (const _ of openCorpus(typeof paths === 'string' ? [paths] : paths, { field })) break
-  }
+/** The text, of which the first document of each part was read. */
+async function openText(run: ResolvedRun): Promise<CorpusSplit> {
+  const split = await splitCorpus(corpusOf(run))
+  for (const part of ['train', 'heldout'] as const) for await (const _ of split.documents(part)) break
+  return split
 }
 
-/** The vocabulary of the run's tokenizer; of one that is yet to be trained, the largest that it may have. */
-async function vocabularyOf(run: ResolvedRun, folder: string): Promise<Vocabulary> {
+/** The run's tokenizer; of one that is yet to be trained, the largest vocabulary that it may have. */
+async function vocabularyOf(run: ResolvedRun, folder: string): Promise<Tokenizer | Vocabulary> {
   const made = join(folder, 'tokenizer.json')
   const file = run.tokenizer?.file ?? (existsSync(made) ? made : undefined)
   return file === undefined ? { vocabSize: run.tokenizer!.train!.vocabSize } : loadTokenizer(file)
 }
 
-/** Steps of the run; epochs can be counted in steps only once the text is tokenized. */
-async function stepsOf(run: ResolvedRun, folder: string): Promise<number | undefined> {
-  if (run.train.epochs === undefined) return plannedSteps(run, 0).steps
+/** No text is taken to have more bytes than this for a token. */
+const MOST_BYTES_A_TOKEN = 8
+
+/**
+ * Tokens of the training text where that may be less than a batch, counted with the run's tokenizer or with one trained
+ * on it, as `train` will; undefined where there is more. Throws when there is not one sequence.
+ */
+async function countTokens(
+  run: ResolvedRun,
+  split: CorpusSplit,
+  vocabulary: Tokenizer | Vocabulary,
+): Promise<number | undefined> {
+  const most = run.train.batchSize * run.data.sequenceLength * MOST_BYTES_A_TOKEN
+  const texts: string[] = []
+  let bytes = 0
+  for await (const { text } of split.documents('train')) {
+    bytes += Buffer.byteLength(text)
+    if (bytes > most) return undefined
+    texts.push(text)
+  }
+  const tokenizer =
+    'encode' in vocabulary ? vocabulary : await loadTokenizer(await trainTokenizer(run, texts))
+  const tokens = texts.reduce((sum, text) => sum + tokenizer.encode(text).length + 1, 0)
+  requireSequence(run, tokens)
+  return tokens
+}
+
+/** Steps of the run; epochs can be counted in steps only where the tokens are. */
+async function stepsOf(
+  run: ResolvedRun,
+  folder: string,
+  tokens: number | undefined,
+): Promise<number | undefined> {
+  if (run.train.epochs === undefined || tokens !== undefined) return plannedSteps(run, tokens ?? 0).steps
   try {
     return plannedSteps(run, (await openTokenShards(join(folder, 'data'))).train.tokens).steps
   } catch (error) {

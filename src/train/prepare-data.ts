@@ -1,23 +1,23 @@
 /** @file From a run's text to its tokenizer and token shards, in the run folder. */
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { copyFile, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import {
   buildTokenShards,
   type HeldOut,
   loadTokenizer,
-  openCorpus,
   openTokenShards,
+  splitCorpus,
   type Tokenizer,
   type TokenizerJson,
   type TokenShards,
   trainBpe,
 } from '../data/index.ts'
 import { RegaugeError } from '../errors.ts'
-import { openIndexedDataset } from '../formats/index.ts'
 import { writeDurably } from './checkpoint.ts'
 import { CHECKPOINT_FILES as FILES } from './checkpoint-files.ts'
 import type { ResolvedRun } from './run/index.ts'
+import { requireSequence, textNotes } from './text-size.ts'
 
 /**
  * The tokenizer of a run, as `tokenizer.json` and `tokenizer_config.json` in its folder: trained on the training
@@ -43,11 +43,9 @@ export async function prepareTokenizer(
   }
   const settings = run.tokenizer!
   if (settings.file === undefined) {
-    const { vocabSize, minFrequency, maxBytes = Number.POSITIVE_INFINITY } = settings.train!
-    note(`training a tokenizer of ${vocabSize} tokens on the training text`)
+    note(`training a tokenizer of ${settings.train!.vocabSize} tokens on the training text`)
     const began = performance.now()
-    const texts = atMost(trainingTexts(run, folder, check), maxBytes)
-    const json = await trainBpe(texts, { vocabSize, minFrequency })
+    const json = await trainTokenizer(run, trainingTexts(run, check))
     await writeWhole(file, JSON.stringify(json))
     await rm(configFile, { force: true })
     note(`trained the tokenizer in ${((performance.now() - began) / 1000).toFixed(1)} s`)
@@ -72,7 +70,7 @@ function tokenizerConfig({ json, eosId }: Tokenizer): string {
 }
 
 /**
- * The token shards of a run, in `data/` of its folder. A resumed run uses them as they are; when they are missing or
+ * The token shards of a run, in `data/` of its folder, and what a person is to know of its text. A resumed run uses them as they are; when they are missing or
  * damaged they are made again, and the settings of the checkpoint tell whether they came out the same.
  * `check` is called between documents; what it throws ends the work.
  */
@@ -83,24 +81,30 @@ export async function prepareShards(
   resumes: boolean,
   note: (message: string) => void,
   check: () => void,
-): Promise<TokenShards> {
+): Promise<{ readonly shards: TokenShards; readonly notes: readonly string[] }> {
   const directory = join(folder, 'data')
   if (resumes) {
     try {
-      return await openTokenShards(directory)
+      return { shards: await openTokenShards(directory), notes: [] }
     } catch (error) {
       if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
       note(`the token shards are made again: ${error.message.replaceAll('\n', '; ')}`)
     }
   }
-  const shards = await buildTokenShards({ ...corpusOf(run), tokenizer, directory, onProgress: check })
+  const corpus = corpusOf(run)
+  const split = await splitCorpus(corpus)
+  const shards = await buildTokenShards({ ...corpus, tokenizer, directory, onProgress: check })
   const { train, heldout } = shards
   const made = shards.reused ? 'using the token shards of before' : 'tokenized the text'
   note(`${made}: ${train.tokens} tokens to train on, ${heldout.tokens} held out`)
-  return shards
+  requireSequence(run, train.tokens)
+  const notes = textNotes(run, split, train.tokens)
+  for (const message of notes) note(message)
+  return { shards, notes }
 }
 
-function corpusOf({ data }: ResolvedRun): { sources: string[]; heldout: HeldOut; field: string } {
+/** The text of a run, as the data room takes it. */
+export function corpusOf({ data }: ResolvedRun): { sources: string[]; heldout: HeldOut; field: string } {
   const list = (paths: string | string[]): string[] => (typeof paths === 'string' ? [paths] : paths)
   const { heldout } = data
   const held =
@@ -110,64 +114,29 @@ function corpusOf({ data }: ResolvedRun): { sources: string[]; heldout: HeldOut;
   return { sources: list(data.train), heldout: held, field: data.field }
 }
 
-/** The training texts without what is held out, before there is a tokenizer. */
-async function* trainingTexts(run: ResolvedRun, folder: string, check: () => void): AsyncGenerator<string> {
-  const { sources, heldout, field } = corpusOf(run)
-  if ('sources' in heldout) {
-    const held = new Set<string>()
-    for await (const { source } of openCorpus(heldout.sources, { field })) {
-      check()
-      held.add(source)
-    }
-    for await (const { text, source } of openCorpus(sources, { field })) {
-      check()
-      if (!held.has(source)) yield text
-    }
-    return
-  }
-  // Which documents the fraction holds out is the shards' to say: shards of document numbers say it.
-  await mkdir(folder, { recursive: true })
-  const directory = await mkdtemp(join(folder, '.split-'))
-  try {
-    let count = 0
-    const numbers: Tokenizer = {
-      vocabSize: 0x7fffffff,
-      encode: () => Int32Array.of(count++),
-      decode: () => '',
-      eosId: 0,
-      json: { model: { type: 'document numbers' } } satisfies TokenizerJson,
-      encoder: 'regauge',
-    }
-    const { train } = await buildTokenShards({
-      sources,
-      heldout,
-      field,
-      tokenizer: numbers,
-      directory,
-      onProgress: check,
-    })
-    const dataset = await openIndexedDataset(train.prefix)
-    try {
-      let number = 0
-      let row = 0
-      let [wanted] = await dataset.readTokens(0, 1)
-      for await (const { text } of openCorpus(sources, { field })) {
-        check()
-        if (number++ !== wanted) continue
-        yield text
-        row += 1
-        wanted = 2 * row < dataset.tokenCount ? (await dataset.readTokens(2 * row, 1))[0] : undefined
-      }
-    } finally {
-      await dataset.close()
-    }
-  } finally {
-    await rm(directory, { recursive: true, force: true })
+/** The training texts without what is held out. */
+async function* trainingTexts(run: ResolvedRun, check: () => void): AsyncGenerator<string> {
+  const split = await splitCorpus(corpusOf(run))
+  for await (const { text } of split.documents('train')) {
+    check()
+    yield text
   }
 }
 
+/** Trains the tokenizer of a run on its training texts. */
+export async function trainTokenizer(
+  { tokenizer }: ResolvedRun,
+  texts: AsyncIterable<string> | Iterable<string>,
+): Promise<TokenizerJson> {
+  const { vocabSize, minFrequency, maxBytes = Number.POSITIVE_INFINITY } = tokenizer!.train!
+  return trainBpe(atMost(texts, maxBytes), { vocabSize, minFrequency })
+}
+
 /** Texts until they have `most` UTF-8 bytes together. */
-async function* atMost(texts: AsyncIterable<string>, most: number): AsyncGenerator<string> {
+async function* atMost(
+  texts: AsyncIterable<string> | Iterable<string>,
+  most: number,
+): AsyncGenerator<string> {
   let bytes = 0
   for await (const text of texts) {
     yield text

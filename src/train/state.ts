@@ -87,10 +87,21 @@ export async function initializeState(state: TrainingState, a: Architecture, see
  * `RegaugeError('data')` that lists every tensor that is missing, unknown, or of another shape or type.
  */
 export async function loadWeights(state: TrainingState, a: Architecture, folder: string): Promise<void> {
+  const { wanted, found } = await weightsIn(folder, a)
+  requireFit(wanted, found, folder)
+  await fill(state, wanted, found)
+}
+
+/** Throws as `loadWeights` does, on what the headers say: the values are not read. */
+export async function checkWeights(a: Architecture, folder: string): Promise<void> {
+  const { wanted, found } = await weightsIn(folder, a)
+  requireFit(wanted, found, folder)
+}
+
+async function weightsIn(folder: string, a: Architecture): Promise<{ wanted: Shapes; found: Tensors }> {
   const { tensors } = await openSafetensorsFolder(folder)
   const found = new Map([...tensors].filter(([name]) => !isPassedOver(name, a)))
-  const wanted = new Map(state.parameters.map(({ name, shape }) => [name, shape]))
-  await fill(state, wanted, found, folder)
+  return { wanted: new Map(parametersOf(a).map(({ name, shape }) => [name, shape])), found }
 }
 
 /** Reads the moments of a checkpoint from its `optimizer.safetensors`. */
@@ -103,7 +114,8 @@ export async function loadMoments(state: TrainingState, path: string): Promise<v
       [stateNames.v(name), shape],
     ]),
   )
-  await fill(state, wanted, found, path)
+  requireFit(wanted, found, path)
+  await fill(state, wanted, found)
 }
 
 const FLOATS: readonly SafetensorsDType[] = ['F32', 'F16', 'BF16', 'F64']
@@ -111,15 +123,14 @@ const FLOATS: readonly SafetensorsDType[] = ['F32', 'F16', 'BF16', 'F64']
 /** The most problems that one message lists. */
 const MOST = 50
 
-async function fill(
-  state: TrainingState,
-  wanted: ReadonlyMap<string, readonly number[]>,
-  found: ReadonlyMap<
-    string,
-    { file: SafetensorsFile; entry: { dtype: SafetensorsDType; shape: readonly number[] } }
-  >,
-  place: string,
-): Promise<void> {
+type Shapes = ReadonlyMap<string, readonly number[]>
+type Tensors = ReadonlyMap<
+  string,
+  { file: SafetensorsFile; entry: { dtype: SafetensorsDType; shape: readonly number[] } }
+>
+
+/** Throws unless the tensors that are found are those that are wanted. */
+function requireFit(wanted: Shapes, found: Tensors, place: string): void {
   const issues: Issue[] = []
   const report = (code: string, message: string, file = place) => void issues.push({ code, message, file })
   for (const [name, shape] of wanted) {
@@ -150,6 +161,9 @@ async function fill(
       issues.splice(MOST, rest, { code: 'WEIGHTS_MORE', message: `and ${rest} more`, file: place })
     throw new RegaugeError('data', issues)
   }
+}
+
+async function fill(state: TrainingState, wanted: Shapes, found: Tensors): Promise<void> {
   for (const name of wanted.keys()) {
     const { file, entry } = found.get(name)!
     const tensor = state.current(name)

@@ -1,6 +1,5 @@
 /** @file Trains a run: from its settings to a folder with checkpoints; on a folder that has some, goes on exactly. */
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openBatches, openEvaluationBatches, type Tokenizer, type TokenShards } from '../data/index.ts'
 import { RegaugeError } from '../errors.ts'
@@ -30,6 +29,7 @@ import { makePlan, type RunPlan, trainerOptions } from './plan.ts'
 import { prepareShards, prepareTokenizer, writeWhole } from './prepare-data.ts'
 import { resolveArchitecture } from './resolve-model.ts'
 import { formatRun, type PlannedSteps, plannedSteps, type ResolvedRun } from './run/index.ts'
+import { makeRunFolder } from './run-folder.ts'
 import { allocateState, initializeState, loadMoments, loadWeights, type TrainingState } from './state.ts'
 import { createTrainer } from './trainer.ts'
 
@@ -84,7 +84,7 @@ export interface TrainResult extends LoopEnd {
  */
 export async function train(run: ResolvedRun, options: TrainOptions = {}): Promise<TrainResult> {
   const folder = options.folder ?? join(run.output, run.name)
-  await makeFolder(folder)
+  await makeRunFolder(folder)
   const lock = await lockRunFolder(folder)
   try {
     const log = join(folder, 'events.jsonl')
@@ -141,11 +141,20 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
     const state = held(allocateState(runtime, prepared.architecture, { moments: true }))
     await fillState(state, prepared, run)
     const limit = await measureMatmul(runtime)
-    const { architecture } = prepared
+    const { architecture, notes } = prepared
     const { steps } = planned
     const startStep = checkpoint?.state.step ?? 0
     options.onPlan?.(
-      makePlan({ run, folder, architecture, estimate, startStep, steps, matmulFlopsPerSecond: limit.best }),
+      makePlan({
+        run,
+        folder,
+        architecture,
+        estimate,
+        startStep,
+        steps,
+        matmulFlopsPerSecond: limit.best,
+        notes,
+      }),
     )
     const from: Progress = checkpoint?.state ?? { step: 0, tokens: 0, seconds: 0 }
     emit({
@@ -193,6 +202,7 @@ interface Prepared {
   readonly tokenizer: Tokenizer
   readonly architecture: Architecture
   readonly shards: TokenShards
+  readonly notes: readonly string[]
   readonly planned: PlannedSteps
   readonly settings: ExactSettings
 }
@@ -211,14 +221,14 @@ async function prepare({ run, folder, options, emit }: Job): Promise<Prepared> {
   if (checkpoint === undefined) await requireNoneDamaged(checkpoints)
   const tokenizer = await prepareTokenizer(run, folder, checkpoint?.folder, note, check)
   const architecture = await resolveArchitecture(run, tokenizer)
-  const shards = await prepareShards(run, folder, tokenizer, checkpoint !== undefined, note, check)
+  const { shards, notes } = await prepareShards(run, folder, tokenizer, checkpoint !== undefined, note, check)
   const planned = plannedSteps(run, shards.train.tokens)
   const settings = exactSettings(run, architecture, planned, {
     tokenizer: await hashFile(join(folder, FILES.tokenizer)),
     trainingTokens: await hashFile(`${shards.train.prefix}.bin`),
   })
   if (checkpoint !== undefined) requireSameSettings(checkpoint.state.settings, settings, folder)
-  return { checkpoint, tokenizer, architecture, shards, planned, settings }
+  return { checkpoint, tokenizer, architecture, shards, notes, planned, settings }
 }
 
 /** A run that has lost all of its checkpoints does not begin anew unasked: that would delete what is left of them. */
@@ -294,14 +304,6 @@ async function finishedBefore(job: Job, { checkpoint, planned }: Prepared): Prom
 async function result(folder: string, steps: number, end: LoopEnd): Promise<TrainResult> {
   const [newest] = await listCheckpoints(join(folder, 'checkpoints'))
   return { ...end, folder, steps, checkpoint: newest?.folder }
-}
-
-async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
-    const message = `the run folder cannot be made (${cause.code})`
-    const hint = 'change the permissions above it or choose another output folder'
-    throw new RegaugeError('environment', { code: 'RUN_UNWRITABLE', message, file: folder, hint }, { cause })
-  })
 }
 
 /** Tells the log how the run ended; a run that diverged is told which checkpoint to go back to. */

@@ -1,7 +1,7 @@
 /** @file `regauge check`: what a run will take, without training. */
 
 import { checkRun, loadRun, type RunPlan } from '../../train/index.ts'
-import { bytes, compact, duration, grouped } from '../../watch/index.ts'
+import { bytes, compact, duration, grouped, harmless } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -11,6 +11,8 @@ export const run: Command<'check'> = async ({ arguments: [file], options, json, 
   if (json) terminal.data(JSON.stringify(planJson(plan), null, 2))
   else {
     for (const line of planLines(plan, terminal)) terminal.data(line)
+    const { colors, glyphs } = terminal
+    for (const note of plan.notes) terminal.data(`${colors.yellow(glyphs.warn)} ${harmless(note)}`)
     terminal.data(`${terminal.colors.green(terminal.glyphs.good)} nothing stands in the way of this run`)
   }
   return 0

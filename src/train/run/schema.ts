@@ -82,7 +82,9 @@ const data = z
     heldout: z
       .union([path(), z.array(path()).min(1), z.strictObject({ fraction: share() })])
       .default({ fraction: 0.01 })
-      .describe('Text that is never trained on: paths, or a fraction of the documents of data.train.'),
+      .describe(
+        'Text that is never trained on: paths, or a fraction of the documents of data.train (of few documents, the end of the longest).',
+      ),
     field: z
       .string()
       .min(1)
