@@ -5,10 +5,12 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { openWorkplace, SMALL, TIMEOUT } from './workplace.ts'
 
@@ -150,7 +152,27 @@ describe('bad input', () => {
         ),
       ],
       4,
-      [/train\.bin {2}has \d+ tokens, a sequence needs 33: add text, or choose a shorter sequence length/],
+      [/the training text has \d+ tokens, a sequence needs 33: add text, or lower data\.sequenceLength/],
+    ],
+    [
+      'less text than one sequence, in check',
+      () => ['check', ...small('data.train=short.txt', 'data.heldout=other.txt').slice(1)],
+      4,
+      [/the training text has \d+ tokens, a sequence needs 33/],
+    ],
+    [
+      'a single character, of which nothing can be held out',
+      () => small(`data.train=${file('x.txt', 'x')}`),
+      4,
+      [/no document has more than one character, so that nothing can be held out \(1 documents\): add text/],
+    ],
+    [
+      'one packed JSON value in the place of JSON lines',
+      () => small(`data.train=${file('list.json.gz', gzipSync('[{"text": "one"}, {"text": "two"}]'))}`),
+      4,
+      [
+        /list\.json\.gz:1 {2}is not a JSON object, but \[.*: an object a line is needed: jq -c '\.\[\]' makes/,
+      ],
     ],
     [
       'text that is not UTF-8',
@@ -175,6 +197,32 @@ describe('bad input', () => {
       () => small(`output=${file('a-file', '')}`),
       3,
       [/a-file\/bad {2}the run folder cannot be made \(ENOTDIR\): change the permissions/],
+    ],
+    [
+      'weights, text and output folder, all at once in check',
+      () => {
+        const folder = model('all')
+        truncateSync(join(folder, 'model.safetensors'), 5000)
+        const [, run] = from(folder)
+        return ['check', run!, '--set', 'data.train=nowhere.txt', '--set', `output=${file('a-file', '')}`]
+      },
+      4,
+      [
+        /nowhere\.txt {2}no such file or folder/,
+        /all\/model\.safetensors {2}tensor ".*" ends at byte \d+, the file has 5000/,
+        /a-file\/bad {2}the run folder cannot be made \(ENOTDIR\): change the permissions/,
+        '3 problems.',
+      ],
+    ],
+    [
+      'a folder of pickled weights',
+      () => {
+        const folder = model('pickled')
+        renameSync(join(folder, 'model.safetensors'), join(folder, 'pytorch_model.bin'))
+        return ['check', from(folder)[1]!]
+      },
+      4,
+      [/pickled {2}the folder holds neither model\.safetensors nor .*pickled weights .* are never read/],
     ],
     [
       'a file where the checkpoints go',
@@ -313,6 +361,21 @@ describe('bad input', () => {
       false,
     )
   })
+
+  test.skipIf(process.getuid?.() === 0)(
+    'an output folder that may not be written',
+    { timeout: TIMEOUT },
+    async () => {
+      mkdirSync(at('locked'), { mode: 0o500 })
+      for (const command of ['check', 'train']) {
+        const { code, err } = await regauge(command, ...small('output=locked').slice(1))
+        expect([code, err]).toEqual([
+          3,
+          expect.stringMatching(/locked\/bad {2}the run folder cannot be made \(EACCES\)/),
+        ])
+      }
+    },
+  )
 
   test('errors are JSON where JSON is asked for', { timeout: TIMEOUT }, async () => {
     const { code, out, err } = await regauge('check', ...SMALL, '--set', 'data.train=nowhere.txt', '--json')

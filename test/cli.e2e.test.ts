@@ -1,6 +1,6 @@
 /** @file The command from end to end, as processes over the build: from a run file to a report; stops and resumes. */
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, existsSync, readFileSync, statSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { openWorkplace, SMALL, TIMEOUT } from './workplace.ts'
@@ -96,6 +96,39 @@ describe('a run from its file to its report', () => {
     })
     for (const text of ['<h1>tiny</h1>', 'How it learned', '<path', 'The river', 'hidden_size: 64'])
       expect(dom).toContain(text)
+  })
+})
+
+describe('the first run of a newcomer: one small file, in a folder with signs in its name', () => {
+  const home = 'my [runs] {a,b}'
+  const file = join(home, 'run.yaml')
+  const few = [...SMALL, '--set', 'data.heldout.fraction=0.01', '--set', 'train.steps=5']
+
+  test('is begun, checked and trained by the default split', { timeout: TIMEOUT }, async () => {
+    mkdirSync(at(home))
+    writeFileSync(at(home, 'one.txt'), readFileSync(at('text/0.txt'), 'utf8').repeat(4))
+    expect(await regauge('init', file, '--data', 'one.txt', '--name', 'first')).toMatchObject({ code: 0 })
+    const told = /the text is one document: the last \d+ characters of .*one\.txt are held out, the rest is/
+    const check = await regauge('check', file, ...few)
+    expect([check.code, check.out]).toEqual([0, expect.stringMatching(told)])
+    const { code, out } = await regauge('train', file, ...few)
+    expect([code, out]).toEqual([0, expect.stringMatching(told)])
+    expect(out).toMatch(/^summary step=5 .* heldoutLoss=\d/m)
+    expect(out).not.toContain('less than one batch')
+  })
+
+  test('takes globs beneath that folder', { timeout: TIMEOUT }, async () => {
+    const words = [file, ...few, '--set', 'name=glob', '--set', 'data.train=*.t[x]t']
+    expect(await regauge('check', ...words)).toMatchObject({ code: 0 })
+  })
+
+  test('of less text than a batch goes on, and says so', { timeout: TIMEOUT }, async () => {
+    const words = [file, ...few, '--set', 'name=little', '--set', 'train.batchSize=256']
+    const told = /the training text has \d+ tokens, less than one batch: 256 sequences of 32 make a batch/
+    expect((await regauge('check', ...words)).out).toMatch(told)
+    const { code, out } = await regauge('train', ...words)
+    expect([code, out]).toEqual([0, expect.stringMatching(told)])
+    expect(out.search(told)).toBeLessThan(out.search(/^step=1 /m))
   })
 })
 
