@@ -12,6 +12,7 @@ export { type CorpusOptions, type Document, openCorpus } from './corpus.ts'
 export {
   buildTokenShards,
   openTokenShards,
+  requireEndOfText,
   type ShardOptions,
   type Split,
   type TokenShards,

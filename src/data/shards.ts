@@ -58,15 +58,7 @@ export interface TokenShards {
 export async function buildTokenShards(options: ShardOptions): Promise<TokenShards> {
   const { tokenizer, heldout, seed = 0, field = 'text' } = options
   const directory = resolve(options.directory)
-  const eosId = tokenizer.eosId
-  if (eosId === undefined) {
-    const message = 'the tokenizer has no token that ends a text'
-    throw new RegaugeError('data', {
-      code: 'TOKENIZER_NO_EOS',
-      message,
-      hint: 'name it as eos_token in the tokenizer_config.json beside it',
-    })
-  }
+  const eosId = requireEndOfText(tokenizer)
   const files = await listSplitFiles(options)
   const fingerprint = await fingerprintOf(files, tokenizer, eosId, heldout, seed, field)
   const found = await readManifest(directory)
@@ -114,6 +106,14 @@ export async function buildTokenShards(options: ShardOptions): Promise<TokenShar
     held.abort()
     throw error
   }
+}
+
+/** The id of the token that ends a text. Throws RegaugeError of kind `data` where the tokenizer has none. */
+export function requireEndOfText({ eosId }: Tokenizer): number {
+  if (eosId !== undefined) return eosId
+  const message = 'the tokenizer has no token that ends a text'
+  const hint = 'name it as eos_token in the tokenizer_config.json beside it'
+  throw new RegaugeError('data', { code: 'TOKENIZER_NO_EOS', message, hint })
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   type CorpusSplit,
   loadTokenizer,
   openTokenShards,
+  requireEndOfText,
   splitCorpus,
   type Tokenizer,
 } from '../data/index.ts'
@@ -139,7 +140,10 @@ async function openText(run: ResolvedRun): Promise<CorpusSplit> {
 async function vocabularyOf(run: ResolvedRun, folder: string): Promise<Tokenizer | Vocabulary> {
   const made = join(folder, 'tokenizer.json')
   const file = run.tokenizer?.file ?? (existsSync(made) ? made : undefined)
-  return file === undefined ? { vocabSize: run.tokenizer!.train!.vocabSize } : loadTokenizer(file)
+  if (file === undefined) return { vocabSize: run.tokenizer!.train!.vocabSize }
+  const tokenizer = await loadTokenizer(file)
+  requireEndOfText(tokenizer)
+  return tokenizer
 }
 
 /** No text is taken to have more bytes than this for a token. */

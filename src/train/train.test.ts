@@ -480,9 +480,13 @@ describe('checkRun', () => {
     })
     const codes = (await fails(checkRun(run))).issues.map(({ code }) => code)
     expect([...new Set(codes)]).toEqual(['DATA_NOT_FOUND', 'WEIGHTS_MISSING', 'RUN_UNWRITABLE'])
+    const tokenizer = join(from, 'tokenizer.json')
+    writeFileSync(tokenizer, readFileSync(tokenizer, 'utf8').replaceAll('<|endoftext|>', '<|nothing|>'))
+    rmSync(join(from, 'tokenizer_config.json'))
     truncateSync(join(from, 'model.safetensors'), 4000)
     rmSync(config)
     const damaged = (await fails(checkRun(run))).issues.map(({ message }) => message).join('\n')
+    expect(damaged).toContain('the tokenizer has no token that ends a text')
     expect(damaged).toMatch(/tensor ".*" ends at byte \d+, the file has 4000/)
   })
 
