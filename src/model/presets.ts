@@ -21,6 +21,7 @@ function llama(
   heads: number,
   keyValueHeads: number,
   intermediate: number,
+  initializerRange = LLAMA.initializer_range,
 ): HfConfig {
   return {
     ...LLAMA,
@@ -29,15 +30,23 @@ function llama(
     num_attention_heads: heads,
     num_key_value_heads: keyValueHeads,
     intermediate_size: intermediate,
+    initializer_range: initializerRange,
   }
 }
+
+/**
+ * Narrow models learn faster from larger first values. On the State of the Union addresses, at a learning rate of 3e-3,
+ * 0.05 instead of 0.02 takes the held-out loss after 300 steps of nano from 5.80 to 5.56, after 200 of tiny from 6.12 to
+ * 5.98; examples/state-of-the-union ends at 1.79 bits per byte instead of 2.07.
+ */
+const NARROW = 0.05
 
 /** Presets by name; the vocabulary size is replaced by the tokenizer's. Widths are multiples of 64 for the kernels. */
 export const PRESETS = {
   /** About 0.8M parameters beside the embeddings: seconds, for a first look and for tests. */
-  nano: llama(4, 128, 4, 2, 384),
+  nano: llama(4, 128, 4, 2, 384, NARROW),
   /** About 3M beside the embeddings: minutes on two cores. */
-  tiny: llama(4, 256, 4, 4, 704),
+  tiny: llama(4, 256, 4, 4, 704, NARROW),
   /** About 10M beside the embeddings: an hour on two cores. */
   small: llama(6, 384, 6, 6, 1024),
   /** About 85M beside the embeddings: a day on a desktop. */
