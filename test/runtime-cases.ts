@@ -90,6 +90,11 @@ export function chain(count: number, size: number): Uint8Array {
   )
 }
 
+/** Work for a while, on a processor as on a device that software stands in for, which is a hundred times slower. */
+function work(runtime: Runtime, count: number, size: number): Uint8Array {
+  return chain(count, runtime.name === 'cpu' ? size : size / 8)
+}
+
 function bindZeros(runtime: Runtime, program: Program) {
   const side = (specs: ReadonlyMap<string, TensorSpec>) =>
     new Map([...specs].map(([name, spec]) => [name, runtime.allocate(spec)] as const))
@@ -152,18 +157,15 @@ export const RUNTIME_CASES: Readonly<Record<string, (runtime: Runtime) => Promis
       model(
         [
           ['Add', ['i', 'i'], ['i2']],
-          ['Add', ['l', 'l'], ['l2']],
           ['Not', ['b'], ['b2']],
           ['Cast', ['i'], ['f'], { to: { kind: 'int', value: 1 } }],
         ],
         [
           ['i', 'int32', [2]],
-          ['l', 'int64', [2]],
           ['b', 'bool', [2]],
         ],
         [
           ['i2', 'int32', [2]],
-          ['l2', 'int64', [2]],
           ['b2', 'bool', [2]],
           ['f', 'float32', [2]],
         ],
@@ -172,17 +174,24 @@ export const RUNTIME_CASES: Readonly<Record<string, (runtime: Runtime) => Promis
     const outputs = new Map([...program.outputs].map(([name, spec]) => [name, runtime.allocate(spec)]))
     const inputs = tie({
       i: await tensorOf(runtime, 'int32', [2], [-3, 2_000_000]),
-      l: await tensorOf(runtime, 'int64', [2], [-3n, 2n ** 60n]),
       b: await tensorOf(runtime, 'bool', [2], [1, 0]),
     })
     await program.bind(inputs, outputs).run()
     const results = await Promise.all([...outputs].map(async ([name, t]) => [name, await valuesOf(t)]))
     expect(Object.fromEntries(results)).toEqual({
       i2: [-6, 4_000_000],
-      l2: [-6n, 2n ** 61n],
       b2: [0, 1],
       f: [-3, 2_000_000],
     })
+  },
+  'int64 arithmetic': async (runtime) => {
+    const program = await runtime.load(
+      model([['Add', ['l', 'l'], ['l2']]], [['l', 'int64', [2]]], [['l2', 'int64', [2]]]),
+    )
+    const l = await tensorOf(runtime, 'int64', [2], [-3n, 2n ** 60n])
+    const l2 = runtime.allocate({ dtype: 'int64', shape: [2] })
+    await program.bind(tie({ l }), tie({ l2 })).run()
+    expect(await valuesOf(l2)).toEqual([-6n, 2n ** 61n])
   },
   'a program tells its signature, whatever the names': async (runtime) => {
     const names = ['model/layers.0:x', 'größe', 'a b'] as const
@@ -274,7 +283,7 @@ export const RUNTIME_CASES: Readonly<Record<string, (runtime: Runtime) => Promis
     await expect(identity('float64', [4])).rejects.toThrow('input a of the model has element type 11')
   },
   'the event loop stays free during a run': async (runtime) => {
-    const binding = bindZeros(runtime, await runtime.load(chain(40, 512)))
+    const binding = bindZeros(runtime, await runtime.load(work(runtime, 40, 512)))
     let ticks = 0
     const timer = setInterval(() => ticks++, 1)
     const start = performance.now()
@@ -285,7 +294,7 @@ export const RUNTIME_CASES: Readonly<Record<string, (runtime: Runtime) => Promis
     expect(ticks).toBeGreaterThan(Math.min(2, elapsed / 20))
   },
   'a second run of a binding under way is refused': async (runtime) => {
-    const binding = bindZeros(runtime, await runtime.load(chain(20, 512)))
+    const binding = bindZeros(runtime, await runtime.load(work(runtime, 20, 512)))
     const first = binding.run()
     await expect(binding.run()).rejects.toThrow('under way')
     expect(() => binding.dispose()).toThrow('while it runs')
@@ -293,12 +302,12 @@ export const RUNTIME_CASES: Readonly<Record<string, (runtime: Runtime) => Promis
     await binding.run()
   },
   'two bindings run at once': async (runtime) => {
-    const program = await runtime.load(chain(10, 256))
+    const program = await runtime.load(work(runtime, 10, 256))
     const bindings = [0, 1, 2].map(() => bindZeros(runtime, program))
     await Promise.all(bindings.map((binding) => binding.run()))
   },
   'a run is interrupted, and the next one is not': async (runtime) => {
-    const program = await runtime.load(chain(400, 256))
+    const program = await runtime.load(work(runtime, 400, 256))
     const binding = bindZeros(runtime, program)
     const run = binding.run()
     setTimeout(() => binding.interrupt(), 1)
@@ -308,7 +317,7 @@ export const RUNTIME_CASES: Readonly<Record<string, (runtime: Runtime) => Promis
     await binding.run()
   },
   'a program is not disposed of while it runs': async (runtime) => {
-    const program = await runtime.load(chain(20, 512))
+    const program = await runtime.load(work(runtime, 20, 512))
     const run = bindZeros(runtime, program).run()
     expect(() => program.dispose()).toThrow('while it runs')
     await run
@@ -336,7 +345,7 @@ export const RUNTIME_CASES: Readonly<Record<string, (runtime: Runtime) => Promis
     await expect(runtime.load(chain(1, 2))).rejects.toThrow('a runtime was used after')
   },
   'a tensor disposed of during a run outlives it': async (runtime) => {
-    const program = await runtime.load(chain(20, 512))
+    const program = await runtime.load(work(runtime, 20, 512))
     const inputs = new Map([...program.inputs].map(([name, spec]) => [name, runtime.allocate(spec)]))
     const outputs = new Map([...program.outputs].map(([name, spec]) => [name, runtime.allocate(spec)]))
     const run = program.bind(inputs, outputs).run()

@@ -2,6 +2,9 @@
 import koffi, { type KoffiFunc } from 'koffi'
 import { RegaugeError } from '../errors.ts'
 
+// koffi's default for calls on a worker thread is 128 KiB: compiling a shader in a run overflows it, and ends the process
+koffi.config({ ...koffi.config(), async_stack_size: 8 << 20 })
+
 /** A C pointer. */
 export type Pointer = bigint
 
@@ -13,7 +16,7 @@ interface Signature {
   readonly slot: number
   /** Minor version of ONNX Runtime 1.x that introduced it, where later than `MINIMUM_MINOR`. */
   readonly since?: number
-  readonly returns: 'status' | 'string' | 'int' | 'void'
+  readonly returns: 'status' | 'string' | 'int' | 'pointer' | 'void'
   readonly args: readonly Argument[]
 }
 
@@ -44,6 +47,7 @@ const FUNCTIONS = {
   CreateRunOptions: status(39, 'pointer'),
   RunOptionsSetTerminate: status(46, 'pointer'),
   RunOptionsUnsetTerminate: status(47, 'pointer'),
+  CreateTensorAsOrtValue: status(48, 'pointer', 'pointer', 'size', 'int', 'pointer'),
   CreateTensorWithDataAsOrtValue: status(
     49,
     'pointer',
@@ -59,6 +63,7 @@ const FUNCTIONS = {
   GetDimensionsCount: status(61, 'pointer', 'pointer'),
   GetDimensions: status(62, 'pointer', 'pointer', 'size'),
   CreateCpuMemoryInfo: status(69, 'int', 'int', 'pointer'),
+  MemoryInfoGetName: status(71, 'pointer', 'pointer'),
   AllocatorFree: status(76, 'pointer', 'pointer'),
   GetAllocatorWithDefaultOptions: status(78, 'pointer'),
   ReleaseStatus: release(93),
@@ -82,6 +87,15 @@ const FUNCTIONS = {
   CreateAndRegisterAllocator: status(144, 'pointer', 'pointer', 'pointer'),
   CreateArenaCfg: status(156, 'size', 'int', 'int', 'int', 'pointer'),
   ReleaseArenaCfg: release(157),
+  SessionOptionsAppendExecutionProvider_CUDA_V2: status(204, 'pointer', 'pointer'),
+  CreateCUDAProviderOptions: status(205, 'pointer'),
+  UpdateCUDAProviderOptions: status(206, 'pointer', 'pointer', 'pointer', 'size'),
+  ReleaseCUDAProviderOptions: release(208),
+  SessionOptionsAppendExecutionProvider: status(216, 'pointer', 'string', 'pointer', 'pointer', 'size'),
+  SessionOptionsAppendExecutionProvider_CANN: status(220, 'pointer', 'pointer'),
+  CreateCANNProviderOptions: status(221, 'pointer'),
+  UpdateCANNProviderOptions: status(222, 'pointer', 'pointer', 'pointer', 'size'),
+  ReleaseCANNProviderOptions: release(224),
   GetBuildInfoString: { slot: 254, returns: 'string', args: [] },
   GetKeyValuePairs: {
     slot: 298,
@@ -90,6 +104,19 @@ const FUNCTIONS = {
     args: ['pointer', 'pointer', 'pointer', 'pointer'],
   },
   ReleaseKeyValuePairs: { ...release(300), since: 22 },
+  GetEpDevices: { ...status(303, 'pointer', 'pointer', 'pointer'), since: 22 },
+  HardwareDevice_Type: { slot: 307, since: 22, returns: 'int', args: ['pointer'] },
+  HardwareDevice_Vendor: { slot: 309, since: 22, returns: 'string', args: ['pointer'] },
+  HardwareDevice_Metadata: { slot: 311, since: 22, returns: 'pointer', args: ['pointer'] },
+  EpDevice_EpName: { slot: 312, since: 22, returns: 'string', args: ['pointer'] },
+  EpDevice_Device: { slot: 316, since: 22, returns: 'pointer', args: ['pointer'] },
+  SessionGetMemoryInfoForInputs: { ...status(380, 'pointer', 'pointer', 'size'), since: 23 },
+  CopyTensors: { ...status(386, 'pointer', 'pointer', 'pointer', 'pointer', 'size'), since: 23 },
+  Session_GetEpGraphAssignmentInfo: { ...status(407, 'pointer', 'pointer', 'pointer'), since: 24 },
+  EpAssignedSubgraph_GetEpName: { ...status(408, 'pointer', 'pointer'), since: 24 },
+  EpAssignedSubgraph_GetNodes: { ...status(409, 'pointer', 'pointer', 'pointer'), since: 24 },
+  EpAssignedNode_GetName: { ...status(410, 'pointer', 'pointer'), since: 24 },
+  EpAssignedNode_GetOperatorType: { ...status(412, 'pointer', 'pointer'), since: 24 },
   AllocatorGetStats: { ...status(319, 'pointer', 'pointer'), since: 23 },
 } as const satisfies Record<string, Signature>
 
@@ -100,7 +127,13 @@ type Value<A> = A extends 'string' | 'path'
     ? number
     : Pointer | ArrayBufferView
 type Values<A extends readonly Argument[]> = { -readonly [I in keyof A]: Value<A[I]> }
-type Result<R> = R extends 'string' ? string : R extends 'int' ? number : undefined
+type Result<R> = R extends 'string'
+  ? string
+  : R extends 'int'
+    ? number
+    : R extends 'pointer'
+      ? Pointer
+      : undefined
 type Calls = {
   readonly [K in keyof Functions]: (...args: Values<Functions[K]['args']>) => Result<Functions[K]['returns']>
 }
@@ -191,7 +224,7 @@ const ARGUMENT_TYPES: Readonly<Record<Argument, string>> = {
   int: 'int',
   size: 'size_t',
 }
-const RETURN_TYPES = { status: 'void *', string: 'str', int: 'int', void: 'void' } as const
+const RETURN_TYPES = { status: 'void *', string: 'str', int: 'int', pointer: 'void *', void: 'void' } as const
 
 /** Loads the library and finds `struct OrtApi` by way of `OrtGetApiBase`. */
 function openTable(path: string): { version: string; table: Pointer } {
@@ -255,8 +288,12 @@ export function cells(count = 1): BigInt64Array {
 
 /** The `count` C strings in the array at `address`. */
 export function stringsAt(address: Pointer, count: number): string[] {
-  const pointers: Pointer[] = count === 0 ? [] : koffi.decode(address, 'void *', count)
-  return pointers.map(stringAt)
+  return pointersAt(address, count).map(stringAt)
+}
+
+/** The `count` pointers in the array at `address`. */
+export function pointersAt(address: Pointer, count: number): Pointer[] {
+  return count === 0 ? [] : koffi.decode(address, 'void *', count)
 }
 
 /** The C string at `address`. */

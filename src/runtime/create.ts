@@ -1,69 +1,105 @@
 /** @file Makes a runtime of ONNX Runtime and one of its execution providers. */
 import { RegaugeError } from '../errors.ts'
+import type { TensorSpec } from '../graph/index.ts'
 import { type Api, cells, openApi, type Pointer, stringsAt } from './api.ts'
 import { arenaUse, createSharedArena, SHARED_ARENA_OPTION, sharedArena } from './arena.ts'
+import { recordAssignment, requireOnDevice } from './assignment.ts'
+import { openDeviceMemory, type SessionMaker } from './device-memory.ts'
 import { findLibrary } from './library.ts'
 import { type Context, makeProgram } from './program.ts'
-import { PROVIDERS, type Provider, type ProviderName } from './providers.ts'
-import type { DeviceTensor, Program, Runtime } from './runtime.ts'
+import {
+  hostMemoryInfo,
+  PROVIDERS,
+  type Provider,
+  type ProviderName,
+  type ProviderSettings,
+} from './providers.ts'
+import { freeQueue, type Queue, strictQueue } from './queue.ts'
+import type { DeviceTensor, MemoryUse, Program, Runtime, Traffic } from './runtime.ts'
 import { allocateHostTensor, type OrtTensor } from './tensor.ts'
 import { defaultThreads, maxThreads } from './threads.ts'
 
 export interface RuntimeOptions {
   /** The execution provider. */
   readonly name: ProviderName
-  /** Threads that one run uses; by default the physical cores that this process may use. */
+  /** Which device of the provider, from 0 (default). */
+  readonly index?: number
+  /** Threads that one run uses on the host; by default the physical cores that this process may use. */
   readonly threads?: number
   /** Starts the file names of a trace that each program then writes; see `Program.endProfile`. */
   readonly profile?: string
-  /** Path of an ONNX Runtime library to use in place of the one in onnxruntime-node. */
+  /**
+   * Path of an ONNX Runtime library; by default the one that the provider's environment variable names
+   * (`REGAUGE_CUDA_LIBRARY` and so on), else the one in onnxruntime-node.
+   */
   readonly library?: string
+  /** Lets nodes that the device has no kernel for run on the host; otherwise `load` refuses the model and names them. */
+  readonly allowHost?: boolean
 }
 
-/** Makes a runtime. Throws a RegaugeError of kind `environment` when the library cannot be used. */
+/** Makes a runtime. Throws a RegaugeError of kind `environment` when library, provider or device cannot be used. */
 export function createRuntime(options: RuntimeOptions): Runtime {
-  const { api, environment } = openLibrary(options.library ?? findLibrary())
   const provider: Provider = PROVIDERS[options.name]
-  const settings = { threads: options.threads ?? defaultThreads() }
-  const { threads } = settings
-  if (!Number.isInteger(threads) || threads < 1 || threads > maxThreads()) {
-    const message = `threads is ${threads}, expected a whole number from 1 to ${maxThreads()}`
-    throw new RegaugeError('usage', { code: 'RUNTIME_THREADS', message, hint: 'leave it out for one a core' })
-  }
-  const memoryInfo = provider.createMemoryInfo(api)
+  const library = options.library ?? libraryOf(provider)
+  const { api, environment, turns } = openLibrary(library)
+  const queue = provider.memory === 'device' ? turns : freeQueue(api)
+  const settings = { threads: options.threads ?? defaultThreads(), index: options.index ?? 0, library }
+  checkSettings(options.name, provider, settings)
   const owned = new WeakSet<DeviceTensor>()
   const programs = new Set<Program>()
-  let arena: Pointer | undefined
   let disposed = false
   const check = (): void => {
     if (disposed) throw new Error('a runtime was used after it was disposed of')
   }
+  const sessionOptions = (): Pointer => {
+    const made = createSessionOptions(api)
+    try {
+      explainProvider(options.name, library, () => provider.configure(api, made, settings))
+      return made
+    } catch (error) {
+      api.ReleaseSessionOptions(made)
+      throw error
+    }
+  }
+  const memory = openMemory(api, environment, provider, queue, (model) => {
+    const made = sessionOptions()
+    try {
+      const out = cells()
+      api.CreateSessionFromArray(environment, model, model.byteLength, made, out)
+      return out[0]!
+    } finally {
+      api.ReleaseSessionOptions(made)
+    }
+  })
   const context: Context = {
     api,
+    queue,
     profiled: options.profile !== undefined,
     own: (tensor) => (owned.has(tensor) ? (tensor as OrtTensor) : undefined),
     onDispose: (program) => programs.delete(program),
   }
   return {
     name: options.name,
+    inPlace: provider.inPlace,
     description: `ONNX Runtime ${api.version}, ${provider.describe(settings)}`,
     allocate(spec) {
       check()
-      const tensor = allocateHostTensor(api, memoryInfo, spec)
+      const tensor = memory.allocate(spec)
       owned.add(tensor)
       return tensor
     },
     async load(model) {
       check()
-      const sessionOptions = createSessionOptions(api)
+      const made = sessionOptions()
       try {
-        provider.configure(api, sessionOptions, settings)
-        if (options.profile !== undefined) api.EnableProfiling(sessionOptions, options.profile)
-        const session = await createSession(api, environment, sessionOptions, model)
+        const assigned = provider.memory === 'device' && recordAssignment(api, made)
+        if (options.profile !== undefined) api.EnableProfiling(made, options.profile)
+        const session = await createSession(queue, environment, made, model)
         try {
           check()
-          arena ??= sharedArena(api, session, memoryInfo)
+          memory.onSession(session)
           const program = makeProgram(context, session)
+          if (assigned && options.allowHost !== true) requireOnDevice(api, session, options.name, provider)
           programs.add(program)
           return program
         } catch (error) {
@@ -71,20 +107,99 @@ export function createRuntime(options: RuntimeOptions): Runtime {
           throw error
         }
       } finally {
-        api.ReleaseSessionOptions(sessionOptions)
+        api.ReleaseSessionOptions(made)
       }
+    },
+    traffic() {
+      check()
+      return memory.traffic
     },
     memory() {
       check()
-      return arena === undefined ? null : arenaUse(api, arena)
+      return memory.use()
     },
     dispose() {
       if (disposed) return
       for (const program of [...programs]) program.dispose()
       disposed = true
+      memory.dispose()
+    },
+  }
+}
+
+function checkSettings(name: ProviderName, provider: Provider, { threads, index }: ProviderSettings): void {
+  if (!Number.isInteger(threads) || threads < 1 || threads > maxThreads()) {
+    const message = `threads is ${threads}, expected a whole number from 1 to ${maxThreads()}`
+    throw new RegaugeError('usage', { code: 'RUNTIME_THREADS', message, hint: 'leave it out for one a core' })
+  }
+  if (!Number.isInteger(index) || index < 0 || index >= (provider.devices ?? 2 ** 15)) {
+    throw new RegaugeError('usage', {
+      code: 'RUNTIME_DEVICE',
+      message: `${name}:${index} is not a device`,
+      hint: provider.devices === 1 ? `${name} has one device: say \`${name}\`` : `say \`${name}:0\``,
+    })
+  }
+}
+
+/** Where a runtime's tensors lie. */
+interface Memory {
+  allocate(spec: TensorSpec): OrtTensor
+  readonly traffic: Readonly<Traffic> | null
+  use(): MemoryUse | null
+  /** Is told of each session, which may be a way to what the memory needs. */
+  onSession(session: Pointer): void
+  dispose(): void
+}
+
+function openMemory(
+  api: Api,
+  environment: Pointer,
+  { memory, copies }: Provider,
+  queue: Queue,
+  makeSession: SessionMaker,
+): Memory {
+  if (memory === 'device') {
+    return { ...openDeviceMemory(api, environment, makeSession, copies, queue), onSession: () => {} }
+  }
+  const memoryInfo = hostMemoryInfo(api)
+  let arena: Pointer | undefined
+  return {
+    allocate: (spec) => allocateHostTensor(api, memoryInfo, spec),
+    traffic: null,
+    use: () => (arena === undefined ? null : arenaUse(api, arena)),
+    onSession: (session) => {
+      arena ??= sharedArena(api, session, memoryInfo)
+    },
+    dispose() {
       if (arena !== undefined) api.ReleaseAllocator(arena)
       api.ReleaseMemoryInfo(memoryInfo)
     },
+  }
+}
+
+/** The library that the user points to by the provider's environment variable, else the one in onnxruntime-node. */
+function libraryOf({ libraryVariable }: Provider): string {
+  const named = libraryVariable === undefined ? undefined : process.env[libraryVariable]
+  return named === undefined || named === '' ? findLibrary() : named
+}
+
+/** Says which provider an error in its set-up is about, and what to do. */
+function explainProvider(name: ProviderName, library: string, configure: () => void): void {
+  try {
+    configure()
+  } catch (error) {
+    if (!(error instanceof RegaugeError) || error.issues[0]?.code !== 'RUNTIME_FAILED') throw error
+    const { libraryVariable } = PROVIDERS[name] as Provider
+    throw new RegaugeError(
+      'environment',
+      {
+        code: 'RUNTIME_PROVIDER_UNUSABLE',
+        message: `${name} cannot be used here (${error.issues[0].message})`,
+        file: library,
+        hint: `${libraryVariable === undefined ? '' : `set ${libraryVariable} to a libonnxruntime that has it, or `}see \`regauge doctor\``,
+      },
+      { cause: error },
+    )
   }
 }
 
@@ -92,19 +207,26 @@ export function createRuntime(options: RuntimeOptions): Runtime {
 const LOG_FATAL = 4
 
 /** One environment a library and process: ONNX Runtime itself keeps a single one. It is never released. */
-const libraries = new Map<string, { readonly api: Api; readonly environment: Pointer }>()
+const libraries = new Map<string, Library>()
 
-function openLibrary(path: string): { readonly api: Api; readonly environment: Pointer } {
+interface Library {
+  readonly api: Api
+  readonly environment: Pointer
+  /** Turns of all runtimes of this library that have a device: those of one provider share what is behind it. */
+  readonly turns: Queue
+}
+
+function openLibrary(path: string): Library {
   let opened = libraries.get(path)
   if (opened === undefined) {
     const api = openApi(path)
     const out = cells()
     api.CreateEnv(LOG_FATAL, 'regauge', out)
     const environment = out[0]!
-    const memoryInfo = PROVIDERS.cpu.createMemoryInfo(api)
+    const memoryInfo = hostMemoryInfo(api)
     createSharedArena(api, environment, memoryInfo)
     api.ReleaseMemoryInfo(memoryInfo)
-    opened = { api, environment }
+    opened = { api, environment, turns: strictQueue(api) }
     libraries.set(path, opened)
   }
   return opened
@@ -122,15 +244,15 @@ function createSessionOptions(api: Api): Pointer {
 }
 
 async function createSession(
-  api: Api,
+  queue: Queue,
   environment: Pointer,
   options: Pointer,
   model: Uint8Array | string,
 ): Promise<Pointer> {
   const out = cells()
   try {
-    if (typeof model === 'string') await api.later('CreateSession', environment, model, options, out)
-    else await api.later('CreateSessionFromArray', environment, model, model.byteLength, options, out)
+    if (typeof model === 'string') await queue.later('CreateSession', environment, model, options, out)
+    else await queue.later('CreateSessionFromArray', environment, model, model.byteLength, options, out)
   } catch (error) {
     if (!(error instanceof RegaugeError) || typeof model !== 'string') throw error
     throw new RegaugeError(

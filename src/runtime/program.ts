@@ -2,12 +2,14 @@
 import { RegaugeError } from '../errors.ts'
 import type { DType, TensorSpec } from '../graph/index.ts'
 import { type Api, cells, type Pointer, stringAt } from './api.ts'
+import type { Queue } from './queue.ts'
 import type { Binding, DeviceTensor, Program } from './runtime.ts'
 import { describe, ELEMENT_TYPES, type OrtTensor, sameSpec } from './tensor.ts'
 
 /** What a program needs of the runtime that it belongs to. */
 export interface Context {
   readonly api: Api
+  readonly queue: Queue
   readonly profiled: boolean
   onDispose(program: Program): void
   /** The tensor as this runtime's own, or undefined when it belongs to another runtime. */
@@ -26,7 +28,7 @@ export function makeProgram(context: Context, session: Pointer): Program {
   const runSession = async (runOptions: Pointer, binding: Pointer): Promise<void> => {
     running++
     try {
-      await api.later('RunWithBinding', session, runOptions, binding)
+      await context.queue.later('RunWithBinding', session, runOptions, binding)
     } finally {
       running--
     }
@@ -68,7 +70,7 @@ interface Bound {
   readonly name: string
   readonly tensor: OrtTensor
   /** Held here too, so that a tensor disposed of during a run outlives the run. */
-  readonly memory: ArrayBuffer
+  readonly memory: ArrayBuffer | Pointer
 }
 
 function makeBinding(

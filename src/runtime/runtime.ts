@@ -21,7 +21,10 @@ export interface DeviceTensor extends TensorSpec {
 
 /** A program with each input and output tied to a tensor. An output may be tied to an input's tensor. */
 export interface Binding {
-  /** Runs the program once. The event loop stays free. Rejects when a run is already under way. */
+  /**
+   * Runs the program once. The event loop stays free. Rejects when a run is already under way. A device may still be at
+   * work when the promise resolves: whoever reads a tensor, or runs again, waits for it.
+   */
   run(): Promise<void>
   /** Makes the run under way stop soon and reject with an error of kind `interrupted`; outputs are then undefined. */
   interrupt(): void
@@ -37,6 +40,12 @@ export interface MemoryUse {
   readonly reserved: number
 }
 
+/** Bytes copied between host and device. */
+export interface Traffic {
+  toDevice: number
+  toHost: number
+}
+
 /** An ONNX model, compiled for the device. */
 export interface Program {
   readonly inputs: ReadonlyMap<string, TensorSpec>
@@ -50,14 +59,21 @@ export interface Program {
 
 /** One device, ready to hold tensors and run programs. */
 export interface Runtime {
-  /** `cpu`, and later the other providers. */
+  /** The execution provider: `cpu`, `webgpu`, `cuda` or `cann`. */
   readonly name: string
+  /** Whether state may be written over itself here, where the graph proves it safe. */
+  readonly inPlace: boolean
   /** For people: library version and device, for instance `ONNX Runtime 1.30.0, cpu, 2 threads`. */
   readonly description: string
   /** Allocates a zero-filled tensor. */
   allocate(spec: TensorSpec): DeviceTensor
   /** Compiles an ONNX model, given as bytes or as the path of a file. */
   load(model: Uint8Array | string): Promise<Program>
+  /**
+   * Bytes that tensors were given and asked for since the runtime was made; null where host and device share their
+   * memory. Programs copy nothing by themselves, unless nodes run on the host, which `load` refuses.
+   */
+  traffic(): Readonly<Traffic> | null
   /** Memory of intermediate tensors; null before the first `load`, and where the library keeps no statistics. */
   memory(): MemoryUse | null
   dispose(): void

@@ -17,7 +17,7 @@ export const ELEMENT_TYPES: Readonly<Record<DType, number>> = {
 export interface OrtTensor extends DeviceTensor {
   readonly value: Pointer
   /** What must stay referenced while a run may use it; null after disposal. */
-  readonly memory: ArrayBuffer | null
+  readonly memory: ArrayBuffer | Pointer | null
 }
 
 /** Bytes to which data is aligned: a cache line and the widest vector. */
@@ -28,9 +28,7 @@ export function allocateHostTensor(api: Api, memoryInfo: Pointer, spec: TensorSp
   const { dtype } = spec
   const shape = [...spec.shape]
   const length = byteLength(spec)
-  if (shape.some((size) => !Number.isSafeInteger(size) || size < 0) || !Number.isSafeInteger(length)) {
-    throw new RangeError(`not a shape: [${shape}]`)
-  }
+  checkShape(spec)
   let memory: ArrayBuffer | null = allocateMemory(length + ALIGNMENT, spec)
   const start = (ALIGNMENT - Number(addressOf(new Uint8Array(memory, 0, 1)) % BigInt(ALIGNMENT))) % ALIGNMENT
   const dimensions = cells(shape.length)
@@ -50,12 +48,10 @@ export function allocateHostTensor(api: Api, memoryInfo: Pointer, spec: TensorSp
 
   const part = (offset: number, size: number): Uint8Array => {
     if (memory === null) throw new Error('a tensor was used after it was disposed of')
-    if (!(offset >= 0 && size >= 0 && offset + size <= length)) {
-      throw new RangeError(`bytes ${offset} to ${offset + size} do not lie in a tensor of ${length} bytes`)
-    }
+    tensorPart(tensor, size, offset)
     return new Uint8Array(memory, start + offset, size)
   }
-  return {
+  const tensor: OrtTensor = {
     dtype,
     shape,
     byteLength: length,
@@ -64,12 +60,8 @@ export function allocateHostTensor(api: Api, memoryInfo: Pointer, spec: TensorSp
       return memory
     },
     async write(bytes, offset) {
-      if (offset === undefined && bytes.byteLength !== length) {
-        throw new RangeError(
-          `a tensor of ${length} bytes (${describe(spec)}) was given ${bytes.byteLength} bytes`,
-        )
-      }
-      part(offset ?? 0, bytes.byteLength).set(bytes)
+      const { start: from, end } = tensorPart(tensor, bytes.byteLength, offset)
+      part(from, end - from).set(bytes)
     },
     async read(offset = 0, size = length - offset) {
       return part(offset, size).slice()
@@ -83,6 +75,35 @@ export function allocateHostTensor(api: Api, memoryInfo: Pointer, spec: TensorSp
       api.ReleaseValue(value)
     },
   }
+  return tensor
+}
+
+/** Throws RangeError when the shape, or the size in bytes, is not a whole number that can be counted. */
+export function checkShape(spec: TensorSpec): void {
+  const { shape } = spec
+  if (
+    shape.some((size) => !Number.isSafeInteger(size) || size < 0) ||
+    !Number.isSafeInteger(byteLength(spec))
+  )
+    throw new RangeError(`not a shape: [${shape}]`)
+}
+
+/**
+ * The bytes of a tensor that `size` bytes at `offset` are; without an offset they must be all of it. Throws RangeError
+ * when they are not, or lie outside.
+ */
+export function tensorPart(
+  tensor: TensorSpec & { readonly byteLength: number },
+  size: number,
+  offset?: number,
+): { readonly start: number; readonly end: number } {
+  const { byteLength: length } = tensor
+  if (offset === undefined && size !== length)
+    throw new RangeError(`a tensor of ${length} bytes (${describe(tensor)}) was given ${size} bytes`)
+  const start = offset ?? 0
+  if (!(start >= 0 && size >= 0 && start + size <= length))
+    throw new RangeError(`bytes ${start} to ${start + size} do not lie in a tensor of ${length} bytes`)
+  return { start, end: start + size }
 }
 
 /** For instance `float32[2,3]`. */
