@@ -1,5 +1,6 @@
 /** @file Generated uses of every operation of the closed set: types, shapes, attributes and values. */
 import fc from 'fast-check'
+import { toHalf } from '../src/formats/index.ts'
 import { type DType, elements, type Op, type OpAttributes } from '../src/graph/index.ts'
 
 /** A value that goes into an operation. */
@@ -381,5 +382,8 @@ function constantData(dtype: DType, values: readonly number[]) {
       return BigInt64Array.from(values, BigInt)
     case 'bool':
       return Uint8Array.from(values)
+    case 'float16':
+    case 'bfloat16':
+      return toHalf(Float32Array.from(values), dtype)
   }
 }

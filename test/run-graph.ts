@@ -1,4 +1,5 @@
 /** @file Runs a graph once on a runtime, with plain numbers in and out: for tests. */
+import { fromHalf, toHalf } from '../src/formats/index.ts'
 import type { DType, Graph } from '../src/graph/index.ts'
 import { toOnnx } from '../src/graph/index.ts'
 import type { DeviceTensor, Runtime } from '../src/runtime/index.ts'
@@ -15,6 +16,9 @@ export function bytesOf(dtype: DType, values: ArrayLike<number>): Uint8Array {
       return new Uint8Array(BigInt64Array.from(numbers, BigInt).buffer)
     case 'bool':
       return Uint8Array.from(numbers)
+    case 'float16':
+    case 'bfloat16':
+      return new Uint8Array(toHalf(Float32Array.from(numbers), dtype).buffer)
   }
 }
 
@@ -30,6 +34,9 @@ export function numbersOf(dtype: DType, bytes: Uint8Array): Float64Array {
       return Float64Array.from(new BigInt64Array(buffer), Number)
     case 'bool':
       return Float64Array.from(new Uint8Array(buffer))
+    case 'float16':
+    case 'bfloat16':
+      return Float64Array.from(fromHalf(new Uint16Array(buffer), dtype))
   }
 }
 

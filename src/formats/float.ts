@@ -24,6 +24,46 @@ function halfTable(): Uint32Array {
   return halfBits
 }
 
+/** 16-bit floats, by their names in ONNX: their bit patterns as float32, exact. */
+export function fromHalf(bits: Uint16Array, type: 'float16' | 'bfloat16'): Float32Array {
+  const bytes = new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength)
+  return toFloat32(bytes, type === 'float16' ? 'F16' : 'BF16')
+}
+
+/** Float32 as the bit patterns of 16-bit floats: to the nearest, ties to even; too large becomes infinity. */
+export function toHalf(values: Float32Array, type: 'float16' | 'bfloat16'): Uint16Array<ArrayBuffer> {
+  const bits = new Uint32Array(values.slice().buffer)
+  const out = new Uint16Array(bits.length)
+  const convert = type === 'float16' ? float16Bits : bfloat16Bits
+  for (let i = 0; i < bits.length; i++) out[i] = convert(bits[i]!)
+  return out
+}
+
+const NAN_LIMIT = 0x7f800000
+
+function bfloat16Bits(bits: number): number {
+  if ((bits & 0x7fffffff) > NAN_LIMIT) return (bits >>> 16) | 0x40 // stays NaN when its low bits go
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16
+}
+
+function float16Bits(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000
+  const magnitude = bits & 0x7fffffff
+  if (magnitude > NAN_LIMIT) return sign | 0x7e00
+  if (magnitude >= 0x47800000) return sign | 0x7c00 // 65536 and above
+  if (magnitude < 0x38800000) {
+    // below 2^-14: a multiple of 2^-24, which adding and removing 0.5 rounds to in float32
+    scratch[0] = magnitude
+    scratchFloat[0] = scratchFloat[0]! + 0.5
+    return sign | (scratch[0]! - 0x3f000000)
+  }
+  // the exponent from bias 127 to 15, then the 13 low bits rounded away; a carry goes on into the exponent
+  return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13)
+}
+
+const scratchFloat = new Float32Array(1)
+const scratch = new Uint32Array(scratchFloat.buffer)
+
 /** The element types that `toFloat32` reads, with their widths in bytes. */
 const WIDTHS = { F32: 4, F16: 2, BF16: 2, F64: 8 } as const satisfies Partial<
   Record<SafetensorsDType, number>

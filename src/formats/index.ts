@@ -1,5 +1,5 @@
 /** @file File formats that others defined: what the other rooms use of them. */
-export { toFloat32 } from './float.ts'
+export { fromHalf, toFloat32, toHalf } from './float.ts'
 export { type HfConfig, hfConfigText, readHfConfig } from './hf-config.ts'
 export { type IndexedDataset, openIndexedDataset } from './indexed-dataset.ts'
 export { type IndexedDatasetDType, indexedDatasetDType } from './indexed-dataset-index.ts'

@@ -1,5 +1,6 @@
 /** @file The functions that graphs are written with: one a tensor operation, numbers standing for constants. */
-import { type DType, elements } from './dtype.ts'
+import { toHalf } from '../formats/index.ts'
+import { type DType, elements, isFloat } from './dtype.ts'
 import type { Graph, Tensor } from './graph.ts'
 import type { ConstantData, Op, ScatterReduction } from './ops.ts'
 import { sameShape } from './shape.ts'
@@ -18,8 +19,7 @@ export function scalar(graph: Graph, value: number, dtype: DType = 'float32'): T
 }
 
 function scalarData(value: number, dtype: DType): ConstantData {
-  if (dtype !== 'float32' && !Number.isInteger(value))
-    throw new TypeError(`${value} is not a value of ${dtype}`)
+  if (!isFloat(dtype) && !Number.isInteger(value)) throw new TypeError(`${value} is not a value of ${dtype}`)
   switch (dtype) {
     case 'float32':
       return new Float32Array([value])
@@ -29,6 +29,9 @@ function scalarData(value: number, dtype: DType): ConstantData {
       return new BigInt64Array([BigInt(value)])
     case 'bool':
       return new Uint8Array([value])
+    case 'float16':
+    case 'bfloat16':
+      return toHalf(Float32Array.of(value), dtype)
   }
 }
 

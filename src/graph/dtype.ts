@@ -1,10 +1,30 @@
 /** @file Element types of tensors. */
 
 /** Element type of a tensor. */
-export type DType = 'float32' | 'int32' | 'int64' | 'bool'
+export type DType = 'float32' | 'float16' | 'bfloat16' | 'int32' | 'int64' | 'bool'
+
+/** Types of 16 bits, which hold 11 or 8 significant ones. */
+export type HalfType = 'float16' | 'bfloat16'
+
+/** Whether a type is of floating point. */
+export function isFloat(dtype: DType): boolean {
+  return dtype === 'float32' || isHalf(dtype)
+}
+
+/** Whether a type is of 16-bit floating point. */
+export function isHalf(dtype: DType): dtype is HalfType {
+  return dtype === 'float16' || dtype === 'bfloat16'
+}
 
 /** Bytes that one element takes. */
-export const DTYPE_BYTES: Readonly<Record<DType, number>> = { float32: 4, int32: 4, int64: 8, bool: 1 }
+export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+}
 
 /** Element type and static shape of a tensor. */
 export interface TensorSpec {

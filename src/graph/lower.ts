@@ -1,5 +1,11 @@
 /** @file Lowering of a graph to a standard ONNX model: opset 18, only operators that every runtime has. */
-import { encodeOnnx, type OnnxAttribute, type OnnxNode, type OnnxTensor } from '../formats/index.ts'
+import {
+  encodeOnnx,
+  ONNX_DTYPES,
+  type OnnxAttribute,
+  type OnnxNode,
+  type OnnxTensor,
+} from '../formats/index.ts'
 import { VERSION } from '../version.ts'
 import type { DType } from './dtype.ts'
 import type { Graph, Node, Tensor } from './graph.ts'
@@ -125,7 +131,14 @@ const lowerings: { readonly [K in Op]: Lowering<K> } = {
 }
 
 /** TensorProto.DataType of ONNX. */
-const ONNX_TYPE: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 }
+const ONNX_TYPE: Readonly<Record<DType, number>> = {
+  float32: ONNX_DTYPES.float32.code,
+  float16: ONNX_DTYPES.float16.code,
+  bfloat16: ONNX_DTYPES.bfloat16.code,
+  int32: ONNX_DTYPES.int32.code,
+  int64: ONNX_DTYPES.int64.code,
+  bool: ONNX_DTYPES.bool.code,
+}
 
 /** Writes a graph as the bytes of an ONNX model. `metadata` goes into the file as it is. */
 export function toOnnx(

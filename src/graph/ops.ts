@@ -1,8 +1,8 @@
 /** @file The closed set of tensor operations. Every rule table of this room is a mapped type over it. */
 import type { DType } from './dtype.ts'
 
-/** Elements of a constant, row major: any typed array that fits the constant's element type. */
-export type ConstantData = Float32Array | Int32Array | BigInt64Array | Uint8Array
+/** Elements of a constant, row major: any typed array that fits its element type; of 16-bit floats the bit patterns. */
+export type ConstantData = Float32Array | Uint16Array | Int32Array | BigInt64Array | Uint8Array
 
 /** How `scatterElements` combines an update with what is there. */
 export type ScatterReduction = 'none' | 'add'

@@ -1,4 +1,5 @@
 /** @file Rewrites of a graph that leave its meaning: dead code, common subexpressions, constants, algebra. */
+import { toHalf } from '../formats/index.ts'
 import { constant, mul, reshape, scatterElements, transpose } from './build.ts'
 import { elements } from './dtype.ts'
 import { Graph, isOp, type Node, type Tensor } from './graph.ts'
@@ -205,5 +206,8 @@ function typed(values: Float64Array, dtype: Tensor['dtype']): ConstantData {
       return BigInt64Array.from(Array.from(values, BigInt))
     case 'bool':
       return Uint8Array.from(values)
+    case 'float16':
+    case 'bfloat16':
+      return toHalf(Float32Array.from(values), dtype)
   }
 }

@@ -1,5 +1,6 @@
 /** @file What each operation means: a plain evaluation in double precision that every runtime is held against. */
-import { elements } from './dtype.ts'
+import { fromHalf, toHalf } from '../formats/index.ts'
+import { elements, type HalfType, isFloat, isHalf } from './dtype.ts'
 import { describe, type Graph, type Node, type Tensor } from './graph.ts'
 import type { Op } from './ops.ts'
 
@@ -12,7 +13,11 @@ const rules: { readonly [K in Op]: Rule<K> } = {
   input: (node) => {
     throw new TypeError(`reference: no value for input ${node.attributes.name}`)
   },
-  constant: ({ attributes: { data } }) => [Float64Array.from(data as ArrayLike<number | bigint>, Number)],
+  constant: ({ attributes: { dtype, data } }) => [
+    data instanceof Uint16Array
+      ? Float64Array.from(fromHalf(data, dtype as HalfType))
+      : Float64Array.from(data as ArrayLike<number | bigint>, Number),
+  ],
 
   neg: each((x) => -x),
   abs: each(Math.abs),
@@ -26,7 +31,7 @@ const rules: { readonly [K in Op]: Rule<K> } = {
   relu: each((x) => Math.max(x, 0)),
   identity: each((x) => x),
   cast: ({ attributes: { to } }, [x]) => [
-    to === 'float32' ? x!.slice() : x!.map(to === 'bool' ? (v) => (v === 0 ? 0 : 1) : Math.trunc),
+    isFloat(to) ? x!.slice() : x!.map(to === 'bool' ? (v) => (v === 0 ? 0 : 1) : Math.trunc),
   ],
 
   add: pair((a, b) => a + b),
@@ -155,7 +160,13 @@ const rules: { readonly [K in Op]: Rule<K> } = {
 
 /** Evaluates one node. Inputs and outputs in node order. */
 export function evaluateNode<K extends Op>(node: Node<K>, inputs: readonly Values[]): readonly Values[] {
-  return (rules[node.op] as Rule<K>)(node, inputs)
+  const outputs = (rules[node.op] as Rule<K>)(node, inputs)
+  // what a type of 16 bits cannot hold is lost at once, whatever it was computed in
+  return outputs.map((values, i) => {
+    const { dtype } = node.outputs[i]!
+    if (!isHalf(dtype)) return values
+    return Float64Array.from(fromHalf(toHalf(Float32Array.from(values), dtype), dtype))
+  })
 }
 
 /** Evaluates the outputs of a graph in double precision. Slow: for tests and small constants. */
@@ -187,7 +198,7 @@ function each(f: (x: number) => number) {
 function pair(f: (a: number, b: number, integer: boolean) => number) {
   return (node: Node, [a, b]: readonly Values[]) => {
     const { shape } = node.outputs[0]!
-    const integer = node.inputs[0]!.dtype !== 'float32'
+    const integer = !isFloat(node.inputs[0]!.dtype)
     const atA = broadcastIndex(node.inputs[0]!.shape, shape)
     const atB = broadcastIndex(node.inputs[1]!.shape, shape)
     return [new Float64Array(elements(shape)).map((_, i) => f(a![atA(i)]!, b![atB(i)]!, integer))]

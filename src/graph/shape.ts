@@ -1,5 +1,5 @@
 /** @file Shape and element type of each operation's outputs. */
-import { type DType, elements, type TensorSpec } from './dtype.ts'
+import { type DType, elements, isFloat, type TensorSpec } from './dtype.ts'
 import type { Op, OpAttributes } from './ops.ts'
 
 type ShapeRule<K extends Op> = (
@@ -51,7 +51,8 @@ const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   matmul: (attributes, [a, b]) => {
     const left = specOf('matmul', a)
     const right = specOf('matmul', b)
-    if (left.dtype !== 'float32' || right.dtype !== 'float32') fail('matmul', 'inputs must be float32')
+    if (!isFloat(left.dtype) || left.dtype !== right.dtype)
+      fail('matmul', `inputs must be of one floating-point type: ${text(left)} and ${text(right)}`)
     if (left.shape.length < 2 || right.shape.length < 2) fail('matmul', 'inputs must have at least two axes')
     checkNotEmpty('matmul', left)
     checkNotEmpty('matmul', right)
@@ -59,7 +60,7 @@ const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
     const [k2, n] = lastTwo(right.shape, attributes.transB)
     if (k !== k2) fail('matmul', `inner sizes differ: ${text(left)} and ${text(right)}`)
     const batch = broadcastShapes('matmul', left.shape.slice(0, -2), right.shape.slice(0, -2))
-    return [{ dtype: 'float32', shape: [...batch, m, n] }]
+    return [{ dtype: left.dtype, shape: [...batch, m, n] }]
   },
   softmax: (a, [x]) => {
     const spec = floatOf('softmax', x)
@@ -154,7 +155,14 @@ const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   },
 }
 
-const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array } as const
+const ARRAYS = {
+  float32: Float32Array,
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  bool: Uint8Array,
+} as const satisfies Record<DType, unknown>
 
 /** Types of a node's outputs. Throws TypeError when the inputs do not fit the operation. */
 export function inferShapes<K extends Op>(
@@ -236,7 +244,7 @@ function specOf(op: string, spec: TensorSpec | undefined): TensorSpec {
 
 function floatOf(op: string, spec: TensorSpec | undefined): TensorSpec {
   const found = specOf(op, spec)
-  if (found.dtype !== 'float32') fail(op, `${text(found)} must be float32`)
+  if (!isFloat(found.dtype)) fail(op, `${text(found)} must be of floating point`)
   return found
 }
 

@@ -151,7 +151,7 @@ describe('building a graph', () => {
     ['order of bools', /^less: bool\[3\] must be a number/, () => node('less', b, b)],
     ['a choice between bools', /^where: bool\[3\] must be a number/, () => node('where', b, b, b)],
     ['a condition that is none', /^where: the condition must be bool$/, () => node('where', n, x, x)],
-    ['an integer where a float belongs', /^exp: int32\[3\] must be float32$/, () => node('exp', n)],
+    ['an integer where a float belongs', /^exp: int32\[3\] must be of floating point$/, () => node('exp', n)],
     ['a missing input', /^exp: an input is missing$/, () => node('exp')],
     [
       'a product of vectors',

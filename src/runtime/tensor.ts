@@ -8,6 +8,8 @@ import type { DeviceTensor } from './runtime.ts'
 /** `ONNXTensorElementDataType` of each type; the numbers are those of ONNX files. */
 export const ELEMENT_TYPES: Readonly<Record<DType, number>> = {
   float32: ONNX_DTYPES.float32.code,
+  float16: ONNX_DTYPES.float16.code,
+  bfloat16: ONNX_DTYPES.bfloat16.code,
   int32: ONNX_DTYPES.int32.code,
   int64: ONNX_DTYPES.int64.code,
   bool: ONNX_DTYPES.bool.code,

@@ -10,6 +10,7 @@ export {
   type BatchShape,
   gradientStep,
   IDS,
+  type Precision,
   type Program,
   type StatePair,
   stateNames,

@@ -5,7 +5,9 @@ import {
   type DType,
   Graph,
   gradients,
+  type HalfType,
   inPlaceSafety,
+  mixedPrecision,
   mul,
   optimize,
   reduceSumSquare,
@@ -34,7 +36,12 @@ export interface TrainOptions extends BatchShape {
   readonly accumulates: boolean
   /** Which activations the backward pass computes again instead of keeping them. */
   readonly recompute: Recompute
+  /** Type of matrix products, forward and backward; state, sums and the update are float32 always. Default `float32`. */
+  readonly precision?: Precision
 }
+
+/** Number types to train in. */
+export type Precision = 'float32' | HalfType
 
 /** State that a program reads as `input` and writes as `output`. */
 export interface StatePair {
@@ -72,9 +79,13 @@ export const IDS: DType = 'int32'
  * also the gradients and `keep` (1, or 0 to drop them). Outputs: the state after the step,
  * `loss` (this micro-batch's share of the mean) and `gradient_norm` before clipping. When norm or loss is not
  * finite, the state comes out as it went in.
+ *
+ * In float16 `loss_scale` is S times as large, so that small gradients are not lost (Micikevicius et al. 2018), and
+ * the scalar `unscale` is 1/S: norm, update and `loss` are of what it brings back; accumulated gradients stay scaled.
  */
 export function trainStep(a: Architecture, options: TrainOptions): Program {
-  const { graph, loss, parameters, tensors, combined, norm } = backward(a, options)
+  const { graph, parameters, tensors, ...scaled } = backward(a, options)
+  const { loss, combined, norm } = options.precision === 'float16' ? unscaled(graph, scaled) : scaled
   const float = (name: string, shape: readonly number[] = []) =>
     graph.input(name, { dtype: 'float32', shape })
   const scalars = {
@@ -103,7 +114,18 @@ export function trainStep(a: Architecture, options: TrainOptions): Program {
   })
   graph.output('loss', loss)
   graph.output('gradient_norm', norm)
-  return finish('train_step', graph, pairs)
+  return finish('train_step', graph, pairs, options.precision)
+}
+
+type Result = Pick<Backward, 'loss' | 'combined' | 'norm'>
+
+function unscaled(graph: Graph, { loss, combined, norm }: Result): Result {
+  const factor = graph.input('unscale', { dtype: 'float32', shape: [] })
+  return graph.within('norm', () => ({
+    loss: mul(loss, factor),
+    combined: new Map([...combined].map(([name, g]) => [name, mul(g, factor)])),
+    norm: mul(norm, factor),
+  }))
 }
 
 /**
@@ -122,15 +144,23 @@ export function accumulateStep(
     pairs.push([state, stateNames.next(state)])
   }
   graph.output('loss', loss)
-  return finish('accumulate', graph, pairs)
+  return finish('accumulate', graph, pairs, options.precision)
 }
 
-/** Loss and gradients alone, for checking: outputs `loss` and `grad/<parameter>`. */
-export function gradientStep(a: Architecture, shape: BatchShape, recompute: Recompute = 'none'): Program {
+/**
+ * Loss and gradients alone, for checking: outputs `loss` and `grad/<parameter>`, both S times as large where
+ * `loss_scale` is.
+ */
+export function gradientStep(
+  a: Architecture,
+  shape: BatchShape,
+  recompute: Recompute = 'none',
+  precision: Precision = 'float32',
+): Program {
   const { graph, loss, combined } = backward(a, { ...shape, accumulates: false, recompute })
   for (const [name, tensor] of combined) graph.output(stateNames.accumulated(name), tensor)
   graph.output('loss', loss)
-  return finish('gradients', graph, [])
+  return finish('gradients', graph, [], precision)
 }
 
 interface Backward {
@@ -195,8 +225,18 @@ function backward(a: Architecture, options: Omit<TrainOptions, 'optimizer'>): Ba
   return { graph, parameters, tensors, loss, combined, norm }
 }
 
-function finish(name: string, graph: Graph, pairs: readonly (readonly [string, string])[]): Program {
-  const optimized = optimize(graph)
+/** Scopes in which nothing is rounded to 16 bits, whatever the precision. */
+function isExact(scope: string): boolean {
+  return /^(optimizer|norm)\b/.test(scope)
+}
+
+function finish(
+  name: string,
+  graph: Graph,
+  pairs: readonly (readonly [string, string])[],
+  precision: Precision = 'float32',
+): Program {
+  const optimized = optimize(precision === 'float32' ? graph : mixedPrecision(graph, precision, isExact))
   const safe = inPlaceSafety(optimized, pairs)
   const state = pairs.map(([input, output], i) => ({
     input,
