@@ -13,9 +13,27 @@ export {
 } from './dtype.ts'
 export { after, type Barrier, type GradientOptions, gradients, oneElement } from './gradients.ts'
 export { describe, type GradientOverride, Graph, type Node, type Tensor } from './graph.ts'
-export { OPSET, toOnnx } from './lower.ts'
+export {
+  type Lowered,
+  type LoweredNode,
+  lower,
+  ONNX_OPERATORS,
+  type OnnxOperator,
+  OPSET,
+  toOnnx,
+} from './lower.ts'
 export type { ConstantData, Op, OpAttributes, ScatterReduction } from './ops.ts'
-export { commonSubexpressions, deadCode, foldConstants, optimize, type Pass, simplify } from './passes.ts'
+export {
+  commonSubexpressions,
+  copyNode,
+  deadCode,
+  foldConstants,
+  foldNode,
+  optimize,
+  type Pass,
+  rebuild,
+  simplify,
+} from './passes.ts'
 export { mixedPrecision } from './precision.ts'
 export { evaluate, evaluateNode, type Values } from './reference.ts'
 export { broadcastShapes, sameShape } from './shape.ts'

@@ -17,15 +17,65 @@ export const OPSET = 18
 /** The version of the file format that belongs to ONNX 1.13, the first with opset 18. */
 const IR_VERSION = 8
 
+/** The operators of ONNX that a lowered graph is made of, and no others. */
+export const ONNX_OPERATORS = [
+  'Abs',
+  'Add',
+  'Cast',
+  'Concat',
+  'Div',
+  'Equal',
+  'Erf',
+  'Exp',
+  'Expand',
+  'Gather',
+  'GatherElements',
+  'Gemm',
+  'Greater',
+  'Identity',
+  'Less',
+  'Log',
+  'MatMul',
+  'Max',
+  'Min',
+  'Mul',
+  'Neg',
+  'Pow',
+  'Reciprocal',
+  'ReduceMax',
+  'ReduceMean',
+  'ReduceSum',
+  'ReduceSumSquare',
+  'Relu',
+  'Reshape',
+  'ScatterElements',
+  'Sigmoid',
+  'Slice',
+  'Softmax',
+  'Split',
+  'Sqrt',
+  'Sub',
+  'Tanh',
+  'Transpose',
+  'Where',
+] as const
+
+export type OnnxOperator = (typeof ONNX_OPERATORS)[number]
+
 /** What a lowering rule may do: add ONNX nodes, and name constants. */
 interface Emitter {
   /** Name of a tensor in the file. */
   name(tensor: Tensor): string
-  /** A name that nothing else has, starting with `wish`. */
-  unique(wish: string): string
+  /** A name that nothing else has, starting with `wish`, for a value of this type. */
+  unique(wish: string, dtype: DType): string
   /** Name of an int64 vector, stored once. */
   vector(values: readonly number[]): string
-  emit(opType: string, inputs: readonly string[], outputs: readonly string[], attributes?: Attributes): void
+  emit(
+    opType: OnnxOperator,
+    inputs: readonly string[],
+    outputs: readonly string[],
+    attributes?: Attributes,
+  ): void
   initializer(tensor: OnnxTensor): void
 }
 
@@ -79,7 +129,7 @@ const lowerings: { readonly [K in Op]: Lowering<K> } = {
       const perm = tensor.shape.map((_, axis) =>
         axis === rank - 1 ? rank - 2 : axis === rank - 2 ? rank - 1 : axis,
       )
-      const name = to.unique(`${output[0]}.${suffix}`)
+      const name = to.unique(`${output[0]}.${suffix}`, tensor.dtype)
       to.emit('Transpose', [to.name(tensor)], [name], { perm: ints(perm) })
       return name
     }
@@ -140,16 +190,53 @@ const ONNX_TYPE: Readonly<Record<DType, number>> = {
   bool: ONNX_DTYPES.bool.code,
 }
 
+/** A node of a lowered graph. */
+export interface LoweredNode extends OnnxNode {
+  readonly opType: OnnxOperator
+  readonly name: string
+}
+
+/** A graph as ONNX nodes and constants, before it is written. */
+export interface Lowered {
+  readonly nodes: readonly LoweredNode[]
+  readonly initializers: readonly OnnxTensor[]
+  /** Element type of every value, by name. */
+  readonly types: ReadonlyMap<string, DType>
+}
+
 /** Writes a graph as the bytes of an ONNX model. `metadata` goes into the file as it is. */
 export function toOnnx(
   graph: Graph,
   name: string,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
+  const { nodes, initializers } = lower(graph)
+  const info = (entries: ReadonlyMap<string, Tensor>) =>
+    [...entries].map(([value, { dtype, shape }]) => ({ name: value, dtype, shape }))
+  return encodeOnnx({
+    irVersion: IR_VERSION,
+    opset: OPSET,
+    producerName: 'regauge',
+    producerVersion: VERSION,
+    graph: { name, nodes, initializers, inputs: info(graph.inputs), outputs: info(graph.outputs) },
+    metadata,
+  })
+}
+
+/** Lowers a graph to the nodes that its file will have: what tables of support are asked about. */
+export function lower(graph: Graph): Lowered {
   verifyGraph(graph, 'the last pass')
-  const unique = uniqueNames([...graph.inputs.keys(), ...graph.outputs.keys()])
-  const names = nameTensors(graph, unique)
-  const nodes: OnnxNode[] = []
+  const take = uniqueNames([...graph.inputs.keys(), ...graph.outputs.keys()])
+  const types = new Map<string, DType>()
+  const unique = (wish: string, dtype: DType): string => {
+    const made = take(wish)
+    types.set(made, dtype)
+    return made
+  }
+  const names = nameTensors(graph, take)
+  for (const [tensor, made] of names) types.set(made, tensor.dtype)
+  for (const [output, { dtype }] of graph.outputs) types.set(output, dtype)
+  const nodes: LoweredNode[] = []
   const initializers: OnnxTensor[] = []
   const vectors = new Map<string, string>()
   const emitter: Emitter = {
@@ -162,7 +249,7 @@ export function toOnnx(
       const key = `shape_${values.join('x')}`
       const known = vectors.get(key)
       if (known !== undefined) return known
-      const name = unique(key)
+      const name = unique(key, 'int64')
       const data = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
       initializers.push({ name, dtype: 'int64', shape: [values.length], data })
       vectors.set(key, name)
@@ -174,16 +261,7 @@ export function toOnnx(
   for (const [output, tensor] of graph.outputs) {
     if (names.get(tensor) !== output) emitter.emit('Identity', [names.get(tensor)!], [output])
   }
-  const info = (entries: ReadonlyMap<string, Tensor>) =>
-    [...entries].map(([name, { dtype, shape }]) => ({ name, dtype, shape }))
-  return encodeOnnx({
-    irVersion: IR_VERSION,
-    opset: OPSET,
-    producerName: 'regauge',
-    producerVersion: VERSION,
-    graph: { name, nodes, initializers, inputs: info(graph.inputs), outputs: info(graph.outputs) },
-    metadata,
-  })
+  return { nodes, initializers, types }
 }
 
 /** A name for each tensor: its input or output name, else where it was made. */
@@ -218,14 +296,14 @@ function uniqueNames(taken: Iterable<string>): (wish: string) => string {
   }
 }
 
-function direct<K extends Op>(opType: string, attributes?: (a: never) => Attributes): Lowering<K> {
+function direct<K extends Op>(opType: OnnxOperator, attributes?: (a: never) => Attributes): Lowering<K> {
   return (node, to) => {
     const given = attributes === undefined ? {} : attributes(node.attributes as never)
     to.emit(opType, node.inputs.map(to.name), node.outputs.map(to.name), given)
   }
 }
 
-function reduce(opType: string) {
+function reduce(opType: OnnxOperator) {
   return (node: Node<'reduceSum' | 'reduceMean' | 'reduceMax' | 'reduceSumSquare'>, to: Emitter) => {
     const { axes, keepDims } = node.attributes
     const [x] = node.inputs

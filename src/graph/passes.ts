@@ -57,20 +57,26 @@ export function commonSubexpressions(graph: Graph): Graph {
 /** Evaluates what depends on constants alone. */
 export function foldConstants(graph: Graph): Graph {
   return rebuild(graph, (node, inputs, target) => {
-    const foldable =
-      node.op !== 'input' &&
-      node.op !== 'constant' &&
-      inputs.every((input) => input.node.op === 'constant') &&
-      node.outputs.every((output) => elements(output.shape) <= FOLD_LIMIT)
-    if (!foldable) return copyNode(node, inputs, target)
-    const values = evaluateNode(
-      node,
-      inputs.map((input) => evaluateNode(input.node, [])[0]!),
-    )
-    // a number that its integer type cannot hold means what the runtime makes of it
-    if (!node.outputs.every(({ dtype }, i) => fits(values[i]!, dtype))) return copyNode(node, inputs, target)
-    return node.outputs.map(({ dtype, shape }, i) => constant(target, dtype, shape, typed(values[i]!, dtype)))
+    const small = node.outputs.every((output) => elements(output.shape) <= FOLD_LIMIT)
+    return (small ? foldNode(node, inputs, target) : undefined) ?? copyNode(node, inputs, target)
   })
+}
+
+/** The outputs of a node as constants of the target graph; undefined when not all of its inputs are constants. */
+export function foldNode(
+  node: Node,
+  inputs: readonly Tensor[],
+  target: Graph,
+): readonly Tensor[] | undefined {
+  if (node.op === 'input' || node.op === 'constant') return undefined
+  if (!inputs.every((input) => input.node.op === 'constant')) return undefined
+  const values = evaluateNode(
+    node,
+    inputs.map((input) => evaluateNode(input.node, [])[0]!),
+  )
+  // a number that its integer type cannot hold means what the runtime makes of it
+  if (!node.outputs.every(({ dtype }, i) => fits(values[i]!, dtype))) return undefined
+  return node.outputs.map(({ dtype, shape }, i) => constant(target, dtype, shape, typed(values[i]!, dtype)))
 }
 
 /** Identities of algebra, each of which saves a pass over memory and rounds no worse. */
@@ -87,6 +93,7 @@ function simplified(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
   const [a, b] = inputs
   const shape = node.outputs[0]!.shape
   if (node.op === 'identity') return a
+  if (node.op === 'slice' && sameShape(a!.shape, shape)) return a
   if (node.op === 'reshape' || node.op === 'expand') {
     if (sameShape(a!.shape, shape)) return a
     // reshape(reshape(x)) = reshape(x)
@@ -155,7 +162,7 @@ function isConstant(tensor: Tensor, value: number): boolean {
 }
 
 /** Makes a new graph node by node; `make` gives the outputs that take the node's place, or undefined to drop it. */
-function rebuild(
+export function rebuild(
   graph: Graph,
   make: (node: Node, inputs: readonly Tensor[], target: Graph) => readonly Tensor[] | undefined,
 ): Graph {
@@ -177,7 +184,8 @@ function rebuild(
   return target
 }
 
-function copyNode(node: Node, inputs: readonly Tensor[], target: Graph): readonly Tensor[] {
+/** The node over other inputs, in the target graph. */
+export function copyNode(node: Node, inputs: readonly Tensor[], target: Graph): readonly Tensor[] {
   return target.node(node.op as Op, node.attributes as never, inputs)
 }
 
