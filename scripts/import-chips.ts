@@ -131,12 +131,10 @@ function scaled(value: number | null | undefined, factor: number): number | null
 
 function statusOf(text: string): [Status, string | null] {
   const note = text.replace('; see export_rules.md', '')
-  if (/stopped/.test(text)) return ['stopped', note]
+  if (/stopped|superseded/.test(text)) return ['stopped', note]
   if (/^China-only/.test(text)) return ['restricted', note]
   if (/^reported/.test(text)) return ['reported', note]
-  const known = (['shipping', 'superseded', 'announced', 'roadmap'] as const).find((one) =>
-    text.startsWith(one),
-  )
+  const known = (['shipping', 'announced', 'roadmap'] as const).find((one) => text.startsWith(one))
   if (known === undefined) throw new Error(`unknown status ${text}`)
   return [known, note === known ? null : note]
 }

@@ -44,10 +44,10 @@ export function efficiencyOf(chip: Chip): Efficiency {
   }
 }
 
-/** What bounds an operation, and the least time that it can take; unknown and null when a figure is missing. */
+/** What bounds an operation, and its time at peak rates; unknown and null when a figure is missing. */
 export interface Bound {
   readonly by: 'compute' | 'memory' | 'unknown'
-  /** Seconds at peak rates: no chip is faster, all are slower. */
+  /** Seconds at peak rates, which no chip sustains; what it keeps in caches can still save bytes. */
   readonly seconds: number | null
 }
 

@@ -5,15 +5,7 @@ export const PRECISIONS = ['fp32', 'tf32', 'bf16', 'fp16', 'fp8', 'int8', 'fp4']
 export type Precision = (typeof PRECISIONS)[number]
 
 /** Whether a chip can be had: sold, sold under limits, no longer sold, or not yet. */
-export const STATUSES = [
-  'shipping',
-  'restricted',
-  'stopped',
-  'superseded',
-  'announced',
-  'roadmap',
-  'reported',
-] as const
+export const STATUSES = ['shipping', 'restricted', 'stopped', 'announced', 'roadmap', 'reported'] as const
 export type Status = (typeof STATUSES)[number]
 
 /** Runtimes of regauge that a chip may run on. */
