@@ -68,6 +68,19 @@ describe('the table of chips', () => {
   })
 })
 
+test.each([
+  ['ascend-910b1', 5982, 8.99, '3A090.a.1'],
+  ['ascend-910b2', 5662, 8.51, '3A090.a.1'],
+  ['ascend-910b3', 4719, 7.09, '3A090.a.2'],
+  ['ascend-910b4', 3932, 5.91, '3A090.b.1'],
+])('%s by matrix products alone would be TPP %d, density %d, %s', (id, tpp, density, expected) => {
+  const { peak, process } = catalogChips().find((chip) => chip.id === id)!
+  const alone = (peak.matmulOnly! * 16) / 1e12
+  expect(Math.round(alone)).toBe(tpp)
+  expect(Number((alone / process.dieAreaMm2!).toFixed(2))).toBe(density)
+  expect(class2023(alone, alone / process.dieAreaMm2!).value).toBe(expected)
+})
+
 /** Any positive number, and those around a limit. */
 const around = (...limits: number[]): fc.Arbitrary<number> =>
   fc.oneof(
