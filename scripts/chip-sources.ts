@@ -1,4 +1,7 @@
-/** @file Sources of chip figures that the collected file does not name, read and compared with the figure one by one. */
+/**
+ * @file Sources of chip figures that the collected file does not name, found afterwards; most in excerpts, many of them
+ * second-hand pages. Names of software (torch devices, resources) are cited from documentation that is common knowledge.
+ */
 
 /** Sources by key; a figure that is second-hand says so. */
 export const ADDED_SOURCES: Readonly<Record<string, string>> = {
@@ -32,9 +35,9 @@ export const ADDED_SOURCES: Readonly<Record<string, string>> = {
   aiconfigurator:
     'GitHub ai-dynamo/aiconfigurator (NVIDIA) @095f58a51c4c aic-core/src/aiconfigurator_core/systems/{a100_pcie,a100_sxm,h100_pcie,h100_sxm,h200_sxm,b200_sxm,b300_sxm,gb200,gb300}.yaml',
   'a100-40gb-brief':
-    'NVIDIA A100 40GB PCIe product brief PB-10137-001_v03 (bridge of two cards): https://docslib.org/doc/3015592/a100-40gb-pcie-product-brief',
+    'NVIDIA A100 40GB PCIe product brief PB-10137-001_v03 (NVLink bridge; its figures not seen): https://docslib.org/doc/3015592/a100-40gb-pcie-product-brief',
   'a100-80gb-brief':
-    'NVIDIA A100 80GB PCIe product brief PB-10577-001_v03 (bridge of two cards): https://www.scribd.com/document/684573269/A100-PB-10577-001-v02',
+    'NVIDIA A100 80GB PCIe product brief PB-10577-001_v03 (NVLink bridge; its figures not seen): https://www.scribd.com/document/684573269/A100-PB-10577-001-v02',
   'a800-articles': 'A800: tweakers.net and heise.de Nov 2022 articles',
   'a800-wiki':
     'Compute and memory of the A100 left unchanged (second-hand): https://aiwiki.ai/wiki/nvidia_a800',
@@ -108,7 +111,7 @@ export const ADDED: Readonly<Record<string, Readonly<Record<string, readonly str
   'ascend-960': { scaleUp: ['keynote'] },
   'ascend-970': { scaleUp: ['keynote'] },
   'v100-sxm2-32gb': { process: ['v100-die'], power: ['v100-power'] },
-  'a100-40gb-pcie': { process: ['ga100'], scaleUp: ['a100-40gb-brief'] },
+  'a100-40gb-pcie': { process: ['ga100'], scaleUp: ['ga100', 'a100-40gb-brief'] },
   'a100-40gb-sxm': {
     process: ['ga100'],
     scaleUp: ['klockwood-a100', 'aiconfigurator'],
@@ -120,7 +123,7 @@ export const ADDED: Readonly<Record<string, Readonly<Record<string, readonly str
     scaleUp: ['klockwood-a100', 'aiconfigurator'],
     server: ['aiconfigurator'],
   },
-  'a100-80gb-pcie': { process: ['ga100'], scaleUp: ['a100-80gb-brief'] },
+  'a100-80gb-pcie': { process: ['ga100'], scaleUp: ['ga100', 'a100-80gb-brief'] },
   'a800-80gb-sxm': { process: ['ga100', 'a800-wiki'], memory: ['a800-wiki'] },
   'a800-80gb-pcie': { process: ['ga100', 'a800-wiki'], memory: ['a800-wiki'], scaleUp: ['a800-articles'] },
   'h100-sxm': {
