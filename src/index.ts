@@ -19,6 +19,34 @@
  * ```
  */
 
+// Accelerators: figures with sources, export rules, what bounds work on them. SI units, bytes, FLOP/s.
+export {
+  type Bound,
+  boundOf,
+  type Chip,
+  type Class2023,
+  catalogChips,
+  chipsToHold,
+  class2023,
+  type Efficiency,
+  EXPORT_RULES,
+  type ExportFindings,
+  type ExportRule,
+  efficiencyOf,
+  exportFindings,
+  type FigureGroup,
+  type Finding as ExportFinding,
+  type Found as FoundChip,
+  findChip,
+  linkBandwidth,
+  loadChips,
+  performanceDensity,
+  rulesOn,
+  test2022,
+  totalProcessingPerformance,
+  trainingRate,
+  window2026,
+} from './chips/index.ts'
 // Data: text, tokenizers, token shards, batches.
 export {
   buildTokenShards,

@@ -6,13 +6,13 @@ import { expect, test } from 'vitest'
 const SOURCE = resolve(import.meta.dirname, '../src')
 
 /** From the foundation up: a room imports only from rooms before it in this list. */
-const ROOMS = ['formats', 'model', 'graph', 'steps', 'runtime', 'data', 'train', 'watch', 'cli']
+const ROOMS = ['formats', 'chips', 'model', 'graph', 'steps', 'runtime', 'data', 'train', 'watch', 'cli']
 
 /** What belongs to no room and is for all. */
 const COMMON = ['errors.ts', 'version.ts']
 
 /** Rooms in which vendors and their products may be named. */
-const VENDOR_ROOMS = ['runtime']
+const VENDOR_ROOMS = ['chips', 'runtime']
 const VENDORS =
   /\b(AMD|Ascend|CANN|CUDA|DirectML|Huawei|Intel|NPU|NVIDIA|ROCm|TensorRT|WebGPU|cann|cuda|npu|webgpu)\b/
 

@@ -74,8 +74,8 @@ function bash(): string {
   const groups = GROUPS.map(({ first, seconds }) =>
     [
       `    ${first})`,
-      `      if [[ $COMP_CWORD -eq 2 ]]; then ${reply(seconds)}; return; fi`,
-      `      command="${first} \${COMP_WORDS[2]}" ;;`,
+      `      if [[ $COMP_CWORD -eq 2 && $cur != -* ]]; then ${reply(seconds)}; return; fi`,
+      `      if [[ \${COMP_WORDS[2]} != -* ]]; then command="${first} \${COMP_WORDS[2]}"; fi ;;`,
     ].join('\n'),
   )
   return [
@@ -119,8 +119,8 @@ function zsh(): string {
     )
     return [
       `    ${first})`,
-      `      if (( CURRENT == 3 )); then choices=(${described(rows)}); _describe command choices; return; fi`,
-      `      command="${first} $words[3]"; words=("\${(@)words[2,-1]}"); (( CURRENT-- )) ;;`,
+      `      if (( CURRENT == 3 )) && [[ $words[3] != -* ]]; then choices=(${described(rows)}); _describe command choices; return; fi`,
+      `      if [[ $words[3] != -* ]]; then command="${first} $words[3]"; words=("\${(@)words[2,-1]}"); (( CURRENT-- )); fi ;;`,
     ].join('\n')
   })
   return [
@@ -157,7 +157,13 @@ function fish(): string {
     }
   }
   for (const { words, spec, options } of ALL) {
-    const condition = quote(words.map((word) => `__fish_seen_subcommand_from ${word}`).join('; and '))
+    const seconds = words.length > 1 ? [] : (GROUPS.find(({ first }) => first === words[0])?.seconds ?? [])
+    const condition = quote(
+      [
+        ...words.map((word) => `__fish_seen_subcommand_from ${word}`),
+        ...(seconds.length > 0 ? [`not __fish_seen_subcommand_from ${seconds.join(' ')}`] : []),
+      ].join('; and '),
+    )
     for (const [name, option] of options) {
       const short = option.short === undefined ? '' : ` -s ${option.short}`
       const value = option.value === undefined ? '' : ` -r${want(wanted(option))}`

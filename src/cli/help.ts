@@ -50,6 +50,7 @@ export function helpText(topic: string, colors: Colors): string {
 function commandHelp(name: CommandName, colors: Colors): string {
   const spec: CommandSpec = COMMANDS[name]
   const words = spec.arguments.map(argumentUsage)
+  const below = COMMAND_NAMES.filter((other) => other.startsWith(`${name} `))
   const rows = spec.arguments.map((argument): [string, string] => [
     argumentUsage(argument),
     argument.description + choices(argument.choices),
@@ -61,6 +62,16 @@ function commandHelp(name: CommandName, colors: Colors): string {
     `${colors.bold('Usage')}  ${['regauge', name, ...words, '[options]'].join(' ')}`,
     '',
     ...(rows.length === 0 ? [] : [colors.bold('Arguments'), ...columns(rows, colors), '']),
+    ...(below.length === 0
+      ? []
+      : [
+          colors.bold('Commands'),
+          ...columns(
+            below.map((other) => [other, COMMANDS[other].summary]),
+            colors,
+          ),
+          '',
+        ]),
     colors.bold('Options'),
     ...columns(optionRows({ ...spec.options, ...GLOBAL_OPTIONS }), colors),
     '',

@@ -1,5 +1,7 @@
 /** @file The one table of commands and options: parsing, help, errors and shell completion are made from it. */
 
+import { EXAMPLE_CHIPS, RUNTIMES, STATUSES } from '../chips/index.ts'
+
 /** What a word on the command line stands for, for completion. */
 export type WordKind = 'run-file' | 'folder' | 'file' | 'text'
 
@@ -82,6 +84,14 @@ const trained = {
   required: true,
   completes: 'folder',
 } as const satisfies ArgumentSpec
+
+const chipsFile = {
+  description: 'YAML or JSON file with chips of your own, over those of the catalog',
+  value: 'file',
+  completes: 'file',
+} as const satisfies OptionSpec
+
+const [exampleChip, exampleFamily, otherFamily] = EXAMPLE_CHIPS
 
 /** Commands by name; a name of two words is a command and its sub-command. */
 export const COMMANDS = {
@@ -238,6 +248,81 @@ export const COMMANDS = {
     examples: [
       { command: 'regauge runs compare books books-2', does: 'two runs' },
       { command: 'regauge runs compare runs/* --json', does: 'all runs, for a script' },
+    ],
+  },
+  chips: {
+    summary: 'List accelerators with their figures',
+    details: 'A figure that nobody published is unknown. Sources are shown with each chip.',
+    arguments: [],
+    options: {
+      vendor: { description: 'Only of one vendor', value: 'name' },
+      runtime: {
+        description: 'Only what this runtime of regauge drives',
+        value: 'name',
+        choices: RUNTIMES,
+      },
+      status: { description: 'Only of one status', value: 'status', choices: STATUSES },
+      'min-memory': { description: 'Only with so much memory', value: 'GB', kind: 'number' },
+      chips: chipsFile,
+    },
+    examples: [
+      { command: 'regauge chips', does: 'all of the catalog' },
+      {
+        command: 'regauge chips --status shipping --min-memory 96',
+        does: 'those to be had with 96 GB or more',
+      },
+      { command: 'regauge chips --chips ours.yaml --json', does: 'with your own, for a script' },
+    ],
+  },
+  'chips show': {
+    summary: 'Show one accelerator: figures, export rules, disagreements, sources',
+    arguments: [
+      { name: 'chip', description: 'Id, name or alias of a chip', required: true, completes: 'text' },
+    ],
+    options: {
+      date: { description: 'Export rules as of a day', value: 'yyyy-mm-dd', default: 'today' },
+      chips: chipsFile,
+    },
+    examples: [
+      { command: `regauge chips show ${exampleChip}`, does: 'all that is known of it' },
+      {
+        command: `regauge chips show ${otherFamily} --date 2024-06-30`,
+        does: 'with the export rules of that day',
+      },
+    ],
+  },
+  'chips compare': {
+    summary: 'Compare accelerators side by side; for a model, what fits and what bounds it',
+    arguments: [
+      {
+        name: 'chip',
+        description: 'Ids, names or aliases of two chips or more',
+        required: true,
+        many: true,
+        completes: 'text',
+      },
+    ],
+    options: {
+      model: {
+        description: 'Model to train: its folder or config.json',
+        value: 'path',
+        completes: 'file',
+      },
+      tokens: {
+        description: 'Tokens of a micro-batch, with --model',
+        value: 'count',
+        kind: 'integer',
+        least: 1,
+        default: '4096',
+      },
+      chips: chipsFile,
+    },
+    examples: [
+      { command: `regauge chips compare ${EXAMPLE_CHIPS.join(' ')}`, does: 'figures side by side' },
+      {
+        command: `regauge chips compare ${exampleChip} ${exampleFamily} --model ./llama --tokens 8192`,
+        does: 'what fits, and which operations compute or memory bounds',
+      },
     ],
   },
   doctor: {

@@ -56,19 +56,19 @@ function helpTopic(words: readonly string[]): string {
   return commandName(words[0]!, words[1]) ?? words[0]!
 }
 
-/** The command that the words name; undefined for the first word of a group alone (`runs`). */
+/** The command that the words name; undefined for the first word of a group alone (`runs`) that is no command itself. */
 function commandName(first: string, second: string | undefined): CommandName | undefined {
   const direct = COMMAND_NAMES.find((name) => name === first)
-  if (direct !== undefined) return direct
   const group = COMMAND_NAMES.filter((name) => name.startsWith(`${first} `)).map(
     (name) => name.split(' ')[1]!,
   )
   if (group.length > 0) {
-    if (second === undefined || second.startsWith('-')) return undefined
+    if (second === undefined || second.startsWith('-')) return direct
     const full = COMMAND_NAMES.find((name) => name === `${first} ${second}`)
     if (full !== undefined) return full
     throw unknownCommand(`${first} ${second}`, second, group, `${first} takes ${group.join(', ')}`)
   }
+  if (direct !== undefined) return direct
   throw unknownCommand(first, first, FIRST_WORDS, 'see regauge --help')
 }
 

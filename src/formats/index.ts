@@ -21,3 +21,4 @@ export {
 export { SAFETENSORS_BITS, type SafetensorsDType, type SafetensorsEntry } from './safetensors-header.ts'
 export { type SafetensorsTensor, writeSafetensors } from './safetensors-write.ts'
 export { createEventWriter, type EventValue, type EventWriter, readEvents, type TfEvent } from './tfevents.ts'
+export * from './yaml/index.ts'

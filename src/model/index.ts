@@ -16,3 +16,10 @@ export {
 export { PRESET_NAMES, PRESETS, type PresetName } from './presets.ts'
 export { uniform } from './random.ts'
 export { type Rope, type RopeScaling, ropeTables } from './rope.ts'
+export {
+  type Operation,
+  type StepShape,
+  TRAINING_STATE_BYTES,
+  trainingOperations,
+  trainingStateBytes,
+} from './workload.ts'

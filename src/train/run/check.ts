@@ -1,6 +1,6 @@
 /** @file What the keys of a run mean together: rules that no single key can break. */
 import type { z } from 'zod'
-import type { Problem } from './problems.ts'
+import type { Problem } from '../../formats/index.ts'
 import { EXCLUSIVE, runSchema } from './schema.ts'
 
 type Shape = typeof runSchema.shape

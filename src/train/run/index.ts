@@ -1,5 +1,5 @@
 /** @file The run file: its schema, and how it is read, checked, resolved and written. */
-export type { Path } from './introspect.ts'
+export type { Path } from '../../formats/index.ts'
 export { completeRun, defineRun, type LoadedRun, loadRun, runJsonSchema, shownPath } from './load.ts'
 export { formatRun, type PlannedSteps, plannedSteps } from './resolve.ts'
 export type { ResolvedRun, Run } from './schema.ts'

@@ -3,14 +3,24 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, extname, join, relative, resolve } from 'node:path'
 import { z } from 'zod'
 import { type Issue, nearest, RegaugeError } from '../../errors.ts'
+import {
+  MAX_FILE_BYTES,
+  type Path,
+  type Place,
+  type Problem,
+  parseSource,
+  type Source,
+  schemaProblems,
+} from '../../formats/index.ts'
 import { crossProblems } from './check.ts'
-import type { Path } from './introspect.ts'
 import { loadModule, MODULE_ENDINGS } from './module.ts'
-import { type Problem, schemaProblems } from './problems.ts'
 import { resolveRun } from './resolve.ts'
 import { type ResolvedRun, type Run, runSchema } from './schema.ts'
 import { applySettings } from './settings.ts'
-import { MAX_FILE_BYTES, type Place, parseSource, type Source } from './source.ts'
+
+/** How a run file is called in messages, and its schema. */
+export const RUN_FILE = { name: 'run file', prefix: 'RUN' }
+const RUN = { schema: runSchema, root: 'the run', prefix: 'RUN' }
 
 export interface LoadedRun {
   readonly run: ResolvedRun
@@ -29,7 +39,7 @@ export async function loadRun(path: string, options: { set?: readonly string[] }
   const shown = shownPath(file)
   const bytes = readRunFile(file, shown)
   const isModule = (MODULE_ENDINGS as readonly string[]).includes(extname(file).toLowerCase())
-  const read = isModule ? await loadModule(file, shown) : parseSource(bytes, shown)
+  const read = isModule ? await loadModule(file, shown) : parseSource(bytes, shown, RUN_FILE)
   const source = applySettings(read, options.set ?? [])
   const run = checkSource(source, shown)
   return { run: resolveRun(run, dirname(file)), file, locate: (at) => source.locate(at) }
@@ -71,7 +81,7 @@ function checkSource(source: Source, file?: string): z.output<typeof runSchema> 
       hint,
     })
   }
-  const problems = [...schemaProblems(source.value), ...crossProblems(source.value)]
+  const problems = [...schemaProblems(RUN, source.value), ...crossProblems(source.value)]
   const issues = [...source.issues, ...problems.map((problem) => place(problem, source))]
   if (issues.length > 0) throw new RegaugeError('usage', issues.sort(byPlace))
   return runSchema.parse(source.value)

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { dirname, extname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { RegaugeError } from '../../errors.ts'
-import type { Source } from './source.ts'
+import type { Source } from '../../formats/index.ts'
 
 export const MODULE_ENDINGS = ['.ts', '.mts', '.js', '.mjs'] as const
 

@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { formatIssue, RegaugeError } from '../../errors.ts'
+import { parseSource } from '../../formats/index.ts'
 import { defineRun, formatRun, loadRun, plannedSteps, runJsonSchema } from './index.ts'
-import { parseSource } from './source.ts'
+import { RUN_FILE } from './load.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'run-'))
 const GOOD = 'model: {preset: tiny}\ntokenizer: {train: {}}\ndata: {train: a.txt}\ntrain: {steps: 100}\n'
@@ -280,7 +281,7 @@ describe('loadRun', () => {
         ),
         (bytes) => {
           try {
-            parseSource(bytes, 'f')
+            parseSource(bytes, 'f', RUN_FILE)
           } catch (error) {
             if (!(error instanceof RegaugeError)) throw error
           }

@@ -1,10 +1,8 @@
 /** @file `--set key=value`: values of the command line that replace those of the run file. */
 import { LineCounter, parseDocument } from 'yaml'
 import { type Issue, nearest, RegaugeError } from '../../errors.ts'
-import { keysAt, type Path, schemasAt } from './introspect.ts'
-import { show, takesText } from './problems.ts'
+import { expectedAt, keysAt, type Path, type Source, schemasAt, show } from '../../formats/index.ts'
 import { EXCLUSIVE, runSchema } from './schema.ts'
-import type { Source } from './source.ts'
 
 interface Setting {
   readonly flag: string
@@ -105,4 +103,10 @@ function assign(root: unknown, { path, value }: Setting): boolean {
     here = record[key]
   }
   return false
+}
+
+/** True where only text (or a list of texts) may stand, so that a bare word needs no YAML rules. */
+function takesText(path: Path): boolean {
+  const expected = expectedAt(runSchema, path)
+  return schemasAt(runSchema, path).length > 0 && /^(text|one of)/.test(expected)
 }

@@ -1,7 +1,7 @@
 /** @file Questions to the schema: what stands at a path, which keys it has, what it expects in words. */
 import { z } from 'zod'
 
-/** Keys from the root to a value of the run file. */
+/** Keys from the root to a value of a file. */
 export type Path = readonly (string | number)[]
 
 /** The schema without what makes it optional or gives it a default. */

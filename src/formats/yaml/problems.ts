@@ -1,8 +1,7 @@
-/** @file What is wrong with a run, as data: the schema's findings in words that name value, limit and remedy. */
+/** @file What is wrong with a file, as data: its schema's findings in words that name value, limit and remedy. */
 import type { z } from 'zod'
 import { nearest } from '../../errors.ts'
-import { descriptionAt, expectedAt, homesOf, keysAt, type Path, schemasAt } from './introspect.ts'
-import { runSchema } from './schema.ts'
+import { descriptionAt, expectedAt, homesOf, keysAt, type Path } from './introspect.ts'
 
 /** One problem, placed by the path of the value rather than by line. */
 export interface Problem {
@@ -16,11 +15,18 @@ export interface Problem {
 
 type ZodIssue = z.core.$ZodIssue
 
+/** The schema of a file, what its root is called (`the run`), and the prefix of the codes (`RUN`). */
+export interface Checked {
+  readonly schema: z.ZodType
+  readonly root: string
+  readonly prefix: string
+}
+
 /** Every problem that the schema finds in a value. */
-export function schemaProblems(value: unknown): Problem[] {
-  const result = runSchema.safeParse(value)
+export function schemaProblems(checked: Checked, value: unknown): Problem[] {
+  const result = checked.schema.safeParse(value)
   if (result.success) return []
-  return result.error.issues.flatMap((issue) => wordsFor(issue, issue.path as Path, value))
+  return result.error.issues.flatMap((issue) => wordsFor(checked, issue, issue.path as Path, value))
 }
 
 /** `train.batchSize`, `evaluate.samples[2]`. */
@@ -45,63 +51,60 @@ function valueAt(root: unknown, path: Path): unknown {
   return value
 }
 
-function wordsFor(issue: ZodIssue, path: Path, root: unknown): Problem[] {
+function wordsFor(checked: Checked, issue: ZodIssue, path: Path, root: unknown): Problem[] {
+  const { schema, prefix } = checked
   const received = valueAt(root, path)
-  const name = path.length === 0 ? 'the run' : dotted(path)
+  const name = path.length === 0 ? checked.root : dotted(path)
   const about = (code: string, message: string, hint?: string): Problem[] => [
-    { code, path, message: `${name} ${message}`, ...(hint !== undefined && { hint }) },
+    { code: `${prefix}_${code}`, path, message: `${name} ${message}`, ...(hint !== undefined && { hint }) },
   ]
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => unknownKey(path, key))
+      return issue.keys.map((key) => unknownKey(checked, path, key))
     case 'invalid_union': {
       // The member that fits the value's own type says what is wrong inside it.
       const fitting = issue.errors.find(
         (errors) => !errors.some((e) => e.code === 'invalid_type' && e.path.length === 0),
       )
       if (fitting !== undefined)
-        return fitting.flatMap((inner) => wordsFor(inner, [...path, ...(inner.path as Path)], root))
-      return about('RUN_TYPE', `must be ${expectedAt(runSchema, path)}, got ${show(received)}`)
+        return fitting.flatMap((inner) => wordsFor(checked, inner, [...path, ...(inner.path as Path)], root))
+      return about('TYPE', `must be ${expectedAt(schema, path)}, got ${show(received)}`)
     }
     case 'invalid_type':
       if (received === undefined) {
-        const hint = descriptionAt(runSchema, path)
-        return about(
-          'RUN_MISSING',
-          'is missing',
-          hint === undefined ? expectedAt(runSchema, path) : asHint(hint),
-        )
+        const hint = descriptionAt(schema, path)
+        return about('MISSING', 'is missing', hint === undefined ? expectedAt(schema, path) : asHint(hint))
       }
       return about(
-        'RUN_TYPE',
-        `must be ${expectedAt(runSchema, path)}, got ${show(received)}`,
-        typeHint(path, received),
+        'TYPE',
+        `must be ${expectedAt(schema, path)}, got ${show(received)}`,
+        typeHint(schema, path, received),
       )
     case 'invalid_value': {
       const near = nearest(String(received), issue.values.map(String))
       const hint = near === undefined ? undefined : `did you mean "${near}"?`
-      return about('RUN_VALUE', `must be ${expectedAt(runSchema, path)}, got ${show(received)}`, hint)
+      return about('VALUE', `must be ${expectedAt(schema, path)}, got ${show(received)}`, hint)
     }
     case 'too_small':
     case 'too_big':
-      return about('RUN_RANGE', `must ${bound(issue, received)}`)
+      return about('RANGE', `must ${bound(issue, received)}`)
     case 'invalid_format': {
-      const description = descriptionAt(runSchema, path)
+      const description = descriptionAt(schema, path)
       return about(
-        'RUN_VALUE',
+        'VALUE',
         `cannot be ${show(received)}`,
         description === undefined ? undefined : asHint(description),
       )
     }
     default:
-      return about('RUN_VALUE', `is not valid, got ${show(received)}`, issue.message)
+      return about('VALUE', `is not valid, got ${show(received)}`, issue.message)
   }
 }
 
-function unknownKey(path: Path, key: string): Problem {
-  const keys = keysAt(runSchema, path)
+function unknownKey({ schema, prefix }: Checked, path: Path, key: string): Problem {
+  const keys = keysAt(schema, path)
   const near = nearest(key, keys)
-  const homes = homesOf(runSchema, key)
+  const homes = homesOf(schema, key)
   const hint =
     near !== undefined
       ? `did you mean "${near}"?`
@@ -110,7 +113,7 @@ function unknownKey(path: Path, key: string): Problem {
         : `keys here are ${keys.join(', ')}`
   const where = path.length === 0 ? '' : ` in ${dotted(path)}`
   return {
-    code: 'RUN_UNKNOWN_KEY',
+    code: `${prefix}_UNKNOWN_KEY`,
     path: [...path, key],
     message: `unknown key ${show(key)}${where}`,
     hint,
@@ -130,9 +133,9 @@ function bound(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig, receive
 }
 
 /** Help where text was given in place of a number or a truth value. */
-function typeHint(path: Path, received: unknown): string | undefined {
+function typeHint(schema: z.ZodType, path: Path, received: unknown): string | undefined {
   if (typeof received !== 'string') return undefined
-  const expected = expectedAt(runSchema, path)
+  const expected = expectedAt(schema, path)
   const number = Number(received.replaceAll(/[_, ]/g, '') || 'none')
   if (/number/.test(expected) && Number.isFinite(number))
     return `write ${number}, without quotes or separators`
@@ -144,10 +147,4 @@ function typeHint(path: Path, received: unknown): string | undefined {
 
 function asHint(description: string): string {
   return description.charAt(0).toLowerCase() + description.slice(1).replace(/\.$/, '')
-}
-
-/** True where only text (or a list of texts) may stand, so that a bare word needs no YAML rules. */
-export function takesText(path: Path): boolean {
-  const expected = expectedAt(runSchema, path)
-  return schemasAt(runSchema, path).length > 0 && /^(text|one of)/.test(expected)
 }

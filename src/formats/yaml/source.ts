@@ -1,4 +1,4 @@
-/** @file A run file as text: parsed within bounds, and every value with its line and column. */
+/** @file YAML and JSON that people write: parsed within bounds, and every value with its line and column. */
 import {
   type Document,
   isAlias,
@@ -18,7 +18,7 @@ import type { Path } from './introspect.ts'
 /** A place for a person: a file with line and column, or a flag of the command line. */
 export type Place = Pick<Issue, 'file' | 'line' | 'column'>
 
-/** A run as it was read, before it is checked. */
+/** A file as it was read, before it is checked. */
 export interface Source {
   readonly value: unknown
   /** Where the value at `path` (or its key) stands; what is missing is where its parent is. */
@@ -34,9 +34,16 @@ const MAX_ALIASES = 100
 /** More syntax errors than these follow from the first ones. */
 const MAX_SYNTAX_ERRORS = 5
 
+/** What a file is called in messages (`run file`), and the prefix of their codes (`RUN`). */
+export interface FileKind {
+  readonly name: string
+  readonly prefix: string
+}
+
 /** Parses YAML, or JSON as the subset of YAML that it is. */
-export function parseSource(bytes: Uint8Array, file: string): Source {
-  const text = decode(bytes, file)
+export function parseSource(bytes: Uint8Array, file: string, kind: FileKind): Source {
+  const { prefix } = kind
+  const text = decode(bytes, file, kind)
   const lines = new LineCounter()
   const issue = (code: string, message: string, offset: number, hint?: string): Issue => {
     const { line, col } = lines.linePos(offset)
@@ -46,7 +53,10 @@ export function parseSource(bytes: Uint8Array, file: string): Source {
   if (tooDeep !== undefined) {
     lines.addNewLine(0)
     for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines.addNewLine(at + 1)
-    throw new RegaugeError('usage', issue('RUN_SYNTAX', `nested deeper than ${MAX_DEPTH} levels`, tooDeep))
+    throw new RegaugeError(
+      'usage',
+      issue(`${prefix}_SYNTAX`, `nested deeper than ${MAX_DEPTH} levels`, tooDeep),
+    )
   }
 
   const document = parseDocument(text, {
@@ -58,8 +68,8 @@ export function parseSource(bytes: Uint8Array, file: string): Source {
   const syntax = [...document.errors, ...document.warnings].map((error) => ({
     fatal: error.code !== 'DUPLICATE_KEY',
     issue: issue(
-      error.code === 'DUPLICATE_KEY' ? 'RUN_DUPLICATE_KEY' : 'RUN_SYNTAX',
-      syntaxMessage(error.code, error.message, text, error.pos[0]),
+      error.code === 'DUPLICATE_KEY' ? `${prefix}_DUPLICATE_KEY` : `${prefix}_SYNTAX`,
+      syntaxMessage(error.code, error.message, text, error.pos[0], kind),
       error.pos[0],
     ),
   }))
@@ -68,7 +78,7 @@ export function parseSource(bytes: Uint8Array, file: string): Source {
       if (alias.resolve(document) !== undefined) return
       const message = `*${alias.source} points to no anchor before it`
       const hint = 'put text that begins with * in quotes'
-      syntax.push({ fatal: true, issue: issue('RUN_SYNTAX', message, alias.range?.[0] ?? 0, hint) })
+      syntax.push({ fatal: true, issue: issue(`${prefix}_SYNTAX`, message, alias.range?.[0] ?? 0, hint) })
     },
   })
   if (syntax.some((one) => one.fatal)) {
@@ -78,7 +88,7 @@ export function parseSource(bytes: Uint8Array, file: string): Source {
       first.map((one) => one.issue),
     )
   }
-  const value = toValue(document, file)
+  const value = toValue(document, file, kind)
   return {
     value,
     issues: syntax.map((one) => one.issue),
@@ -89,12 +99,12 @@ export function parseSource(bytes: Uint8Array, file: string): Source {
   }
 }
 
-function decode(bytes: Uint8Array, file: string): string {
+function decode(bytes: Uint8Array, file: string, { name, prefix }: FileKind): string {
   const fail = (message: string, hint: string): RegaugeError =>
-    new RegaugeError('usage', { code: 'RUN_SYNTAX', message, file, hint })
+    new RegaugeError('usage', { code: `${prefix}_SYNTAX`, message, file, hint })
   if (bytes.length > MAX_FILE_BYTES) {
     throw fail(
-      `a run file of ${bytes.length} bytes exceeds the limit of ${MAX_FILE_BYTES}`,
+      `a ${name} of ${bytes.length} bytes exceeds the limit of ${MAX_FILE_BYTES}`,
       'is this the right file?',
     )
   }
@@ -137,14 +147,14 @@ function depthExceeded(text: string): number | undefined {
   return undefined
 }
 
-function syntaxMessage(code: string, message: string, text: string, offset: number): string {
+function syntaxMessage(code: string, message: string, text: string, offset: number, kind: FileKind): string {
   switch (code) {
     case 'TAB_AS_INDENT':
       return 'a tab where spaces are needed'
     case 'DUPLICATE_KEY':
       return `key ${JSON.stringify(/^[^\s:]*/.exec(text.slice(offset, offset + 80))![0])} is given twice`
     case 'MULTIPLE_DOCS':
-      return 'a second document begins here; a run file holds one'
+      return `a second document begins here; a ${kind.name} holds one`
     case 'TAG_RESOLVE_FAILED':
       return `unknown tag ${/![^\s]*/.exec(text.slice(offset, offset + 80))?.[0] ?? ''}`.trim()
     default:
@@ -152,9 +162,9 @@ function syntaxMessage(code: string, message: string, text: string, offset: numb
   }
 }
 
-function toValue(document: Document, file: string): unknown {
+function toValue(document: Document, file: string, { prefix }: FileKind): unknown {
   const fail = (message: string): RegaugeError =>
-    new RegaugeError('usage', { code: 'RUN_SYNTAX', message, file })
+    new RegaugeError('usage', { code: `${prefix}_SYNTAX`, message, file })
   let value: unknown
   try {
     value = document.toJS({ maxAliasCount: MAX_ALIASES })
