@@ -40,7 +40,7 @@ export interface RuntimeOptions {
 /** Makes a runtime. Throws a RegaugeError of kind `environment` when library, provider or device cannot be used. */
 export function createRuntime(options: RuntimeOptions): Runtime {
   const provider: Provider = PROVIDERS[options.name]
-  const library = options.library ?? libraryOf(provider)
+  const library = options.library ?? libraryOf(options.name)
   const { api, environment, turns } = openLibrary(library)
   const queue = provider.memory === 'device' ? turns : freeQueue(api)
   const settings = { threads: options.threads ?? defaultThreads(), index: options.index ?? 0, library }
@@ -178,7 +178,8 @@ function openMemory(
 }
 
 /** The library that the user points to by the provider's environment variable, else the one in onnxruntime-node. */
-function libraryOf({ libraryVariable }: Provider): string {
+export function libraryOf(name: ProviderName): string {
+  const { libraryVariable }: Provider = PROVIDERS[name]
   const named = libraryVariable === undefined ? undefined : process.env[libraryVariable]
   return named === undefined || named === '' ? findLibrary() : named
 }

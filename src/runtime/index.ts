@@ -5,4 +5,13 @@ export { type MatmulSpeed, measureMatmul } from './matmul.ts'
 export { PROVIDER_NAMES, type ProviderName } from './providers.ts'
 export type { Binding, DeviceTensor, MemoryUse, Program, Runtime, Traffic } from './runtime.ts'
 export { type Coverage, coverage, triedOn, type UnsupportedNode } from './support.ts'
+export {
+  type Chosen,
+  chooseRuntime,
+  formatTarget,
+  openRuntime,
+  parseTarget,
+  type Target,
+} from './target.ts'
 export { defaultThreads } from './threads.ts'
+export { type VulkanDevice, vulkanDevices } from './vulkan.ts'

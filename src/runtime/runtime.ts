@@ -1,5 +1,6 @@
 /** @file What every runtime offers: tensors on a device, and programs that run over them without copies. */
 import type { TensorSpec } from '../graph/index.ts'
+import type { ProviderName } from './providers.ts'
 
 /** A tensor in the memory of a device. It lives until it is disposed of. */
 export interface DeviceTensor extends TensorSpec {
@@ -60,7 +61,7 @@ export interface Program {
 /** One device, ready to hold tensors and run programs. */
 export interface Runtime {
   /** The execution provider: `cpu`, `webgpu`, `cuda` or `cann`. */
-  readonly name: string
+  readonly name: ProviderName
   /** Whether state may be written over itself here, where the graph proves it safe. */
   readonly inPlace: boolean
   /** For people: library version and device, for instance `ONNX Runtime 1.30.0, cpu, 2 threads`. */

@@ -1,0 +1,58 @@
+/** @file The Vulkan devices of this machine: what WebGPU runs on under Linux, asked for without starting it. */
+import koffi from 'koffi'
+import { addressOf, cells, type Pointer, pointersAt } from './api.ts'
+
+export interface VulkanDevice {
+  readonly name: string
+  /** False for a processor that stands in for a device. */
+  readonly hardware: boolean
+}
+
+/** VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, and the bytes of VkInstanceCreateInfo with 8-byte pointers. */
+const [CREATE_INFO, CREATE_INFO_BYTES] = [1, 64]
+/** VkPhysicalDeviceProperties: offsets of deviceType and deviceName, and room enough for the whole of it. */
+const [TYPE_OFFSET, NAME_OFFSET, NAME_BYTES, PROPERTIES_BYTES] = [16, 20, 256, 1024]
+/** VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU, DISCRETE_GPU and VIRTUAL_GPU. */
+const HARDWARE: ReadonlySet<number> = new Set([1, 2, 3])
+
+/**
+ * The Vulkan devices; none where there is no Vulkan loader. Source of structures and numbers: the Vulkan 1.0
+ * specification.
+ */
+export function vulkanDevices(): VulkanDevice[] {
+  if (process.platform !== 'linux') return []
+  let library: ReturnType<typeof koffi.load>
+  try {
+    library = koffi.load('libvulkan.so.1')
+  } catch {
+    return []
+  }
+  const create = library.func('vkCreateInstance', 'int', ['void *', 'void *', 'void *'])
+  const list = library.func('vkEnumeratePhysicalDevices', 'int', ['void *', 'void *', 'void *'])
+  const describe = library.func('vkGetPhysicalDeviceProperties', 'void', ['void *', 'void *'])
+  const destroy = library.func('vkDestroyInstance', 'void', ['void *', 'void *'])
+
+  const info = new Uint8Array(new ArrayBuffer(CREATE_INFO_BYTES))
+  info[0] = CREATE_INFO
+  const out = cells()
+  if (create(info, null, out) !== 0) return []
+  const instance = out[0]!
+  try {
+    const count = cells()
+    if (list(instance, count, null) !== 0 || count[0] === 0n) return []
+    const devices = cells(Number(count[0]))
+    if (list(instance, count, devices) !== 0) return []
+    return pointersAt(addressOf(devices), Number(count[0])).map((device: Pointer) => {
+      const properties = new Uint8Array(new ArrayBuffer(PROPERTIES_BYTES))
+      describe(device, properties)
+      const view = new DataView(properties.buffer)
+      const name = Buffer.from(properties.buffer, NAME_OFFSET, NAME_BYTES)
+      return {
+        name: name.subarray(0, Math.max(0, name.indexOf(0))).toString('utf8'),
+        hardware: HARDWARE.has(view.getUint32(TYPE_OFFSET, true)),
+      }
+    })
+  } finally {
+    destroy(instance, null)
+  }
+}
