@@ -1,6 +1,7 @@
 /** @file The one table of commands and options: parsing, help, errors and shell completion are made from it. */
 
 import { EXAMPLE_CHIPS, RUNTIMES, STATUSES } from '../chips/index.ts'
+import { PROVIDER_NAMES } from '../runtime/index.ts'
 
 /** What a word on the command line stands for, for completion. */
 export type WordKind = 'run-file' | 'folder' | 'file' | 'text'
@@ -55,6 +56,11 @@ const set = {
   description: 'Replace a value of the run file; may be repeated',
   value: 'key=value',
   many: true,
+} as const satisfies OptionSpec
+
+const on = {
+  description: `Where to run: ${PROVIDER_NAMES.join(', ')}; :N for the device of that number`,
+  value: 'runtime',
 } as const satisfies OptionSpec
 
 const threads = {
@@ -132,7 +138,7 @@ export const COMMANDS = {
   check: {
     summary: 'Check a run file and show what the run will take, without training',
     arguments: [runFile],
-    options: { set },
+    options: { set, on: { ...on, default: 'the fastest' } },
     examples: [
       { command: 'regauge check', does: 'check run.yaml: keys, files, parameters, memory, time' },
       { command: 'regauge check run.yaml --set model.preset=small', does: 'the same with a larger model' },
@@ -149,11 +155,17 @@ export const COMMANDS = {
         description: 'Run file, or folder of a run to resume; run.yaml when left out',
       },
     ],
-    options: { set, threads },
+    options: {
+      set,
+      on: { ...on, default: 'where it ran last; for a new run the fastest' },
+      'allow-host': { description: 'Let operations that a device lacks run on the host' },
+      threads,
+    },
     examples: [
       { command: 'regauge train run.yaml', does: 'start a new run' },
       { command: 'regauge train run.yaml --set train.steps=100 --set seed=2', does: 'with other values' },
       { command: 'regauge train runs/books', does: 'resume where it stopped' },
+      { command: `regauge train runs/books --on ${PROVIDER_NAMES[1]}`, does: 'move it to another runtime' },
     ],
   },
   sample: {
@@ -187,6 +199,7 @@ export const COMMANDS = {
         kind: 'number',
       },
       seed: { description: 'Same seed, same text', value: 'number', kind: 'integer', default: '1' },
+      on: { ...on, default: PROVIDER_NAMES[0]! },
       threads,
     },
     examples: [
@@ -208,6 +221,7 @@ export const COMMANDS = {
         default: "the run's held-out text",
       },
       batches: { description: 'Batches at most', value: 'count', kind: 'integer', least: 1, default: 'all' },
+      on: { ...on, default: PROVIDER_NAMES[0]! },
       threads,
     },
     examples: [

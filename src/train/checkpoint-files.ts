@@ -34,6 +34,8 @@ export interface CheckpointState {
   readonly tokens: number
   /** Time spent in training steps, over all processes of the run. */
   readonly seconds: number
+  /** The loss scale of float16, and the steps since it was changed. */
+  readonly lossScale?: { readonly scale: number; readonly steps: number }
   readonly settings: ExactSettings
   /** SHA-256 of the settings. */
   readonly fingerprint: string

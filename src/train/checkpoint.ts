@@ -32,6 +32,7 @@ export interface CheckpointContent {
   readonly seed: number
   readonly tokens: number
   readonly seconds: number
+  readonly lossScale?: CheckpointState['lossScale']
   readonly settings: ExactSettings
 }
 
@@ -104,7 +105,8 @@ export async function checkSpace(folder: string, bytes: number): Promise<void> {
 }
 
 async function writeFiles(at: string, content: CheckpointContent): Promise<void> {
-  const { architecture, state, step, seed, tokens, seconds, settings, version, runtime, eosId } = content
+  const { architecture, state, step, seed, tokens, seconds, settings, version, runtime, eosId, lossScale } =
+    content
   const files: Record<string, { bytes: number; sha256: string }> = {}
   const text = async (name: string, value: string | Uint8Array): Promise<void> => {
     await writeDurably(join(at, name), value)
@@ -132,6 +134,7 @@ async function writeFiles(at: string, content: CheckpointContent): Promise<void>
     seed,
     tokens,
     seconds,
+    ...(lossScale !== undefined && { lossScale }),
     settings,
     fingerprint,
     files,

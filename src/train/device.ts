@@ -1,6 +1,6 @@
 /** @file Compiled programs bound to tensors: state is found in slots, everything else is allocated by name and shared. */
-import { toOnnx } from '../graph/index.ts'
-import type { Binding, DeviceTensor, Runtime } from '../runtime/index.ts'
+import { inPlaceSafety, toOnnx } from '../graph/index.ts'
+import { type Binding, type DeviceTensor, legalize, type Runtime } from '../runtime/index.ts'
 import type { Program } from '../steps/index.ts'
 import type { TensorSlots } from './state.ts'
 
@@ -25,12 +25,21 @@ export function createDevice(runtime: Runtime, inPlace: boolean) {
       if (owned) disposables.push(held)
     },
     /** Compiles a program; the function that comes back runs it once over the current state. */
-    async prepare({ name, graph, state }: Program): Promise<() => Promise<void>> {
+    async prepare({ name, graph: plain, state }: Program): Promise<() => Promise<void>> {
+      const graph = legalize(plain, runtime.name)
       const program = await runtime.load(toOnnx(graph, name))
       disposables.unshift(program)
       const bindings = new Map<string, Binding>()
       const successors = new Map(state.map((pair) => [pair.output, pair]))
-      const doubled = new Set(state.filter((pair) => !(inPlace && pair.inPlace)))
+      // what was rewritten is proven again
+      const safe =
+        graph === plain
+          ? state.map((pair) => pair.inPlace)
+          : inPlaceSafety(
+              graph,
+              state.map(({ input, output }) => [input, output]),
+            )
+      const doubled = new Set(state.filter((_, i) => !(inPlace && safe[i])))
       for (const [input, spec] of program.inputs) if (!slots.has(input)) tensor(input, spec)
 
       const bind = (): Binding => {

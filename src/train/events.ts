@@ -94,6 +94,16 @@ export interface CheckpointEvent {
   readonly seconds?: number
 }
 
+/** The run goes on elsewhere than where its last checkpoint was written. */
+export interface MoveEvent {
+  readonly type: 'move'
+  /** Steps done when it moved. */
+  readonly step: number
+  /** As the machine's `runtime`: library, device. */
+  readonly from: string
+  readonly to: string
+}
+
 export interface NoteEvent {
   readonly type: 'note'
   readonly message: string
@@ -118,6 +128,7 @@ export type RunEvent =
   | EvalEvent
   | SampleEvent
   | CheckpointEvent
+  | MoveEvent
   | NoteEvent
   | SummaryEvent
 
@@ -134,6 +145,7 @@ const REQUIRED: {
   eval: { step: 'number', loss: 'number' },
   sample: { step: 'number', prompt: 'string', text: 'string' },
   checkpoint: { step: 'number', path: 'string' },
+  move: { step: 'number', from: 'string', to: 'string' },
   note: { message: 'string' },
   summary: { step: 'number', tokens: 'number', seconds: 'number' },
 }

@@ -47,6 +47,8 @@ export function exactSettings(
     'train.batchSize': run.train.batchSize,
     'train.microBatchSize': run.train.microBatchSize,
     'train.recompute': run.train.recompute,
+    // left out of older checkpoints, which were all float32
+    ...(run.train.precision !== 'float32' && { 'train.precision': run.train.precision }),
     'optimizer.learningRate': learningRate,
     'optimizer.betas': JSON.stringify(betas),
     'optimizer.epsilon': epsilon,

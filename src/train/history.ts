@@ -4,6 +4,7 @@ import type {
   CheckpointEvent,
   EvalEvent,
   LoggedEvent,
+  MoveEvent,
   RunState,
   SampleEvent,
   StartEvent,
@@ -22,6 +23,8 @@ export interface RunHistory {
   readonly evals: readonly EvalEvent[]
   readonly samples: readonly SampleEvent[]
   readonly checkpoints: readonly CheckpointEvent[]
+  /** Each time the run went on elsewhere. */
+  readonly moves: readonly MoveEvent[]
   readonly notes: readonly { readonly time: string; readonly message: string }[]
   readonly summary?: SummaryEvent
   /** Time of the first and the last event, ISO 8601. */
@@ -46,6 +49,7 @@ export function historyOf(events: Iterable<LoggedEvent>): RunHistory {
   let begun: string | undefined
   let updated: string | undefined
   const starts: (StartEvent & { time: string })[] = []
+  const moves: MoveEvent[] = []
   const notes: { time: string; message: string }[] = []
   let steps: StepEvent[] = []
   let evals: EvalEvent[] = []
@@ -84,6 +88,9 @@ export function historyOf(events: Iterable<LoggedEvent>): RunHistory {
       case 'checkpoint':
         checkpoints.push(event)
         break
+      case 'move':
+        moves.push(event)
+        break
       case 'note':
         notes.push({ time: event.time, message: event.message })
         break
@@ -101,6 +108,7 @@ export function historyOf(events: Iterable<LoggedEvent>): RunHistory {
     samples,
     checkpoints,
     notes,
+    moves,
     ...(summary !== undefined && { summary }),
     ...(begun !== undefined && { begun }),
     ...(updated !== undefined && { updated }),

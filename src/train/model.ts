@@ -5,7 +5,7 @@ import { createTextStream, loadTokenizer, type Tokenizer } from '../data/index.t
 import { RegaugeError } from '../errors.ts'
 import { readHfConfig } from '../formats/index.ts'
 import { type Architecture, readArchitecture } from '../model/index.ts'
-import { createRuntime, type Runtime } from '../runtime/index.ts'
+import { openRuntime, parseTarget, type Runtime, type Target } from '../runtime/index.ts'
 import { listCheckpoints, verifyCheckpoint } from './checkpoint-files.ts'
 import { createGenerator, type Generator, type SamplingOptions } from './generate.ts'
 import { allocateState, loadWeights, type TrainingState } from './state.ts'
@@ -61,7 +61,12 @@ export async function findModelFolder(
 /** Opens the model in a folder: a run (its newest good checkpoint), a checkpoint, or a Hugging Face folder. */
 export async function openModel(
   path: string,
-  options: { readonly threads?: number; readonly note?: (message: string) => void } = {},
+  options: {
+    readonly threads?: number
+    /** Where it runs; by default on the host. */
+    readonly on?: Target
+    readonly note?: (message: string) => void
+  } = {},
 ): Promise<Model> {
   const folder = await findModelFolder(path, options.note)
   const file = join(folder, 'config.json')
@@ -75,8 +80,7 @@ export async function openModel(
       hint: 'use the tokenizer that the model was trained with',
     })
   }
-  const runtime = createRuntime({
-    name: 'cpu',
+  const runtime = openRuntime(options.on ?? parseTarget('cpu'), {
     ...(options.threads !== undefined && { threads: options.threads }),
   })
   const state = allocateState(runtime, architecture, { moments: false })

@@ -12,9 +12,10 @@ import {
 import { RegaugeError } from '../errors.ts'
 import { openSafetensorsFolder } from '../formats/index.ts'
 import type { Architecture } from '../model/index.ts'
-import { createRuntime, measureMatmul } from '../runtime/index.ts'
+import { chooseRuntime, measureMatmul, openRuntime, type Target } from '../runtime/index.ts'
 import { checkSpace } from './checkpoint.ts'
 import { type Estimate, estimateWithin } from './estimate.ts'
+import { requireKernels } from './kernels.ts'
 import { corpusOf, trainTokenizer } from './prepare-data.ts'
 import { resolveArchitecture, type Vocabulary } from './resolve-model.ts'
 import { plannedSteps, type ResolvedRun } from './run/index.ts'
@@ -40,6 +41,8 @@ export interface RunPlan {
   /** Time in the steps that are left: what the limit allows at best, and at the share of it that is usual. */
   readonly seconds: { readonly best: number; readonly expected: number } | undefined
   readonly availableBytes: number
+  /** Where it runs, and why there: library, device. */
+  readonly place: string
   /** What a person is to know before it starts, in sentences: text that is little, for instance. */
   readonly notes: readonly string[]
 }
@@ -51,7 +54,15 @@ const USUAL_SHARE = 0.7
 export function makePlan(
   known: Pick<
     RunPlan,
-    'run' | 'folder' | 'architecture' | 'estimate' | 'startStep' | 'steps' | 'matmulFlopsPerSecond' | 'notes'
+    | 'run'
+    | 'folder'
+    | 'architecture'
+    | 'estimate'
+    | 'startStep'
+    | 'steps'
+    | 'matmulFlopsPerSecond'
+    | 'notes'
+    | 'place'
   >,
 ): RunPlan {
   const { steps, estimate, startStep, matmulFlopsPerSecond } = known
@@ -67,10 +78,17 @@ export function makePlan(
 
 /** The programs that a run trains with. */
 export function trainerOptions(run: ResolvedRun): TrainerOptions {
-  const { batchSize, microBatchSize, recompute } = run.train
+  const { batchSize, microBatchSize, recompute, precision } = run.train
   const { betas, epsilon, weightDecay, clipNorm } = run.optimizer
   const optimizer = { betas, epsilon, weightDecay, ...(clipNorm !== null && { clipNorm }) }
-  return { batchSize, microBatchSize, sequenceLength: run.data.sequenceLength, recompute, optimizer }
+  return {
+    batchSize,
+    microBatchSize,
+    sequenceLength: run.data.sequenceLength,
+    recompute,
+    precision,
+    optimizer,
+  }
 }
 
 /**
@@ -79,7 +97,7 @@ export function trainerOptions(run: ResolvedRun): TrainerOptions {
  */
 export async function checkRun(
   run: ResolvedRun,
-  options: { readonly folder?: string; readonly threads?: number } = {},
+  options: { readonly folder?: string; readonly threads?: number; readonly on?: Target } = {},
 ): Promise<RunPlan> {
   const folder = options.folder ?? join(run.output, run.name)
   const problems: RegaugeError[] = []
@@ -104,26 +122,37 @@ export async function checkRun(
       else await checkWeights(architecture, from)
     })
   }
-  const estimate =
+  const within =
     architecture &&
     (await attempt(() => estimateWithin(architecture, trainerOptions(run), process.availableMemory())))
-      ?.estimate
+  const estimate = within?.estimate
+  const { on, threads } = options
+  const settings = threads === undefined ? {} : { threads }
+  const place = await attempt(() =>
+    on === undefined ? chooseRuntime(settings) : { runtime: openRuntime(on, settings), reason: 'as asked' },
+  )
+  if (within !== undefined && place !== undefined)
+    await attempt(() => requireKernels(within.programs, place.runtime.name, run.train.precision))
   await attempt(() => requireWritableFolder(folder))
   if (estimate !== undefined) await attempt(() => checkSpace(folder, estimate.checkpointBytes))
-  if (problems.length > 0 || architecture === undefined || estimate === undefined || split === undefined) {
+  if (
+    problems.length > 0 ||
+    architecture === undefined ||
+    estimate === undefined ||
+    split === undefined ||
+    place === undefined
+  ) {
+    place?.runtime.dispose()
     const issues = problems.flatMap((problem) => problem.issues)
     throw new RegaugeError(problems[0]!.kind, issues, { cause: problems[0] })
   }
-  const runtime = createRuntime({
-    name: 'cpu',
-    ...(options.threads !== undefined && { threads: options.threads }),
-  })
+  const { runtime, reason } = place
   try {
     const { best } = await measureMatmul(runtime)
     const steps = await stepsOf(run, folder, tokens)
     const notes = textNotes(run, split, tokens)
     const known = { run, folder, architecture, estimate, startStep: 0, steps, notes }
-    return makePlan({ ...known, matmulFlopsPerSecond: best })
+    return makePlan({ ...known, matmulFlopsPerSecond: best, place: `${runtime.description} (${reason})` })
   } finally {
     runtime.dispose()
   }

@@ -167,12 +167,17 @@ async function fill(state: TrainingState, wanted: Shapes, found: Tensors): Promi
   for (const name of wanted.keys()) {
     const { file, entry } = found.get(name)!
     const tensor = state.current(name)
+    // what does not lie in host memory is sent as a whole
+    const whole = tensor.hostView(0, 0) === null ? new Uint8Array(tensor.byteLength) : undefined
     let offset = 0
     for await (const chunk of readSafetensorChunks(file, name)) {
       const values = toFloat32(chunk, entry.dtype)
-      await tensor.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), offset)
-      offset += values.byteLength
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+      if (whole === undefined) await tensor.write(bytes, offset)
+      else whole.set(bytes, offset)
+      offset += bytes.byteLength
     }
+    if (whole !== undefined) await tensor.write(whole)
   }
 }
 

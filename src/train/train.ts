@@ -5,7 +5,15 @@ import { openBatches, openEvaluationBatches, type Tokenizer, type TokenShards } 
 import { RegaugeError } from '../errors.ts'
 import { hashFile } from '../formats/index.ts'
 import type { Architecture } from '../model/index.ts'
-import { createRuntime, measureMatmul, type Runtime } from '../runtime/index.ts'
+import {
+  type Chosen,
+  chooseRuntime,
+  measureMatmul,
+  openRuntime,
+  parseTarget,
+  type Runtime,
+  type Target,
+} from '../runtime/index.ts'
 import { VERSION } from '../version.ts'
 import { checkSpace, writeCheckpoint } from './checkpoint.ts'
 import {
@@ -21,6 +29,7 @@ import { estimateWithin } from './estimate.ts'
 import type { RunEvent } from './events.ts'
 import { exactSettings, requireSameSettings } from './exactness.ts'
 import { type RunHistory, readHistory } from './history.ts'
+import { requireKernels } from './kernels.ts'
 import { lockRunFolder } from './lock.ts'
 import { type LoopEnd, type Progress, trainLoop } from './loop.ts'
 import { describeMachine } from './machine.ts'
@@ -31,7 +40,7 @@ import { resolveArchitecture } from './resolve-model.ts'
 import { formatRun, type PlannedSteps, plannedSteps, type ResolvedRun } from './run/index.ts'
 import { makeRunFolder } from './run-folder.ts'
 import { allocateState, initializeState, loadMoments, loadWeights, type TrainingState } from './state.ts'
-import { createTrainer } from './trainer.ts'
+import { createTrainer, type LossScale } from './trainer.ts'
 
 /** What a function that writes samples works with. */
 export interface SampleContext {
@@ -54,6 +63,12 @@ export type GenerateSamples = (
 export interface TrainOptions {
   /** Folder of the run; by default `<run.output>/<run.name>`. */
   readonly folder?: string
+  /**
+   * Where to train. By default where the run was trained last; for a new one the fastest runtime here, by measurement.
+   */
+  readonly on?: Target
+  /** Lets operations that a device has no kernel for run on the host. Default false: they are named, and refused. */
+  readonly allowHost?: boolean
   /** Threads of the runtime; by default one a core. */
   readonly threads?: number
   /** Receives every event of the run as it happens. */
@@ -136,8 +151,9 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   }
   const { batches, heldout } = await openData(run, prepared.shards)
   try {
-    const { threads } = options
-    const runtime = held(createRuntime({ name: 'cpu', ...(threads !== undefined && { threads }) }))
+    const { reason, ...chosen } = await openPlace(options, checkpoint)
+    const runtime = held(chosen.runtime)
+    requireKernels(programs, runtime.name, run.train.precision)
     const state = held(allocateState(runtime, prepared.architecture, { moments: true }))
     await fillState(state, prepared, run)
     const limit = await measureMatmul(runtime)
@@ -154,6 +170,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
         steps,
         matmulFlopsPerSecond: limit.best,
         notes,
+        place: `${runtime.description} (${reason})`,
       }),
     )
     const from: Progress = checkpoint?.state ?? { step: 0, tokens: 0, seconds: 0 }
@@ -167,8 +184,20 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
       pid: process.pid,
       machine: describeMachine(runtime.description, limit.best),
     })
+    const { runtime: before = runtime.description } = checkpoint?.state ?? {}
+    if (placeOf(before) !== placeOf(runtime.description))
+      emit({ type: 'move', step: startStep, from: before, to: runtime.description })
     emit({ type: 'state', state: 'compiling' })
-    const trainer = held(await createTrainer(runtime, prepared.architecture, state, limits, programs))
+    const { lossScale } = checkpoint?.state ?? {}
+    const trainer = held(
+      await createTrainer(
+        runtime,
+        prepared.architecture,
+        state,
+        { ...limits, ...(lossScale !== undefined && { lossScale }) },
+        programs,
+      ),
+    )
     const end = await trainLoop({
       trainer,
       batches,
@@ -180,7 +209,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
       checkpointEverySteps: run.checkpoint.everySteps,
       flops: { perStep: estimate.flopsPerStep, limitPerSecond: limit.best },
       emit,
-      save: (progress) => save(job, prepared, state, runtime, progress),
+      save: (progress) => save(job, prepared, state, runtime, progress, trainer.lossScale),
       sample: async (step, signal) =>
         run.evaluate.samples.length === 0 || options.generateSamples === undefined
           ? []
@@ -194,6 +223,33 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
     await batches.close()
     await heldout.close()
   }
+}
+
+/** Where the run shall go on, and why there where nobody said so. */
+async function openPlace(options: TrainOptions, checkpoint: Checkpoint | undefined): Promise<Chosen> {
+  const { on, threads, allowHost } = options
+  const settings = {
+    ...(threads !== undefined && { threads }),
+    ...(allowHost !== undefined && { allowHost }),
+  }
+  if (on !== undefined) return { runtime: openRuntime(on, settings), reason: 'as asked' }
+  if (checkpoint === undefined) return chooseRuntime(settings)
+  const last = placeOf(checkpoint.state.runtime)
+  try {
+    return { runtime: openRuntime(parseTarget(last), settings), reason: 'as before' }
+  } catch (error) {
+    if (!(error instanceof RegaugeError) || error.kind !== 'environment') throw error
+    const message = `this run was trained on ${last} last, which cannot be used here`
+    const hint = 'move it by naming another runtime (--on)'
+    throw new RegaugeError('environment', [{ code: 'RUN_PLACE_GONE', message, hint }, ...error.issues], {
+      cause: error,
+    })
+  }
+}
+
+/** The device in a runtime's description, `ONNX Runtime 1.30.0, cpu, 2 threads`: threads do not make it another. */
+function placeOf(description: string): string {
+  return description.split(', ')[1] ?? description
 }
 
 /** What is settled before anything is allocated. */
@@ -267,7 +323,14 @@ async function fillState(state: TrainingState, { checkpoint, architecture }: Pre
   else await initializeState(state, architecture, run.seed)
 }
 
-function save(job: Job, prepared: Prepared, state: TrainingState, runtime: Runtime, progress: Progress) {
+function save(
+  job: Job,
+  prepared: Prepared,
+  state: TrainingState,
+  runtime: Runtime,
+  progress: Progress,
+  lossScale: LossScale | undefined,
+) {
   const { run, folder } = job
   const copies = Object.fromEntries(
     [FILES.tokenizer, FILES.tokenizerConfig].map((name) => [name, join(folder, name)]),
@@ -281,6 +344,7 @@ function save(job: Job, prepared: Prepared, state: TrainingState, runtime: Runti
     version: VERSION,
     runtime: runtime.description,
     seed: run.seed,
+    ...(lossScale !== undefined && { lossScale }),
     settings: prepared.settings,
   }
   return writeCheckpoint(join(folder, 'checkpoints'), content, run.checkpoint)

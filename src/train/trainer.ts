@@ -7,6 +7,7 @@ import {
   accumulateStep,
   type BatchShape,
   evaluateStep,
+  type Precision,
   type Program,
   stateNames,
   type TrainOptions,
@@ -30,9 +31,27 @@ export interface TrainerOptions {
   readonly sequenceLength: number
   readonly recompute: TrainOptions['recompute']
   readonly optimizer: AdamWOptions
-  /** False: never write a state over itself, even where that is proven safe. For runtimes and tests that need it. */
+  /** Number type of the products. Default `float32`. */
+  readonly precision?: Precision
+  /** False: never write a state over itself, even where that is proven safe. Default: as the runtime says. */
   readonly inPlace?: boolean
+  /** The loss scale to go on from, in float16. */
+  readonly lossScale?: LossScale
 }
+
+/** The dynamic loss scale of float16. */
+export interface LossScale {
+  /** What the loss is multiplied by before the backward pass. */
+  readonly scale: number
+  /** Steps since the scale was changed. */
+  readonly steps: number
+}
+
+/**
+ * The scale starts high, halves when a gradient overflows and doubles after so many steps without, as in
+ * torch.amp.GradScaler. Unlike there, the step that overflowed is done again, not left out: a run has all of its steps.
+ */
+const LOSS_SCALE = { first: 2 ** 16, most: 2 ** 24, growthSteps: 2000 } as const
 
 export interface StepResult {
   /** Mean cross-entropy over the labels of the whole batch, nats. */
@@ -42,6 +61,8 @@ export interface StepResult {
 }
 
 export interface Trainer {
+  /** The loss scale after the last step; undefined in precisions that need none. */
+  readonly lossScale: LossScale | undefined
   /**
    * One optimizer step. `step` counts from 1. Throws `RegaugeError('diverged')` when loss or norm is not finite; the
    * state is then what it was before the step.
@@ -62,10 +83,10 @@ export interface StepPrograms {
 
 /** Builds the programs of one optimizer step. */
 export function stepPrograms(a: Architecture, options: TrainerOptions): StepPrograms {
-  const { batchSize, microBatchSize, sequenceLength, recompute, optimizer } = options
+  const { batchSize, microBatchSize, sequenceLength, recompute, optimizer, precision = 'float32' } = options
   if (batchSize % microBatchSize !== 0)
     throw new Error(`micro-batch ${microBatchSize} does not divide ${batchSize}`)
-  const shape = { microBatch: microBatchSize, sequenceLength, recompute }
+  const shape = { microBatch: microBatchSize, sequenceLength, recompute, precision }
   const accumulates = batchSize > microBatchSize
   const train = trainStep(a, { ...shape, accumulates, optimizer })
   return accumulates ? { accumulate: accumulateStep(a, shape), train } : { train }
@@ -85,7 +106,7 @@ export async function createTrainer(
     ids: ids.subarray(micro * microTokens, (micro + 1) * microTokens),
     labels: labels.subarray(micro * microTokens, (micro + 1) * microTokens),
   })
-  const device = createDevice(runtime, options.inPlace ?? true)
+  const device = createDevice(runtime, options.inPlace ?? runtime.inPlace)
   device.hold(state)
   if (programs.accumulate !== undefined) {
     const shapes = new Map(state.parameters.map(({ name, shape }) => [stateNames.accumulated(name), shape]))
@@ -94,34 +115,53 @@ export async function createTrainer(
   const train = await device.prepare(programs.train)
   const accumulate = programs.accumulate && (await device.prepare(programs.accumulate))
   let evaluate: Trainer['evaluate'] | undefined
+  let lossScale =
+    options.precision === 'float16' ? (options.lossScale ?? { scale: LOSS_SCALE.first, steps: 0 }) : undefined
+
+  /** One step with the loss `factor` times as large. Where a number is not finite, the state is what it was. */
+  const attempt = async (
+    batch: Batch,
+    step: number,
+    learningRate: number,
+    factor: number,
+  ): Promise<StepResult> => {
+    const scale = factor / Math.max(1, countLabels(batch.labels))
+    const last = batchSize / microBatchSize - 1
+    let loss = 0
+    for (let micro = 0; micro < last; micro++) {
+      await load(device, part(batch, micro), scale)
+      await device.writeScalar('keep', micro === 0 ? 0 : 1)
+      await accumulate!()
+      loss += (await device.readScalar('loss')) / factor
+      // the program itself guards its own micro-batch only
+      if (!Number.isFinite(loss)) return { loss, gradNorm: Number.NaN }
+    }
+    await load(device, part(batch, last), scale)
+    if (last > 0) await device.writeScalar('keep', 1)
+    const [beta1, beta2] = optimizer.betas
+    if (lossScale !== undefined) await device.writeScalar('unscale', 1 / factor)
+    await device.writeScalar('learning_rate', learningRate)
+    await device.writeScalar('bias_correction1', 1 - beta1 ** step)
+    await device.writeScalar('bias_correction2', Math.sqrt(1 - beta2 ** step))
+    await train()
+    loss += await device.readScalar('loss')
+    return { loss, gradNorm: await device.readScalar('gradient_norm') }
+  }
 
   return {
+    get lossScale() {
+      return lossScale
+    },
     async step(batch, step, learningRate) {
-      const scale = 1 / Math.max(1, countLabels(batch.labels))
-      const last = batchSize / microBatchSize - 1
-      let loss = 0
-      const check = (gradNorm: number): void => {
-        if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
+      for (;;) {
+        const result = await attempt(batch, step, learningRate, lossScale?.scale ?? 1)
+        const { loss, gradNorm } = result
+        const finite = Number.isFinite(loss) && Number.isFinite(gradNorm)
+        if (!finite && (lossScale === undefined || lossScale.scale <= 1))
           throw diverged(step, loss, gradNorm, learningRate)
+        lossScale = lossScale && nextScale(lossScale, finite)
+        if (finite) return result
       }
-      for (let micro = 0; micro < last; micro++) {
-        await load(device, part(batch, micro), scale)
-        await device.writeScalar('keep', micro === 0 ? 0 : 1)
-        await accumulate!()
-        loss += await device.readScalar('loss')
-        check(0) // the program itself guards its own micro-batch only
-      }
-      await load(device, part(batch, last), scale)
-      if (last > 0) await device.writeScalar('keep', 1)
-      const [beta1, beta2] = optimizer.betas
-      await device.writeScalar('learning_rate', learningRate)
-      await device.writeScalar('bias_correction1', 1 - beta1 ** step)
-      await device.writeScalar('bias_correction2', Math.sqrt(1 - beta2 ** step))
-      await train()
-      loss += await device.readScalar('loss')
-      const gradNorm = await device.readScalar('gradient_norm')
-      check(gradNorm)
-      return { loss, gradNorm }
     },
     async evaluate(batches) {
       evaluate ??= await prepareEvaluation(device, a, { microBatch: microBatchSize, sequenceLength })
@@ -139,7 +179,7 @@ export async function createEvaluator(
   state: TrainingState,
   shape: BatchShape,
 ): Promise<Pick<Trainer, 'evaluate' | 'interrupt' | 'dispose'>> {
-  const device = createDevice(runtime, true)
+  const device = createDevice(runtime, runtime.inPlace)
   device.hold(state)
   const evaluate = await prepareEvaluation(device, a, shape)
   return { evaluate, interrupt: () => device.interrupt(), dispose: () => device.dispose() }
@@ -169,6 +209,12 @@ async function load(device: Device, { ids, labels }: Batch, lossScale: number): 
   await device.write('ids', ids)
   await device.write('labels', labels)
   await device.write('loss_scale', Float32Array.of(lossScale))
+}
+
+function nextScale({ scale, steps }: LossScale, finite: boolean): LossScale {
+  if (!finite) return { scale: scale / 2, steps: 0 }
+  if (steps + 1 < LOSS_SCALE.growthSteps) return { scale, steps: steps + 1 }
+  return { scale: Math.min(2 * scale, LOSS_SCALE.most), steps: 0 }
 }
 
 function diverged(step: number, loss: number, gradNorm: number, learningRate: number): RegaugeError {

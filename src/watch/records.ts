@@ -142,6 +142,7 @@ const EMPTY: RunHistory = {
   samples: [],
   checkpoints: [],
   notes: [],
+  moves: [],
   badLines: [],
 }
 

@@ -1,5 +1,6 @@
 /** @file `regauge check`: what a run will take, without training. */
 
+import { parseTarget } from '../../runtime/index.ts'
 import { checkRun, loadRun, type RunPlan } from '../../train/index.ts'
 import { bytes, compact, duration, grouped, harmless } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
@@ -7,7 +8,9 @@ import type { Terminal } from '../ui/terminal.ts'
 
 export const run: Command<'check'> = async ({ arguments: [file], options, json, terminal }) => {
   const loaded = await loadRun(file ?? 'run.yaml', { set: options.set })
-  const plan = await checkRun(loaded.run)
+  const plan = await checkRun(loaded.run, {
+    ...(options.on !== undefined && { on: parseTarget(options.on) }),
+  })
   if (json) terminal.data(JSON.stringify(planJson(plan), null, 2))
   else {
     for (const line of planLines(plan, terminal)) terminal.data(line)
@@ -38,6 +41,7 @@ export function planLines(plan: RunPlan, terminal: Pick<Terminal, 'colors'>): st
   return [
     row('run', `${colors.bold(run.name)} in ${plan.folder}`),
     row('model', `${a.family}, ${a.layers} layers of ${a.hiddenSize}, ${grouped(a.vocabularySize)} tokens`),
+    row('runs on', plan.place),
     row('parameters', compact(estimate.parameters)),
     row('batch', accumulated > 1 ? `${batch}, in ${accumulated} micro-batches` : batch),
     row(

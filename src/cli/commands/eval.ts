@@ -1,14 +1,16 @@
 /** @file `regauge eval`: loss and bits per byte of a trained model on text that it did not see. */
 
 import { RegaugeError } from '../../errors.ts'
+import { parseTarget } from '../../runtime/index.ts'
 import { evaluateModel, openModel } from '../../train/index.ts'
 import { duration, grouped } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
 
 export const run: Command<'eval'> = async ({ arguments: [path], options, json, terminal }) => {
-  const { data, batches, threads } = options
+  const { data, batches, threads, on } = options
   const model = await openModel(path!, {
     ...(threads !== undefined && { threads }),
+    ...(on !== undefined && { on: parseTarget(on) }),
     note: (message: string) => terminal.talk(message),
   })
   try {

@@ -1,5 +1,6 @@
 /** @file `regauge sample`: continues a text with a trained model, printed as it comes. */
 import { RegaugeError } from '../../errors.ts'
+import { parseTarget } from '../../runtime/index.ts'
 import { continueText, openModel } from '../../train/index.ts'
 import type { Command } from '../context.ts'
 
@@ -20,6 +21,7 @@ export const run: Command<'sample'> = async ({ arguments: [path, given], options
 
   const model = await openModel(path!, {
     ...(options.threads !== undefined && { threads: options.threads }),
+    ...(options.on !== undefined && { on: parseTarget(options.on) }),
     note: (message: string) => terminal.talk(message),
   })
   try {

@@ -2,6 +2,7 @@
 
 import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { parseTarget } from '../../runtime/index.ts'
 import { createSampler, loadRun, shownPath, type TrainResult, train } from '../../train/index.ts'
 import { writeReport } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
@@ -21,6 +22,8 @@ export const run: Command<'train'> = async ({ arguments: [path], options, json, 
     end = await train(run, {
       ...(folder !== undefined && { folder }),
       ...(options.threads !== undefined && { threads: options.threads }),
+      ...(options.on !== undefined && { on: parseTarget(options.on) }),
+      ...(options['allow-host'] === true && { allowHost: true }),
       onEvent: (event) => view.event(event),
       onPlan: (plan) => {
         if (!json) for (const line of planLines(plan, { colors: terminal.talkColors })) terminal.talk(line)

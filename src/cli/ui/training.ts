@@ -106,6 +106,9 @@ function liveView(terminal: Terminal, { name }: TrainingViewOptions): TrainingVi
           )
           break
         }
+        case 'move':
+          above(`${at(event.step, terminal)}moved from ${harmless(event.from)} to ${harmless(event.to)}`)
+          break
         case 'note':
           above(`${colors.yellow(glyphs.warn)} ${harmless(event.message)}`)
           break

@@ -113,6 +113,12 @@ const train = z
       .describe(
         'Activations that the backward pass computes again: none, those that are cheap, or whole layers.',
       ),
+    precision: z
+      .enum(['float32', 'float16', 'bfloat16'])
+      .default('float32')
+      .describe(
+        'Number type of matrix products; weights and moments stay float32. float16 scales the loss as it needs.',
+      ),
   })
   .meta(exactlyOne('train'))
   .describe('How long and in which batches: exactly one of steps, tokens, epochs.')
