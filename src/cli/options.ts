@@ -59,7 +59,7 @@ const set = {
 } as const satisfies OptionSpec
 
 const on = {
-  description: `Where to run: ${PROVIDER_NAMES.join(', ')}; :N for the device of that number`,
+  description: `${PROVIDER_NAMES.join(', ')}; :N for a device`,
   value: 'runtime',
 } as const satisfies OptionSpec
 
@@ -157,7 +157,7 @@ export const COMMANDS = {
     ],
     options: {
       set,
-      on: { ...on, default: 'where it ran last; for a new run the fastest' },
+      on: { ...on, default: 'where it ran last, or the fastest' },
       'allow-host': { description: 'Let operations that a device lacks run on the host' },
       threads,
     },
@@ -340,11 +340,21 @@ export const COMMANDS = {
     ],
   },
   doctor: {
-    summary: 'Check that this machine has what regauge needs',
+    summary: 'Check that this machine has what regauge needs, and which runtimes it has',
     arguments: [],
-    options: {},
+    options: {
+      run: {
+        description: 'Run file: tells what each runtime supports of its programs',
+        value: 'file',
+        completes: 'run-file',
+      },
+    },
     examples: [
       { command: 'regauge doctor', does: 'each finding, with what to do about it' },
+      {
+        command: 'regauge doctor --run run.yaml',
+        does: 'what each runtime takes of a run, no device needed',
+      },
       {
         command: 'regauge doctor --json',
         does: 'the same for a script; exit code 3 when something is broken',

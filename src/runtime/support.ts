@@ -7,7 +7,7 @@ import {
   lower,
   type OnnxOperator,
 } from '../graph/index.ts'
-import { PROVIDERS, type ProviderName } from './providers.ts'
+import type { ProviderName } from './providers.ts'
 
 /** Element types of an operator's data: of the first input, for `Where` of the second. */
 type Types = readonly DType[]
@@ -275,8 +275,11 @@ export interface Coverage {
   readonly unsupported: readonly UnsupportedNode[]
   /** What a device must offer for the types of the graph. */
   readonly needs: readonly string[]
-  /** Where the tables are from. */
-  readonly source: string
+}
+
+/** Where the tables of a runtime are from, and what of them was measured. */
+export function supportSource(runtime: ProviderName): string {
+  return SUPPORT[runtime].source
 }
 
 /** Asks the tables which nodes of a graph, as it is written, a runtime takes. No device is needed. */
@@ -295,7 +298,7 @@ export function coverage(graph: Graph, runtime: ProviderName): Coverage {
     const reason = typeReason(support, node, dtype, types) ?? support.refuses?.(node, lowered, constants)
     return reason === undefined ? [] : [{ name: node.name, opType: node.opType, dtype, reason }]
   })
-  return { nodes: nodes.length, unsupported, needs: [...needs], source: support.source }
+  return { nodes: nodes.length, unsupported, needs: [...needs] }
 }
 
 function typeReason(
@@ -308,9 +311,4 @@ function typeReason(
   if (opType !== 'Cast') return undefined
   const to = types.get(outputs[0]!)!
   return casts[dtype]?.includes(to) ? undefined : `no conversion from ${dtype} to ${to}`
-}
-
-/** What is known of a runtime having run on the hardware it is for. */
-export function triedOn(runtime: ProviderName): string {
-  return PROVIDERS[runtime].tried
 }

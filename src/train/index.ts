@@ -23,7 +23,7 @@ export {
   type Model,
   openModel,
 } from './model.ts'
-export { checkRun, type RunPlan, trainerOptions } from './plan.ts'
+export { checkRun, programsOf, type RunPlan, trainerOptions } from './plan.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
 export { learningRateAt, type Schedule } from './schedule.ts'

@@ -11,8 +11,10 @@ import {
 } from '../data/index.ts'
 import { RegaugeError } from '../errors.ts'
 import { openSafetensorsFolder } from '../formats/index.ts'
+import type { Graph } from '../graph/index.ts'
 import type { Architecture } from '../model/index.ts'
 import { chooseRuntime, measureMatmul, openRuntime, type Target } from '../runtime/index.ts'
+import { decodeStep, evaluateStep } from '../steps/index.ts'
 import { checkSpace } from './checkpoint.ts'
 import { type Estimate, estimateWithin } from './estimate.ts'
 import { requireKernels } from './kernels.ts'
@@ -22,7 +24,7 @@ import { plannedSteps, type ResolvedRun } from './run/index.ts'
 import { requireWritableFolder } from './run-folder.ts'
 import { checkWeights } from './state.ts'
 import { requireSequence, textNotes } from './text-size.ts'
-import type { TrainerOptions } from './trainer.ts'
+import { stepPrograms, type TrainerOptions } from './trainer.ts'
 
 export interface RunPlan {
   readonly run: ResolvedRun
@@ -156,6 +158,25 @@ export async function checkRun(
   } finally {
     runtime.dispose()
   }
+}
+
+/** The programs of a run by name: those that train, evaluate and generate. Nothing is compiled. */
+export async function programsOf(run: ResolvedRun): Promise<Map<string, Graph>> {
+  const vocabulary = await vocabularyOf(run, join(run.output, run.name))
+  const architecture = await resolveArchitecture(run, vocabulary)
+  const { microBatchSize: microBatch, sequenceLength, ...options } = trainerOptions(run)
+  const { train, accumulate } = stepPrograms(architecture, {
+    ...options,
+    microBatchSize: microBatch,
+    sequenceLength,
+  })
+  const programs = [
+    train,
+    ...(accumulate === undefined ? [] : [accumulate]),
+    evaluateStep(architecture, { microBatch, sequenceLength }),
+    decodeStep(architecture, { tokens: 1, cacheLength: Math.min(sequenceLength, architecture.maxPositions) }),
+  ]
+  return new Map(programs.map(({ name, graph }) => [name, graph]))
 }
 
 /** The text, of which the first document of each part was read. */

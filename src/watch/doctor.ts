@@ -3,12 +3,15 @@ import { constants } from 'node:fs'
 import { access, statfs } from 'node:fs/promises'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { RegaugeError } from '../errors.ts'
+import type { Graph } from '../graph/index.ts'
 import { bytes } from './format.ts'
 
 /** One finding. What is broken has a fix. */
 export interface Finding {
   readonly name: string
   readonly ok: boolean
+  /** What can be done without: not ok, and yet nothing is broken. */
+  readonly optional?: true
   /** What was found, or what is wrong. */
   readonly found: string
   readonly fix?: string
@@ -19,17 +22,23 @@ const MIN_MEMORY = 2 ** 30
 const MIN_DISK = 2 ** 30
 
 /**
- * Looks at Node, processor, memory, disk, foreign functions, runtime and speed, in the order in which they build on
- * each other; `folder` is where runs would be written. What is broken is a finding, never an error; takes a second.
+ * Looks at Node, processor, memory, disk, foreign functions, runtimes and speed, in the order in which they build on
+ * each other; `folder` is where runs would be written. With `programs`, the graphs of a run by name, tells how many of
+ * their nodes each runtime takes, by tables: no device is needed for that. What is broken is a finding, never an error;
+ * takes a second.
  */
-export async function diagnose(folder: string): Promise<Finding[]> {
+export async function diagnose(
+  folder: string,
+  options: { readonly programs?: ReadonlyMap<string, Graph> } = {},
+): Promise<Finding[]> {
   return [
     nodeVersion(process.versions.node),
     processor(),
     memory(),
     await disk(folder),
     await foreignFunctions(),
-    ...(await runtime()),
+    ...(await speed()),
+    ...(await runtimes(options.programs)),
   ]
 }
 
@@ -94,33 +103,61 @@ async function foreignFunctions(): Promise<Finding> {
   }
 }
 
-async function runtime(): Promise<Finding[]> {
+async function speed(): Promise<Finding[]> {
   try {
-    const { createRuntime, inspectLibrary, measureMatmul } = await import('../runtime/index.ts')
-    const { version, providers, path } = inspectLibrary()
-    const names = providers.map((name) => name.replace('ExecutionProvider', ''))
-    const unused = names.filter((name) => name !== 'CPU')
-    // what a library lists was not tried here: nobody shall take it for a promise
-    const others = unused.length === 0 ? '' : ` (the build lists ${unused.join(', ')} too, not used yet)`
-    const library = { name: 'ONNX Runtime', ok: true, found: `${version}, runs on CPU${others}; ${path}` }
-    const cpu = createRuntime({ name: 'cpu' })
+    const { createRuntime, measureMatmul } = await import('../runtime/index.ts')
+    const host = createRuntime({ name: 'cpu' })
     try {
-      const { best } = await measureMatmul(cpu)
-      return [
-        library,
-        {
-          name: 'speed',
-          ok: true,
-          found: `${(best / 1e9).toFixed(0)} GFLOP/s in float32 matrix products, measured`,
-        },
-      ]
+      const { best } = await measureMatmul(host)
+      const found = `${(best / 1e9).toFixed(0)} GFLOP/s in float32 matrix products, measured`
+      return [{ name: 'speed', ok: true, found }]
     } finally {
-      cpu.dispose()
+      host.dispose()
     }
   } catch (error) {
     if (!(error instanceof RegaugeError)) throw error
-    return [broken('ONNX Runtime', error, 'npm install onnxruntime-node')]
+    return [broken('speed', error, 'npm install onnxruntime-node')]
   }
+}
+
+/** Each runtime: the library, its devices, and what it takes of the programs. */
+async function runtimes(programs: ReadonlyMap<string, Graph> = new Map()): Promise<Finding[]> {
+  const { coverage, inspectRuntime, legalize, PROVIDER_NAMES, supportSource } = await import(
+    '../runtime/index.ts'
+  )
+  return PROVIDER_NAMES.flatMap((name, i) => {
+    const { usable, library, version, devices, problem, remedy, tried } = inspectRuntime(name)
+    const where = devices.length === 0 ? 'no device found' : devices.join(', ')
+    const finding: Finding = {
+      name,
+      ok: usable,
+      // the first runs everywhere, and without it nothing does
+      ...(i > 0 && { optional: true as const }),
+      found: usable
+        ? `ONNX Runtime ${version}, ${library}; ${where}; ${tried}`
+        : `${problem}; ${where}; ${tried}`,
+      ...(!usable && remedy !== undefined && { fix: remedy }),
+    }
+    const covered = [...programs].map(([program, graph]): Finding => {
+      const { nodes, unsupported, needs } = coverage(legalize(graph, name), name)
+      const [first] = unsupported
+      const needed = needs.length === 0 ? '' : `; needs ${needs.join(' and ')}`
+      const missing =
+        first === undefined
+          ? ''
+          : `, not ${unsupported.length}: first ${first.opType} (${first.name}), ${first.reason}`
+      return {
+        name: `${name} ${program}`,
+        ok: first === undefined,
+        optional: true,
+        found: `${nodes - unsupported.length} of ${nodes} nodes supported${missing}${needed}`,
+        ...(first !== undefined && { fix: 'set train.precision to float32, or run it on another runtime' }),
+      }
+    })
+    if (covered.length === 0) return [finding]
+    const tables: Finding = { name: `${name} tables`, ok: true, found: supportSource(name) }
+    return [finding, ...covered, tables]
+  })
 }
 
 function broken(name: string, error: unknown, fix: string): Finding {
