@@ -108,9 +108,19 @@ export async function createTrainer(
   })
   const device = createDevice(runtime, options.inPlace ?? runtime.inPlace)
   device.hold(state)
-  if (programs.accumulate !== undefined) {
-    const shapes = new Map(state.parameters.map(({ name, shape }) => [stateNames.accumulated(name), shape]))
-    device.hold(allocateSlots(runtime, shapes), true)
+  const shapes = new Map(
+    programs.accumulate === undefined
+      ? []
+      : state.parameters.map(({ name, shape }) => [stateNames.accumulated(name), shape]),
+  )
+  const accumulated = allocateSlots(runtime, shapes)
+  device.hold(accumulated, true)
+  /** What overflowed stays infinite even times 0. */
+  const clearAccumulated = async (): Promise<void> => {
+    for (const name of accumulated.names) {
+      const tensor = accumulated.current(name)
+      await tensor.write(new Uint8Array(tensor.byteLength))
+    }
   }
   const train = await device.prepare(programs.train)
   const accumulate = programs.accumulate && (await device.prepare(programs.accumulate))
@@ -161,6 +171,7 @@ export async function createTrainer(
           throw diverged(step, loss, gradNorm, learningRate)
         lossScale = lossScale && nextScale(lossScale, finite)
         if (finite) return result
+        await clearAccumulated()
       }
     },
     async evaluate(batches) {
