@@ -33,6 +33,14 @@ const MODELS = {
   },
 } as const
 
+/** What a row has that differs from the others. */
+const DIFFERS: Readonly<Record<string, string>> = {
+  'PyTorch bf16': 'products in bfloat16 (autocast), weights and AdamW in float32',
+  'llm.c':
+    'a GPT-2 of the same size: LayerNorm, learned positions, biases, GELU MLP; no clipping; few steps, one round',
+  'jax-js': 'two threads by way of a Worker made for it; few steps, one round',
+}
+
 /** Peers that take minutes for what the others do in seconds run in the first round alone, a few steps. */
 const FEW = ['--steps', '3', '--warmup', '1']
 
@@ -147,4 +155,11 @@ for (const name of names) {
     'compile s',
   ]
   printTable(header, rows)
+  for (const [peer, lines] of results) {
+    const faster = speedOf(lines) / speed
+    const lost =
+      peer.startsWith('regauge') || faster <= 1 ? [] : [`lost, it is ${faster.toFixed(2)} x as fast`]
+    const notes = [...lost, ...(DIFFERS[peer] === undefined ? [] : [DIFFERS[peer]])]
+    if (notes.length > 0) console.log(`${peer}: ${notes.join('; ')}`)
+  }
 }

@@ -6,7 +6,8 @@ llm.c has its batch, length and steps written into `main`, and validates and sam
 train_gpt2.c with our numbers there, and without those two, is compiled the way its Makefile does
 (-Ofast -fopenmp, with -O3 and -march=native); the checkout itself is left as it is. The model, random, and the
 tokens are written in the two file formats that it reads. It is a GPT-2: LayerNorm, learned positions, biases,
-GELU, an MLP of 4 x hidden, tied output.
+GELU, an MLP of two matrices 4 x hidden wide, tied output; and it clips no gradients. `--intermediate` is the width of
+the three matrices of the others' MLP: at 8/3 x hidden both have as many weights, and nothing else is taken.
 """
 
 import argparse
@@ -25,11 +26,14 @@ PARAMETERS = 16  # tensors in a model file
 
 def arguments():
     parser = argparse.ArgumentParser()
-    for name, default in [("hidden", 384), ("layers", 6), ("heads", 6), ("vocab", 4096), ("seq", 256), ("batch", 8),
-                          ("steps", 5), ("warmup", 1), ("threads", 2), ("seed", 1)]:
+    for name, default in [("hidden", 384), ("layers", 6), ("heads", 6), ("intermediate", 1024), ("vocab", 4096), ("seq", 256),
+                          ("batch", 8), ("steps", 5), ("warmup", 1), ("threads", 2), ("seed", 1)]:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--source", default=os.environ.get("REGAUGE_LLMC"), help="the llm.c checkout")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if 3 * args.intermediate != 8 * args.hidden:
+        parser.error(f"--intermediate is {args.intermediate}, and only 8/3 of --hidden {args.hidden} is the same size")
+    return args
 
 
 def write_model(path, args):
@@ -131,8 +135,8 @@ def main():
         "peer": "llm.c",
         "version": "train_gpt2.c",
         "mode": "f32",
-        "model": {"hidden": args.hidden, "layers": args.layers, "heads": args.heads, "vocab": args.vocab,
-                  "seq": args.seq, "batch": args.batch, "tied": True},
+        "model": {"hidden": args.hidden, "layers": args.layers, "heads": args.heads,
+                  "intermediate": 4 * args.hidden, "vocab": args.vocab, "seq": args.seq, "batch": args.batch, "tied": True},
         "params": params,
         "tokensPerStep": per_step,
         "compileSeconds": 0.0,

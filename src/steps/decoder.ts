@@ -36,13 +36,14 @@ export function parameter(parameters: ParameterTensors, name: string): Tensor {
 
 /**
  * Hidden states (N, D) after the last norm, of ids (B, T): positions 0 to T - 1 of each sequence.
- * Scopes are `layers.i`, so that a caller can recompute by layer; `onLayerInput` is given what enters each.
+ * Scopes are `layers.i`, so that a caller can recompute by layer; `onSum` is given the running sum that enters each
+ * layer's attention and its mlp.
  */
 export function decoderHidden(
   a: Architecture,
   parameters: ParameterTensors,
   ids: Tensor,
-  onLayerInput: (x: Tensor) => void = () => {},
+  onSum: (x: Tensor, layer: number) => void = () => {},
 ): Tensor {
   const { graph } = ids.node
   const [batch, length] = ids.shape as [number, number]
@@ -58,7 +59,7 @@ export function decoderHidden(
     embedding(at('model.embed_tokens.weight'), reshape(ids, [batch * length])),
   ) // (N, D)
   for (let layer = 0; layer < a.layers; layer++) {
-    onLayerInput(x)
+    onSum(x, layer)
     const of = (name: string) => parameters.get(`model.layers.${layer}.${name}`)
     x = graph.within(`layers.${layer}`, () => {
       const attended = graph.within('attention', () => {
@@ -66,6 +67,7 @@ export function decoderHidden(
         return attentionOutput(a, of, causalAttention(q, k, v, a.slidingWindows[layer]))
       })
       const y = add(x, attended)
+      onSum(y, layer)
       return add(
         y,
         graph.within('mlp', () => mlp(a, of, y)),

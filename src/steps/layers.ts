@@ -10,6 +10,7 @@ import {
   expand,
   type Graph,
   gather,
+  identity,
   matmul,
   mul,
   pow,
@@ -233,8 +234,9 @@ export function causalAttention(q: Tensor, k: Tensor, v: Tensor, window?: number
   })
 }
 
+/** All rows are a value of their own too: else a runtime that transposes them keeps that for the backward pass. */
 function rows(x: Tensor, start: number, end: number): Tensor {
-  return start === 0 && end === x.shape[2] ? x : slice(x, 2, start, end)
+  return start === 0 && end === x.shape[2] ? identity(x) : slice(x, 2, start, end)
 }
 
 /** a^T b of (B, H, queries, m) and (B, H, queries, n), summed over the heads that share keys: (B, K, m, n). */

@@ -65,9 +65,9 @@ export function linearCrossEntropy(
     const dWeight = matmul(dLogits, h, { transA: true }) // (V, D)
     const dHidden = matmul(dLogits, weight)
     weightGradient = weightGradient === undefined ? dWeight : add(weightGradient, dWeight)
-    hiddenGradients.push(dHidden)
-    // the next chunk waits until this one's logits are free
+    // the next chunk, and the backward pass after the last one, wait until this one's logits are free
     token = add(loss, add(oneElement(weightGradient), oneElement(dHidden)))
+    hiddenGradients.push(end === count ? after(dHidden, token) : dHidden)
   }
   if (loss === undefined) throw new TypeError('linearCrossEntropy: no rows')
   if (!options.gradient) return loss

@@ -142,6 +142,20 @@ describe('recomputation', () => {
     expect(selective).toBeLessThan(0.95 * none)
     expect(layer).toBeLessThan(0.75 * none)
   })
+
+  test('no product of the backward pass over heads shares an operand, and so its transpose, with the forward pass', () => {
+    const { graph } = gradientStep(LLAMA, { microBatch: 1, sequenceLength: 192 }, 'selective')
+    const root = (tensor: Tensor): Tensor =>
+      tensor.node.op === 'reshape' ? root(tensor.node.inputs[0]!) : tensor
+    const products = graph.nodes.filter(
+      ({ op, scope, outputs }) =>
+        op === 'matmul' && scope.startsWith('backward') && outputs[0]!.shape.length === 4,
+    )
+    expect(products.length).toBeGreaterThan(0)
+    for (const { inputs } of products) {
+      for (const input of inputs) expect(root(input).node.scope).toMatch(/^backward/)
+    }
+  })
 })
 
 /** Most bytes alive at once when the nodes run in their order, inputs and constants left out. */

@@ -183,8 +183,8 @@ function backward(a: Architecture, options: Omit<TrainOptions, 'optimizer'>): Ba
   const scale = graph.input('loss_scale', { dtype: 'float32', shape: [] })
   const keep = options.accumulates ? graph.input('keep', { dtype: 'float32', shape: [] }) : undefined
 
-  const layerInputs: Tensor[] = []
-  const hidden = decoderHidden(a, tensors, ids, (x) => void layerInputs.push(x))
+  const sums: { at: Tensor; layer: number }[] = []
+  const hidden = decoderHidden(a, tensors, ids, (at, layer) => void sums.push({ at, layer }))
   const loss = graph.within('loss', () =>
     linearCrossEntropy(hidden, outputMatrix(a, tensors), flat(labels), scale, { gradient: true }),
   )
@@ -199,9 +199,10 @@ function backward(a: Architecture, options: Omit<TrainOptions, 'optimizer'>): Ba
     accumulated.set(name, sum)
     return sum
   }
-  // a layer's weight gradients are made, and its activations freed, before the layer below it is entered
-  const barriers = layerInputs.map(
-    (at, layer): Barrier => ({
+  // the weight gradients of an mlp are made, and its activations freed, before the attention below it is entered, and
+  // those of the attention before the layer below
+  const barriers = sums.map(
+    ({ at, layer }): Barrier => ({
       at,
       token: (cotangentOf) => {
         const squares = parameters.flatMap(({ name }) => {
