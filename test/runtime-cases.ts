@@ -99,7 +99,7 @@ export function chain(count: number, size: number): Uint8Array {
 
 /** Work for a while, on a processor as on a device that software stands in for, which is a hundred times slower. */
 function work(runtime: Runtime, count: number, size: number): Uint8Array {
-  return chain(count, runtime.name === 'cpu' ? size : size / 8)
+  return chain(count, runtime.name === 'webgpu' ? size / 8 : size)
 }
 
 function bindZeros(runtime: Runtime, program: Program) {

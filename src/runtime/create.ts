@@ -61,16 +61,32 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       throw error
     }
   }
-  const memory = openMemory(api, environment, provider, queue, (model) => {
+  const refusesHost = provider.memory === 'device' && options.allowHost !== true
+  const record = (made: Pointer): boolean => refusesHost && recordAssignment(api, made)
+  const requireAssigned = (session: Pointer, recorded: boolean): void => {
+    if (recorded) requireOnDevice(api, session, options.name, provider)
+  }
+  const makeSession: SessionMaker = (model) => {
     const made = sessionOptions()
     try {
+      const recorded = record(made)
       const out = cells()
       api.CreateSessionFromArray(environment, model, model.byteLength, made, out)
-      return out[0]!
+      const session = out[0]!
+      try {
+        requireAssigned(session, recorded)
+        return session
+      } catch (error) {
+        api.ReleaseSession(session)
+        throw error
+      }
     } finally {
       api.ReleaseSessionOptions(made)
     }
-  })
+  }
+  const memory = explainProvider(options.name, library, () =>
+    openMemory(api, environment, provider, queue, makeSession),
+  )
   const context: Context = {
     api,
     queue,
@@ -92,14 +108,14 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       check()
       const made = sessionOptions()
       try {
-        const assigned = provider.memory === 'device' && recordAssignment(api, made)
+        const recorded = record(made)
         if (options.profile !== undefined) api.EnableProfiling(made, options.profile)
         const session = await createSession(queue, environment, made, model)
         try {
           check()
           memory.onSession(session)
           const program = makeProgram(context, session)
-          if (assigned && options.allowHost !== true) requireOnDevice(api, session, options.name, provider)
+          requireAssigned(session, recorded)
           programs.add(program)
           return program
         } catch (error) {
@@ -185,19 +201,24 @@ export function libraryOf(name: ProviderName): string {
 }
 
 /** Says which provider an error in its set-up is about, and what to do. */
-function explainProvider(name: ProviderName, library: string, configure: () => void): void {
+function explainProvider<T>(name: ProviderName, library: string, setUp: () => T): T {
   try {
-    configure()
+    return setUp()
   } catch (error) {
     if (!(error instanceof RegaugeError) || error.issues[0]?.code !== 'RUNTIME_FAILED') throw error
     const { libraryVariable } = PROVIDERS[name] as Provider
+    const elsewhere =
+      libraryVariable === undefined ? '' : `set ${libraryVariable} to a libonnxruntime that has it, or `
+    const hint = /invalid device/i.test(error.message)
+      ? `name another device, as in \`${name}:0\`, or `
+      : elsewhere
     throw new RegaugeError(
       'environment',
       {
         code: 'RUNTIME_PROVIDER_UNUSABLE',
         message: `${name} cannot be used here (${error.issues[0].message})`,
         file: library,
-        hint: `${libraryVariable === undefined ? '' : `set ${libraryVariable} to a libonnxruntime that has it, or `}see \`regauge doctor\``,
+        hint: `${hint}see \`regauge doctor\``,
       },
       { cause: error },
     )

@@ -13,6 +13,7 @@ export interface DeviceMemory {
   /** Bytes that were copied since the memory was opened. */
   readonly traffic: Traffic
   use(): MemoryUse | null
+  /** Releases the memory as soon as the device is idle, and before it the tensors that are left. */
   dispose(): void
 }
 
@@ -32,9 +33,8 @@ export function openDeviceMemory(
 ): DeviceMemory {
   const out = cells()
   const probe = makeSession(identityModel({ dtype: 'float32', shape: [1] }))
-  api.SessionGetMemoryInfoForInputs(probe, out, 1)
-  api.CreateAllocator(probe, out[0]!, out)
-  const allocator = out[0]!
+  const allocator = allocatorOf(api, probe)
+  const tensors = new Set<OrtTensor>()
   const host = hostMemoryInfo(api)
   const traffic = { toDevice: 0, toHost: 0 }
   const copy =
@@ -67,6 +67,18 @@ export function openDeviceMemory(
     }
   }
 
+  /** The device gives memory as it was left. */
+  const fillWithZeros = (spec: TensorSpec, device: Pointer, length: number): void => {
+    const zeros = new Uint8Array(new ArrayBuffer(length))
+    const value = hostValue(spec, zeros)
+    try {
+      copy.now(spec, value, device)
+      traffic.toDevice += zeros.byteLength
+    } finally {
+      api.ReleaseValue(value)
+    }
+  }
+
   return {
     traffic,
     use: () => arenaUse(api, allocator),
@@ -82,17 +94,15 @@ export function openDeviceMemory(
         out,
       )
       const value = out[0]!
+      try {
+        if (length > 0) fillWithZeros(spec, value, length)
+      } catch (error) {
+        api.ReleaseValue(value)
+        throw error
+      }
       let alive = true
       const check = (): void => {
         if (!alive) throw new Error('a tensor was used after it was disposed of')
-      }
-      if (length > 0) {
-        // the device gives memory as it was left
-        const zeros = new Uint8Array(new ArrayBuffer(length))
-        const source = hostValue(spec, zeros)
-        copy.now(spec, source, value)
-        api.ReleaseValue(source)
-        traffic.toDevice += zeros.byteLength
       }
       const readAll = async (): Promise<Uint8Array> => {
         const bytes = new Uint8Array(new ArrayBuffer(length))
@@ -126,17 +136,36 @@ export function openDeviceMemory(
         dispose() {
           if (!alive) return
           alive = false
+          tensors.delete(tensor)
           queue.whenIdle(() => api.ReleaseValue(value))
         },
       }
+      tensors.add(tensor)
       return tensor
     },
     dispose() {
-      copy.dispose()
-      api.ReleaseAllocator(allocator)
-      api.ReleaseMemoryInfo(host)
-      api.ReleaseSession(probe)
+      // a value gives its memory back through the allocator, which belongs to the session
+      for (const tensor of tensors) tensor.dispose()
+      queue.whenIdle(() => {
+        copy.dispose()
+        api.ReleaseAllocator(allocator)
+        api.ReleaseMemoryInfo(host)
+        api.ReleaseSession(probe)
+      })
     },
+  }
+}
+
+/** The allocator of the memory in which a session takes its inputs. Releases the session when there is none. */
+function allocatorOf(api: Api, session: Pointer): Pointer {
+  const out = cells()
+  try {
+    api.SessionGetMemoryInfoForInputs(session, out, 1)
+    api.CreateAllocator(session, out[0]!, out)
+    return out[0]!
+  } catch (error) {
+    api.ReleaseSession(session)
+    throw error
   }
 }
 
@@ -172,11 +201,16 @@ function sessionCopies(api: Api, makeSession: SessionMaker, queue: Queue): Copie
     const binding = out[0]!
     api.CreateRunOptions(out)
     const options = out[0]!
-    api.BindInput(binding, 'from', from)
-    api.BindOutput(binding, 'to', to)
     const release = (): void => {
       api.ReleaseIoBinding(binding)
       api.ReleaseRunOptions(options)
+    }
+    try {
+      api.BindInput(binding, 'from', from)
+      api.BindOutput(binding, 'to', to)
+    } catch (error) {
+      release()
+      throw error
     }
     return { arguments: [session, options, binding] as const, release }
   }
@@ -189,14 +223,16 @@ function sessionCopies(api: Api, makeSession: SessionMaker, queue: Queue): Copie
         run.release()
       }
     },
-    async later(spec, from, to) {
-      const run = prepare(spec, from, to)
-      try {
-        await queue.later('RunWithBinding', ...run.arguments)
-      } finally {
-        run.release()
-      }
-    },
+    // to bind an input that lies elsewhere is a copy already
+    later: (spec, from, to) =>
+      queue.turn(async (later) => {
+        const run = prepare(spec, from, to)
+        try {
+          await later('RunWithBinding', ...run.arguments)
+        } finally {
+          run.release()
+        }
+      }),
     dispose() {
       for (const session of sessions.values()) api.ReleaseSession(session)
     },
@@ -212,7 +248,7 @@ function identityModel(spec: TensorSpec): Uint8Array {
     producerVersion: '',
     graph: {
       name: 'copy',
-      nodes: [{ opType: 'Identity', inputs: ['from'], outputs: ['to'] }],
+      nodes: [{ name: 'copy', opType: 'Identity', inputs: ['from'], outputs: ['to'] }],
       initializers: [],
       inputs: [{ name: 'from', dtype, shape }],
       outputs: [{ name: 'to', dtype, shape }],

@@ -58,7 +58,7 @@ export function makeProgram(context: Context, session: Pointer): Program {
       program.endProfile()
       disposed = true
       for (const binding of [...bindings]) binding.dispose()
-      api.ReleaseSession(session)
+      context.queue.whenIdle(() => api.ReleaseSession(session))
       context.onDispose(program)
     },
   }

@@ -88,18 +88,20 @@ export const PROVIDERS = {
     // safe by the order of one stream, but not yet proven on a device
     inPlace: false,
     libraryVariable: 'REGAUGE_CUDA_LIBRARY',
-    tried: 'not yet run on hardware',
+    tried: 'its calls are tested on a stand-in; not yet run on hardware',
     configure(api, options, { index, library }) {
       requireBeside(library, 'cuda')
       withOptions(
         api,
         ['CreateCUDAProviderOptions', 'UpdateCUDAProviderOptions', 'ReleaseCUDAProviderOptions'],
-        {
-          device_id: String(index),
-          arena_extend_strategy: 'kSameAsRequested',
-          // else float32 products round their factors to 10 bits
-          use_tf32: '0',
-        },
+        [
+          {
+            device_id: String(index),
+            arena_extend_strategy: 'kSameAsRequested',
+            // else float32 products round their factors to 10 bits
+            use_tf32: '0',
+          },
+        ],
         (made) => api.SessionOptionsAppendExecutionProvider_CUDA_V2(options, made),
       )
     },
@@ -112,18 +114,19 @@ export const PROVIDERS = {
     // a whole subgraph is one compiled model, which may write an output at any time
     inPlace: false,
     libraryVariable: 'REGAUGE_CANN_LIBRARY',
-    tried: 'not yet run on hardware',
+    tried: 'its calls are tested on a stand-in; not yet run on hardware',
     configure(api, options, { index }) {
       withOptions(
         api,
         ['CreateCANNProviderOptions', 'UpdateCANNProviderOptions', 'ReleaseCANNProviderOptions'],
-        {
+        // Else the graph engine may compute float32 products in float16. The second name took the place of the first
+        // in microsoft/onnxruntime#27970; no version knows both.
+        [{ precision_mode: 'must_keep_origin_dtype' }, { precision_mode_v2: 'origin' }].map((precision) => ({
           device_id: String(index),
           arena_extend_strategy: 'kSameAsRequested',
           enable_cann_graph: '1',
-          // else the graph engine may compute float32 products in float16
-          precision_mode: 'must_keep_origin_dtype',
-        },
+          ...precision,
+        })),
         (made) => api.SessionOptionsAppendExecutionProvider_CANN(options, made),
       )
     },
@@ -136,22 +139,37 @@ export type ProviderName = keyof typeof PROVIDERS
 /** The runtimes by name. */
 export const PROVIDER_NAMES = Object.keys(PROVIDERS) as ProviderName[]
 
-/** Options of a provider that ONNX Runtime keeps behind a pointer: made, filled, used and released. */
+/** What a provider says of an option that its version does not have. */
+const UNKNOWN_OPTION = /unknown provider option/i
+
+/**
+ * Options of a provider that ONNX Runtime keeps behind a pointer: made, filled, used and released. They are the first
+ * of `alternatives` of which the provider knows every name.
+ */
 function withOptions(
   api: Api,
   [create, update, release]:
     | ['CreateCUDAProviderOptions', 'UpdateCUDAProviderOptions', 'ReleaseCUDAProviderOptions']
     | ['CreateCANNProviderOptions', 'UpdateCANNProviderOptions', 'ReleaseCANNProviderOptions'],
-  values: Readonly<Record<string, string>>,
+  alternatives: readonly Readonly<Record<string, string>>[],
   use: (options: Pointer) => void,
 ): void {
   const out = cells()
   api[create](out)
   const options = out[0]!
   try {
-    const { keys, texts, count, keep } = cStrings(values)
-    api[update](options, keys, texts, count)
-    keep()
+    for (const [i, values] of alternatives.entries()) {
+      const { keys, texts, count, keep } = cStrings(values)
+      try {
+        api[update](options, keys, texts, count)
+        break
+      } catch (error) {
+        const unknown = error instanceof RegaugeError && UNKNOWN_OPTION.test(error.message)
+        if (!unknown || i === alternatives.length - 1) throw error
+      } finally {
+        keep()
+      }
+    }
     use(options)
   } finally {
     api[release](options)
