@@ -19,7 +19,7 @@ test('a library without CANN is one error that says what to do', () => {
           code: 'RUNTIME_PROVIDER_UNUSABLE',
           message: expect.stringContaining('CANN execution provider is not enabled in this build'),
           file: expect.stringContaining('libonnxruntime'),
-          hint: `set ${VARIABLE} to a libonnxruntime that has it, or see \`regauge doctor\``,
+          hint: expect.stringContaining(`set ${VARIABLE} to a libonnxruntime built with CANN`),
         },
       ],
     }),

@@ -206,19 +206,16 @@ function explainProvider<T>(name: ProviderName, library: string, setUp: () => T)
     return setUp()
   } catch (error) {
     if (!(error instanceof RegaugeError) || error.issues[0]?.code !== 'RUNTIME_FAILED') throw error
-    const { libraryVariable } = PROVIDERS[name] as Provider
-    const elsewhere =
-      libraryVariable === undefined ? '' : `set ${libraryVariable} to a libonnxruntime that has it, or `
     const hint = /invalid device/i.test(error.message)
-      ? `name another device, as in \`${name}:0\`, or `
-      : elsewhere
+      ? `name another device, as in \`${name}:0\``
+      : PROVIDERS[name].remedy
     throw new RegaugeError(
       'environment',
       {
         code: 'RUNTIME_PROVIDER_UNUSABLE',
         message: `${name} cannot be used here (${error.issues[0].message})`,
         file: library,
-        hint: `${hint}see \`regauge doctor\``,
+        hint,
       },
       { cause: error },
     )

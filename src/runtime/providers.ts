@@ -32,6 +32,8 @@ export interface Provider {
   readonly devices?: number
   /** The environment variable by which a user points to the library. */
   readonly libraryVariable?: string
+  /** What to do where it cannot be used. */
+  readonly remedy: string
   /** Whether the provider has run on the hardware that it is for, and what is known if not. */
   readonly tried: string
   /** Sets the provider's session options. */
@@ -57,6 +59,7 @@ export const PROVIDERS = {
     copies: 'environment',
     inPlace: true,
     devices: 1,
+    remedy: 'npm install onnxruntime-node',
     tried: 'tested on x64 Linux',
     configure(api, options, { threads }) {
       api.SetIntraOpNumThreads(options, threads)
@@ -75,6 +78,7 @@ export const PROVIDERS = {
     inPlace: false,
     devices: 1,
     libraryVariable: 'REGAUGE_WEBGPU_LIBRARY',
+    remedy: "install the GPU's driver (on Linux one for Vulkan, and libvulkan1)",
     tried: 'tested on a software Vulkan device; not yet run on a GPU',
     configure(api, options) {
       appendGeneric(api, options, 'WebGPU', {})
@@ -88,6 +92,8 @@ export const PROVIDERS = {
     // safe by the order of one stream, but not yet proven on a device
     inPlace: false,
     libraryVariable: 'REGAUGE_CUDA_LIBRARY',
+    remedy:
+      "set REGAUGE_CUDA_LIBRARY to the libonnxruntime of ONNX Runtime's GPU package, its provider libraries beside it",
     tried: 'its calls are tested on a stand-in; not yet run on hardware',
     configure(api, options, { index, library }) {
       requireBeside(library, 'cuda')
@@ -114,6 +120,8 @@ export const PROVIDERS = {
     // a whole subgraph is one compiled model, which may write an output at any time
     inPlace: false,
     libraryVariable: 'REGAUGE_CANN_LIBRARY',
+    remedy:
+      'set REGAUGE_CANN_LIBRARY to a libonnxruntime built with CANN, for instance that of the onnxruntime-cann wheel, with the CANN toolkit in the environment',
     tried: 'its calls are tested on a stand-in; not yet run on hardware',
     configure(api, options, { index }) {
       withOptions(
@@ -219,6 +227,6 @@ function requireBeside(library: string, provider: 'cuda'): void {
     code: 'RUNTIME_PROVIDER_MISSING',
     message: `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not beside ONNX Runtime's library`,
     file: library,
-    hint: `set ${PROVIDERS[provider].libraryVariable} to the libonnxruntime of a build with ${PROVIDERS[provider].ortName}, for instance of ONNX Runtime's GPU package`,
+    hint: PROVIDERS[provider].remedy,
   })
 }

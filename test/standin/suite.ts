@@ -104,7 +104,7 @@ export function describeStandin(
               code: 'RUNTIME_PROVIDER_UNUSABLE',
               message: expect.stringContaining('Invalid device ID: 7, must be between 0'),
               file: standin.library,
-              hint: `name another device, as in \`${name}:0\`, or see \`regauge doctor\``,
+              hint: `name another device, as in \`${name}:0\``,
             },
           ],
         }),
