@@ -1,7 +1,7 @@
 /** @file The one error type that reaches a person: what, where, what was received, and what to do. */
 
 /** What went wrong, in the terms of the process exit code. */
-export type ErrorKind = 'usage' | 'environment' | 'data' | 'diverged' | 'memory' | 'interrupted'
+export type ErrorKind = 'usage' | 'environment' | 'data' | 'diverged' | 'memory' | 'differs' | 'interrupted'
 
 /** Process exit code for each kind of error; 0 is success and 1 a bug of regauge. */
 export const EXIT_CODES: Readonly<Record<ErrorKind, number>> = {
@@ -10,6 +10,7 @@ export const EXIT_CODES: Readonly<Record<ErrorKind, number>> = {
   data: 4,
   diverged: 5,
   memory: 6,
+  differs: 7,
   interrupted: 130,
 }
 

@@ -165,6 +165,23 @@ export {
   train,
   verifyCheckpoint,
 } from './train/index.ts'
+// Whether a run is the same run.
+export {
+  type Cause,
+  type Comparison,
+  CRITERIA,
+  type Criterion,
+  compareTensors,
+  type Departure,
+  type Evidence,
+  type Judgement,
+  type TensorDifference,
+  type Verdict,
+  type Verification,
+  type VerifyRuntimesOptions,
+  verifyRuns,
+  verifyRuntimes,
+} from './verify/index.ts'
 // What runs have written, and what this machine has.
 export {
   compareRuns,
@@ -178,4 +195,5 @@ export {
   readRun,
   readRuns,
   writeReport,
+  writeVerification,
 } from './watch/index.ts'

@@ -16,6 +16,7 @@ const MODULES: { readonly [C in CommandName]?: () => Promise<{ run: Command<C> }
   train: () => import('./commands/train.ts'),
   eval: () => import('./commands/eval.ts'),
   sample: () => import('./commands/sample.ts'),
+  verify: () => import('./commands/verify.ts'),
   'runs list': () => import('./commands/runs-list.ts'),
   'runs show': () => import('./commands/runs-show.ts'),
   'runs compare': () => import('./commands/runs-compare.ts'),

@@ -106,5 +106,5 @@ function columns(rows: readonly (readonly [string, string])[], colors: Colors): 
 
 function exitCodes(): string {
   const kinds = Object.entries(EXIT_CODES).map(([kind, code]) => `${code} ${kind}`)
-  return ['0 ok', '1 bug of regauge', ...kinds].join(' · ')
+  return ['0 ok', '1 bug', ...kinds].join(' · ')
 }

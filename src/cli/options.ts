@@ -229,6 +229,57 @@ export const COMMANDS = {
       { command: 'regauge eval ./llama --data news.txt --json', does: 'a Hugging Face model on other text' },
     ],
   },
+  verify: {
+    summary: 'Prove that a run is the same on another runtime, or the same as another run',
+    details: 'Exit code 0 when they are the same, also when only within the published criteria; 7 when not.',
+    arguments: [
+      {
+        name: 'run',
+        description: 'Names or folders of two runs: is the second the first?',
+        many: true,
+        completes: 'folder',
+      },
+    ],
+    options: {
+      run: {
+        description: 'Run file for --on',
+        short: 'r',
+        value: 'file',
+        completes: 'run-file',
+        default: 'run.yaml',
+      },
+      on: {
+        description: `Runtimes to train on: ${PROVIDER_NAMES.join(', ')}; the first is the reference`,
+        value: 'runtimes',
+      },
+      steps: {
+        description: 'Steps to do on each runtime',
+        value: 'count',
+        kind: 'integer',
+        least: 1,
+        default: '50',
+      },
+      'gradients-every': {
+        description: 'Compare the tensors at each so many steps',
+        value: 'steps',
+        kind: 'integer',
+        least: 1,
+        default: '1',
+      },
+      out: { description: 'Write the comparison as a page', short: 'o', value: 'file', completes: 'file' },
+      set,
+      threads,
+      'allow-host': { description: 'Let nodes that a device lacks run on the host' },
+      runs: runsFolder,
+    },
+    examples: [
+      {
+        command: `regauge verify --run run.yaml --on ${PROVIDER_NAMES.slice(0, 2).join(',')} --steps 100 --out verify.html`,
+        does: 'the same 100 steps on two runtimes',
+      },
+      { command: 'regauge verify books books-moved', does: 'a run, and the same one after it was moved' },
+    ],
+  },
   'runs list': {
     summary: 'List runs with their state and figures',
     arguments: [],

@@ -75,6 +75,8 @@ export function createDevice(runtime: Runtime, inPlace: boolean) {
       const bytes = await shared.get(name)!.read()
       return new DataView(bytes.buffer, bytes.byteOffset).getFloat32(0, true)
     },
+    /** A tensor that is no state, as a program left it. */
+    read: (name: string): Promise<Uint8Array> => shared.get(name)!.read(),
     interrupt: () => running?.interrupt(),
     dispose(): void {
       for (const one of disposables) one.dispose()

@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RegaugeError } from '../errors.ts'
 import { type BadLine, type LoggedEvent, openEventLog, type RunEvent, readEvents } from './events.ts'
+import { fingerprint } from './fingerprint.ts'
 import { historyOf, readHistory } from './history.ts'
 
 const fresh = (): string => join(mkdtempSync(join(tmpdir(), 'events-')), 'events.jsonl')
@@ -37,6 +38,23 @@ async function all(path: string, bad: BadLine[] = []): Promise<LoggedEvent[]> {
   for await (const event of readEvents(path, (line) => bad.push(line))) events.push(event)
   return events
 }
+
+describe('fingerprint', () => {
+  const batch = (ids: number[], labels: number[]) => {
+    return { ids: Int32Array.from(ids), labels: Int32Array.from(labels) }
+  }
+  it('tells batches apart by every id, label and place', () => {
+    const all = [
+      batch([1, 2], [2, 3]),
+      batch([2, 1], [2, 3]),
+      batch([1, 2], [2, -100]),
+      batch([2, 3], [1, 2]),
+    ]
+    expect(new Set(all.map(fingerprint)).size).toBe(4)
+    // zlib's CRC-32 of the sixteen bytes
+    expect(fingerprint(batch([1, 2], [2, 3]))).toBe('fe78ecc8')
+  })
+})
 
 describe('openEventLog', () => {
   it('writes one line an event and goes on where it stopped', async () => {

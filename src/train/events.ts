@@ -61,6 +61,8 @@ export interface StepEvent {
   readonly learningRate: number
   /** Global gradient norm before clipping. */
   readonly gradNorm: number
+  /** CRC-32 of the batch, 8 hexadecimal digits: two runs that agree in it saw the same ids and labels. */
+  readonly data?: string
   readonly tokensPerSecond: number
   /** Share of the measured matrix product limit, 0 to 1. */
   readonly matmulShare?: number
@@ -266,6 +268,8 @@ function parseEvent(text: string): LoggedEvent | string {
     if (kind === 'number' && record[key] === null) record[key] = Number.NaN
     if (typeof record[key] !== kind || record[key] === null) return `${type} without ${key}`
   }
+  if (type === 'step' && record.data !== undefined && typeof record.data !== 'string')
+    return 'step whose data is no text'
   if (type === 'state' && !RUN_STATES.includes(record.state as RunState)) return 'unknown state'
   return record as unknown as LoggedEvent
 }

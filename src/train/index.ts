@@ -5,16 +5,22 @@ export {
   type Checkpoint,
   type CheckpointState,
   checkpointName,
+  type ExactSettings,
   listCheckpoints,
   newestGoodCheckpoint,
   verifyCheckpoint,
 } from './checkpoint-files.ts'
+export { createDevice, type Device } from './device.ts'
 export { type Estimate, estimateTraining, estimateWithin, type MemoryTerms } from './estimate.ts'
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.ts'
 export * from './events.ts'
+export { exactSettings, requireSameSettings } from './exactness.ts'
+export { fingerprint } from './fingerprint.ts'
 export { chooseToken, createGenerator, type Generator, type SamplingOptions } from './generate.ts'
 export { historyOf, type RunHistory, readHistory } from './history.ts'
+export { requireKernels } from './kernels.ts'
 export { type HeldOut, heldoutLoss, type LoopContext, type LoopEnd, trainLoop } from './loop.ts'
+export { describeMachine } from './machine.ts'
 export {
   type ContinueOptions,
   continueText,
@@ -24,10 +30,11 @@ export {
   openModel,
 } from './model.ts'
 export { checkRun, programsOf, type RunPlan, trainerOptions } from './plan.ts'
+export { prepareShards, prepareTokenizer } from './prepare-data.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
 export { learningRateAt, type Schedule } from './schedule.ts'
-export { allocateState, initializeState, loadWeights, type TrainingState } from './state.ts'
+export { allocateState, initializeState, loadMoments, loadWeights, type TrainingState } from './state.ts'
 export {
   type GenerateSamples,
   type SampleContext,
@@ -35,4 +42,13 @@ export {
   type TrainResult,
   train,
 } from './train.ts'
-export { type Batch, createEvaluator, createTrainer, type Trainer, type TrainerOptions } from './trainer.ts'
+export {
+  type Batch,
+  createEvaluator,
+  createTrainer,
+  type StepPrograms,
+  type StepResult,
+  stepPrograms,
+  type Trainer,
+  type TrainerOptions,
+} from './trainer.ts'

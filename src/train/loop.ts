@@ -2,6 +2,7 @@
 import { RegaugeError } from '../errors.ts'
 import type { WrittenCheckpoint } from './checkpoint.ts'
 import type { RunEvent } from './events.ts'
+import { fingerprint } from './fingerprint.ts'
 import { learningRateAt, type Schedule } from './schedule.ts'
 import type { Batch, Trainer } from './trainer.ts'
 
@@ -101,6 +102,7 @@ export async function trainLoop(context: LoopContext): Promise<LoopEnd> {
         loss,
         learningRate,
         gradNorm,
+        data: fingerprint(batch),
         tokensPerSecond: context.tokensPerStep / stepSeconds,
         matmulShare: context.flops.perStep / stepSeconds / context.flops.limitPerSecond,
         etaSeconds: (steps - step) * pace.secondsPerStep(),

@@ -3,7 +3,7 @@ import { arch, cpus, hostname, platform, release, totalmem } from 'node:os'
 import type { MachineInfo } from './events.ts'
 
 /** The machine in words; `runtime` is the runtime's own description. */
-export function describeMachine(runtime: string, matmulFlopsPerSecond: number): MachineInfo {
+export function describeMachine(runtime: string, matmulFlopsPerSecond?: number): MachineInfo {
   const processors = cpus()
   return {
     host: hostname(),
@@ -13,6 +13,6 @@ export function describeMachine(runtime: string, matmulFlopsPerSecond: number): 
     memoryBytes: totalmem(),
     node: process.versions.node,
     runtime,
-    matmulFlopsPerSecond,
+    ...(matmulFlopsPerSecond !== undefined && { matmulFlopsPerSecond }),
   }
 }

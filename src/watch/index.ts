@@ -13,3 +13,11 @@ export {
   readRuns,
 } from './records.ts'
 export { writeReport } from './report.ts'
+export {
+  figure,
+  VERDICTS,
+  verificationHtml,
+  widest,
+  worstTensors,
+  writeVerification,
+} from './verification.ts'

@@ -1,16 +1,12 @@
 /** @file `report.html`: a run on one page that needs nothing else, made from its events and its run file. */
-import { createHash } from 'node:crypto'
-import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { RegaugeError } from '../errors.ts'
 import { formatRun } from '../train/index.ts'
 import { VERSION } from '../version.ts'
 import { bytes, compact, duration, grouped, localTime, small } from './format.ts'
 import { figuresOf, type RunRecord, readRun } from './records.ts'
 import { type Chart, chartHtml, type Point, smoothed } from './report/chart.ts'
-import { embeddedJson, type Html, html } from './report/html.ts'
-import { SCRIPT } from './report/script.ts'
-import { STYLE } from './report/style.ts'
+import { type Html, html } from './report/html.ts'
+import { pageHtml, writePage } from './report/page.ts'
 
 /** Samples of more steps than these are left to the event log, and the page says so. */
 const MAX_SAMPLE_STEPS = 100
@@ -21,20 +17,8 @@ const MAX_SAMPLE_STEPS = 100
  */
 export async function writeReport(folder: string): Promise<string> {
   const path = join(folder, 'report.html')
-  const text = reportHtml(await readRun(folder), VERSION, new Date())
-  try {
-    writeFileSync(`${path}.tmp`, text)
-    renameSync(`${path}.tmp`, path)
-  } catch (cause) {
-    rmSync(`${path}.tmp`, { force: true })
-    const issue = {
-      code: 'REPORT_UNWRITABLE',
-      message: `cannot be written (${(cause as NodeJS.ErrnoException).code})`,
-      file: path,
-      hint: 'the run itself is saved; make room for the file, and regauge train on the run writes it',
-    }
-    throw new RegaugeError('environment', issue, { cause })
-  }
+  const hint = 'the run itself is saved; make room for the file, and regauge train on the run writes it'
+  writePage(path, reportHtml(await readRun(folder), VERSION, new Date()), hint)
   return path
 }
 
@@ -42,21 +26,7 @@ export async function writeReport(folder: string): Promise<string> {
 export function reportHtml(record: RunRecord, version: string, made: Date): string {
   const charts = chartsOf(record).flatMap((chart) => chart ?? [])
   const drawn = charts.map((chart, i) => chartHtml(chart, i)!)
-  const hash = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
-  const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src ${hash(SCRIPT)}`
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="regauge ${version}">
-<title>${record.id}</title>
-<style>${{ html: STYLE }}</style>
-</head>
-<body>
-<main>
-${headHtml(record)}
+  const body = html`${headHtml(record)}
 ${tilesHtml(record)}
 ${drawn.length === 0 ? html`<p>No step has been logged.</p>` : html`<h2>How it learned</h2>${drawn[0]!.html}<div class="charts">${drawn.slice(1).map((one) => one.html)}</div>`}
 ${samplesHtml(record)}
@@ -64,14 +34,13 @@ ${configurationHtml(record)}
 ${machineHtml(record)}
 ${checkpointsHtml(record)}
 ${notesHtml(record)}
-<footer>Made by regauge ${version} on ${localTime(made.toISOString())} from events.jsonl and run.yaml.</footer>
-</main>
-<script type="application/json" id="data">${embeddedJson(drawn.map((one) => one.data))}</script>
-<script>${{ html: SCRIPT }}</script>
-</body>
-</html>
-`
-  return page.html
+<footer>Made by regauge ${version} on ${localTime(made.toISOString())} from events.jsonl and run.yaml.</footer>`
+  return pageHtml(
+    record.id,
+    version,
+    body,
+    drawn.map((one) => one.data),
+  )
 }
 
 function headHtml({ id, state, message, history }: RunRecord): Html {

@@ -33,7 +33,8 @@ figcaption{margin-bottom:12px}figcaption span{color:var(--soft);font-size:13px}.
 .readout{display:block;min-height:1.5em;margin-left:52px;font-size:13px;color:var(--soft)}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th,td{text-align:left;padding:7px 16px 7px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-th{font-weight:400;color:var(--soft);width:190px}thead th{width:auto;font-size:13px}td.n{text-align:right;white-space:nowrap}
+th{font-weight:400;color:var(--soft);width:190px}thead th{width:auto;font-size:13px}td.n,th.n{text-align:right;white-space:nowrap}
+td small{color:var(--soft);font-size:12.5px}.v{white-space:nowrap;color:var(--wait)}.v.pass{color:var(--good)}.v.fail{color:var(--bad)}.v.not-applicable{color:var(--soft)}
 .sample{margin:0 0 14px;padding:14px 18px;background:var(--card);border-radius:8px;font:15px/1.6 ui-serif,Georgia,"Times New Roman",serif;white-space:pre-wrap;overflow-wrap:anywhere}
 details{margin:0 0 10px}summary{cursor:pointer;color:var(--soft);padding:4px 0}summary:focus-visible{outline:2px solid var(--a);outline-offset:2px;border-radius:3px}details[open] summary{margin-bottom:8px}
 pre{margin:0;padding:16px 18px;background:var(--card);border-radius:8px;font:13px/1.55 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-x:auto}
