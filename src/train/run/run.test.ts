@@ -36,7 +36,13 @@ async function problems(text: string | Uint8Array, set: string[] = [], ending?: 
 describe('loadRun', () => {
   it('fills in defaults and makes paths absolute', async () => {
     const { run } = await loadRun(written(`${GOOD}schedule: {kind: wsd}\n`))
-    expect(run.train).toEqual({ steps: 100, batchSize: 16, microBatchSize: 16, recompute: 'selective' })
+    expect(run.train).toEqual({
+      steps: 100,
+      batchSize: 16,
+      microBatchSize: 16,
+      recompute: 'selective',
+      precision: 'float32',
+    })
     expect(run.tokenizer).toEqual({ train: { vocabSize: 8192, minFrequency: 2 } })
     expect(run.data.train).toBe(join(folder, 'a.txt'))
     expect(run.data.heldout).toEqual({ fraction: 0.01 })
