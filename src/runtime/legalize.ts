@@ -34,15 +34,21 @@ interface Rules {
   readonly any?: Rule
 }
 
+/** Adds 16-bit floats in float32. */
+const addInFloat32: Rule<'scatterElements'> = (
+  { attributes: { axis, reduction } },
+  [data, indices, updates],
+) => {
+  if (reduction === 'none' || !isHalf(data!.dtype)) return undefined
+  const [wide, wideUpdates] = [cast(data!, 'float32'), cast(updates!, 'float32')]
+  return [cast(scatterElements(wide, indices!, wideUpdates, axis, reduction), data!.dtype)]
+}
+
 const RULES: { readonly [R in ProviderName]: Rules } = {
   cpu: {
     byOp: {
       // adding 16-bit floats is registered, and fails when it runs
-      scatterElements: ({ attributes: { axis, reduction } }, [data, indices, updates]) => {
-        if (reduction === 'none' || !isHalf(data!.dtype)) return undefined
-        const [wide, wideUpdates] = [cast(data!, 'float32'), cast(updates!, 'float32')]
-        return [cast(scatterElements(wide, indices!, wideUpdates, axis, reduction), data!.dtype)]
-      },
+      scatterElements: addInFloat32,
     },
   },
   webgpu: {
@@ -54,11 +60,7 @@ const RULES: { readonly [R in ProviderName]: Rules } = {
         return [gather(x!, constant(target, 'int32', [end - start], positions), axis)]
       },
       // without atomic additions of 16-bit floats
-      scatterElements: ({ attributes: { axis, reduction } }, [data, indices, updates]) => {
-        if (reduction === 'none' || !isHalf(data!.dtype)) return undefined
-        const [wide, wideUpdates] = [cast(data!, 'float32'), cast(updates!, 'float32')]
-        return [cast(scatterElements(wide, indices!, wideUpdates, axis, reduction), data!.dtype)]
-      },
+      scatterElements: addInFloat32,
     },
   },
   cuda: { byOp: {} },
