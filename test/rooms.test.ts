@@ -15,6 +15,8 @@ const ROOMS = [
   'runtime',
   'data',
   'train',
+  'simulate',
+
   'verify',
   'watch',
   'cli',

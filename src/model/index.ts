@@ -6,6 +6,7 @@ export {
   type FamilyName,
   readArchitecture,
 } from './architecture.ts'
+export type { Attention, Decoder, Experts } from './decoder.ts'
 export {
   initialValues,
   type Parameter,

@@ -1,0 +1,180 @@
+/** @file What goes into a simulation and what comes out. Seconds, bytes, FLOP/s throughout. */
+import type { Chip } from '../chips/index.ts'
+import type { Decoder } from '../model/index.ts'
+
+export const PRECISIONS = ['bf16', 'fp16', 'fp8'] as const
+/** Number format of the products of weights and activations; fp8 keeps the rest in bf16. */
+export type Precision = (typeof PRECISIONS)[number]
+
+/** What is trained, said without chips. */
+export interface Workload {
+  readonly decoder: Decoder
+  /** Tokens. */
+  readonly sequenceLength: number
+  /** Sequences of one optimizer step. */
+  readonly globalBatch: number
+  readonly precision: Precision
+}
+
+export const RECOMPUTES = ['none', 'selective', 'full'] as const
+/** What the backward pass computes again: nothing, the core of attention, or whole layers. */
+export type Recompute = (typeof RECOMPUTES)[number]
+
+export const SCHEDULES = ['1f1b', 'interleaved', 'zero-bubble', 'dualpipe'] as const
+/**
+ * Order of the passes of a pipeline: one forward, one backward (Narayanan et al. 2021); the same with several chunks
+ * of layers a stage; backward split into activations' and weights' gradients (Qi et al. 2023, ZB-H1); and pipelines
+ * from both ends (DeepSeek-V3).
+ */
+export type Schedule = (typeof SCHEDULES)[number]
+
+/** How a run is spread over chips. The degrees multiply to the chips: tensor x context x pipeline x data. */
+export interface Layout {
+  readonly tensorParallel: number
+  /** Norms and dropout are split by tokens over the tensor-parallel chips (Korthikanti et al. 2022). */
+  readonly sequenceParallel: boolean
+  readonly contextParallel: number
+  readonly contextMethod: 'ring' | 'all-to-all'
+  readonly pipelineParallel: number
+  /** Chunks of layers on each stage (virtual pipeline); 1 without interleaving. */
+  readonly virtualPipeline: number
+  /** Layers of each stage, first to last; as even as can be where it is undefined. */
+  readonly stageLayers?: readonly number[]
+  readonly dataParallel: number
+  /** Chips that share the experts of a layer. */
+  readonly expertParallel: number
+  /** Chips that each expert is split over. */
+  readonly expertTensorParallel: number
+  /** What data-parallel chips share out: 0 nothing, 1 optimizer state, 2 gradients too, 3 weights too (FSDP). */
+  readonly zeroStage: 0 | 1 | 2 | 3
+  /** Chips that shares are spread over, the rest being copies (HSDP); all data-parallel ones where it is undefined. */
+  readonly shardGroup?: number
+  /** Sequences. */
+  readonly microBatch: number
+  readonly recompute: Recompute
+  /** Layers of each stage that are recomputed in full; all where it is undefined and `recompute` is 'full'. */
+  readonly recomputeLayers?: number
+  /** The optimizer's state is in the memory of the host. */
+  readonly offloadOptimizer: boolean
+  readonly schedule: Schedule
+}
+
+/** How the software that executes a run behaves, as far as time and memory depend on it. */
+export interface Engine {
+  readonly id: string
+  readonly name: string
+  /** Scores of attention never leave the chip (flash attention), and what causality masks is skipped. */
+  readonly fusedAttention: boolean
+  /** Norms, gates, dropout and rotary positions are single kernels. */
+  readonly fusedElementwise: boolean
+  /** Bytes a gradient is kept and reduced in: 2 or 4. */
+  readonly gradientBytes: 2 | 4
+  /** Gradients are reduced, and parameters gathered, while the passes of the last micro-batch run. */
+  readonly overlapsData: boolean
+  /** Communication of tensor parallelism runs beside the products that need it. */
+  readonly overlapsTensor: boolean
+  /** Exchanges between experts run beside computation. */
+  readonly overlapsExperts: boolean
+  /** Sends between stages run beside computation. */
+  readonly overlapsPipeline: boolean
+  /** The vocabulary is padded to a multiple of this times the tensor-parallel degree. */
+  readonly vocabularyMultiple: number
+  /** Activations of dropout masks are kept. */
+  readonly dropout: boolean
+}
+
+/** One level of a network: chips up to `size` reach each other through it. */
+export interface Link {
+  readonly name: string
+  /** Chips that this level joins, counted from the first level on. */
+  readonly size: number
+  /** Each chip, each way, when all send at once. */
+  readonly bytesPerSecond: number
+  /** Seconds a message takes besides its bytes. */
+  readonly latency: number
+}
+
+/** Chips of one kind with the network between them. */
+export interface Machine {
+  readonly chip: Chip
+  /** Key of the constants that were fitted for such chips. */
+  readonly family: string
+  /** Chips. */
+  readonly count: number
+  /** FLOP/s of matrix products at peak, by the precision asked for. */
+  readonly flops: number
+  /** FLOP/s at peak in bf16 or fp16: what is left in those formats under fp8 runs at this rate. */
+  readonly halfFlops: number
+  readonly memoryBytes: number
+  readonly memoryBytesPerSecond: number
+  /** Watts a chip draws by design; null when nobody published it. */
+  readonly watts: number | null
+  /** Innermost first; the last one joins all chips. */
+  readonly links: readonly Link[]
+}
+
+/** Where the seconds of a step go, on the stage that takes longest. They add up to the step. */
+export interface TimeTerms {
+  readonly compute: number
+  readonly recompute: number
+  readonly tensorCommunication: number
+  readonly contextCommunication: number
+  readonly expertCommunication: number
+  readonly pipelineCommunication: number
+  readonly pipelineBubble: number
+  readonly dataCommunication: number
+  readonly optimizer: number
+  readonly overhead: number
+}
+
+/** Bytes on a chip at the peak, by what they hold. They add up to the peak. */
+export interface MemoryTerms {
+  readonly weights: number
+  readonly gradients: number
+  readonly optimizer: number
+  /** Kept for the backward pass, all micro-batches in flight together. */
+  readonly activations: number
+  readonly logits: number
+  /** Alive only while the peak lasts: gradients of activations, recomputed values, workspace. */
+  readonly transient: number
+  readonly communication: number
+  /** What the allocator and the libraries hold besides. */
+  readonly reserve: number
+}
+
+export interface StageMemory {
+  readonly stage: number
+  readonly terms: MemoryTerms
+  /** Bytes that tensors take at the peak, without the reserve. */
+  readonly allocated: number
+  /** Bytes with the reserve: what must fit. */
+  readonly peak: number
+}
+
+export const EVIDENCE_GRADES = ['chip and engine', 'chip', 'family', 'data sheet'] as const
+/** What the constants of a prediction were fitted on. */
+export type EvidenceGrade = (typeof EVIDENCE_GRADES)[number]
+
+export interface Prediction {
+  /** Seconds of one optimizer step. */
+  readonly seconds: number
+  readonly terms: TimeTerms
+  /** Range that holds the measured time in about four of five cases. */
+  readonly band: { readonly low: number; readonly high: number; readonly grade: EvidenceGrade }
+  /** Model FLOPs a step (without recomputation, causal attention by half) over the peak of all chips. */
+  readonly modelFlopsUtilization: number
+  readonly tokensPerSecond: number
+  readonly memory: readonly StageMemory[]
+  /** Constants that were used, with what they were fitted on. */
+  readonly constants: readonly Constant[]
+}
+
+/** A constant of the simulation that was fitted, or taken from a publication. */
+export interface Constant {
+  readonly name: string
+  readonly value: number
+  readonly unit: string
+  readonly meaning: string
+  /** Rows that it was fitted on, or the publication it is from. */
+  readonly from: string
+}
