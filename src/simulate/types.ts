@@ -90,6 +90,8 @@ export interface Link {
   readonly size: number
   /** Each chip, each way, when all send at once. */
   readonly bytesPerSecond: number
+  /** Behind a switch any pair gets the whole of it; in a mesh, each pair has a link of its own, its share. */
+  readonly topology: 'switch' | 'mesh'
   /** Seconds a message takes besides its bytes. */
   readonly latency: number
 }

@@ -1,0 +1,101 @@
+/** @file Seconds of messages between chips, by the level of the network that they cross. */
+import type { Link, Machine } from './types.ts'
+
+/** Shares of the links' bandwidth that messages get, and what a message costs besides its bytes. */
+export interface LinkRates {
+  /** Within the first level of links. */
+  readonly linkShare: number
+  /** Beyond it. */
+  readonly networkShare: number
+  /** Seconds a step of a collective takes within the first level. */
+  readonly linkLatency: number
+  readonly networkLatency: number
+}
+
+/**
+ * Chips that take part in a collective: `size` of them, `stride` apart in the order that ranks are laid on chips.
+ * Groups beside each other run at once and share what they both cross.
+ */
+export interface Group {
+  readonly size: number
+  readonly stride: number
+}
+
+/** What a group has between its chips. */
+export interface Path {
+  /** Chips of the group within one domain of the first level. */
+  readonly inner: number
+  /** Domains that the group reaches into. */
+  readonly outer: number
+  /** Bytes/s of each chip into the group within a domain. */
+  readonly innerRate: number
+  /** Bytes/s of each chip beyond its domain. */
+  readonly outerRate: number
+  readonly innerLatency: number
+  readonly outerLatency: number
+}
+
+/** Bytes/s that a chip has among `members` chips of a level. */
+function rateAmong(link: Link, members: number): number {
+  if (link.topology === 'switch') return link.bytesPerSecond
+  return (link.bytesPerSecond * Math.max(members - 1, 1)) / Math.max(link.size - 1, 1)
+}
+
+export function pathOf(machine: Machine, rates: LinkRates, { size, stride }: Group): Path {
+  const first = machine.links[0]!
+  const inner = Math.max(1, Math.min(size, Math.floor(first.size / stride)))
+  const outer = Math.ceil(size / inner)
+  const far = machine.links.find((link, level) => level > 0 && link.size >= size * stride) ?? machine.links.at(-1)!
+  return {
+    inner,
+    outer,
+    innerRate: rateAmong(first, inner) * rates.linkShare,
+    outerRate: far.bytesPerSecond * rates.networkShare,
+    innerLatency: first.latency + rates.linkLatency,
+    outerLatency: far.latency + rates.networkLatency,
+  }
+}
+
+/**
+ * Seconds to gather `bytes` on every chip of a group, of which each had its part; or the reverse, to sum and scatter.
+ * A ring through all chips, in which the chips of a domain use all of their ways out at once: (n - 1) / n of the bytes
+ * pass the narrower of the two. Latencies add along the ring within a domain, and along a tree between domains.
+ */
+export function gatherSeconds(path: Path, bytes: number): number {
+  const n = path.inner * path.outer
+  if (n <= 1) return 0
+  const rate =
+    path.outer === 1
+      ? path.innerRate
+      : path.inner === 1
+        ? path.outerRate
+        : Math.min(path.innerRate, path.outerRate * path.inner)
+  return (
+    ((n - 1) / n) * (bytes / rate) +
+    (path.inner - 1) * path.innerLatency +
+    Math.log2(path.outer) * path.outerLatency
+  )
+}
+
+/** Seconds to sum `bytes` over a group, with the sum on every chip. */
+export function reduceSeconds(path: Path, bytes: number): number {
+  return 2 * gatherSeconds(path, bytes)
+}
+
+/** Seconds in which each chip of a group sends an equal part of `bytes` to every chip. */
+export function exchangeSeconds(path: Path, bytes: number): number {
+  const n = path.inner * path.outer
+  if (n <= 1) return 0
+  const near = (bytes * (path.inner - 1)) / n / path.innerRate
+  const far = (bytes * (n - path.inner)) / n / path.outerRate
+  // ways within a domain and beyond it are apart
+  return Math.max(near, far) + path.innerLatency + (path.outer > 1 ? path.outerLatency : 0)
+}
+
+/** Seconds to send `bytes` to the chip `stride` further on. */
+export function sendSeconds(machine: Machine, rates: LinkRates, stride: number, bytes: number): number {
+  const path = pathOf(machine, rates, { size: 2, stride })
+  return path.outer === 1
+    ? bytes / path.innerRate + path.innerLatency
+    : bytes / path.outerRate + path.outerLatency
+}

@@ -1,0 +1,83 @@
+/** @file A machine: so many chips of one kind, with what is between them, from the figures of the catalog. */
+import { type Chip, trainingRate } from '../chips/index.ts'
+import { type Issue, RegaugeError } from '../errors.ts'
+import type { Link, Machine, Precision } from './types.ts'
+
+/** What is known of a cluster besides its chips; what is missing is taken from the chip. */
+export interface ClusterFigures {
+  /** Chips that the first level of links joins. */
+  readonly domainSize?: number
+  /** Chips of a server. */
+  readonly serverChips?: number
+  /** Bytes/s beyond the domain, each chip, each way. */
+  readonly networkBytesPerSecond?: number
+}
+
+/**
+ * Chips of a kind with their network. Throws a `usage` error that names every figure that a prediction needs and
+ * nobody published, with what to give instead.
+ */
+export function machineOf(chip: Chip, count: number, precision: Precision, given: ClusterFigures = {}): Machine {
+  const issues: Issue[] = []
+  const need = (value: number | null | undefined, what: string, hint: string): number => {
+    if (value !== null && value !== undefined) return value
+    issues.push({ code: 'CHIP_FIGURE', message: `nobody published ${what} of ${chip.id}`, hint })
+    return 1
+  }
+  if (!Number.isInteger(count) || count < 1 || count > 1e8) {
+    issues.push({ code: 'CHIP_COUNT', message: `${count} chips`, hint: 'give an integer from 1 to 100000000' })
+  }
+  const own = 'describe the chip in a file and pass it with --chips'
+  const half = need(trainingRate(chip)?.rate, 'the rate of matrix products in bf16 or fp16', own)
+  const eighth = precision === 'fp8' ? need(chip.peak.fp8, 'the rate in fp8', 'use bf16') : half
+  const memoryBytes = need(chip.memory.bytes, 'the memory', own)
+  const memoryRate = need(chip.memory.bytesPerSecond, 'the memory bandwidth', own)
+
+  const server = given.serverChips ?? chip.server.chips ?? undefined
+  const domain = given.domainSize ?? chip.scaleUp.domainSize ?? server ?? 1
+  const links: Link[] = []
+  if (domain > 1 && count > 1) {
+    const both = need(chip.scaleUp.bytesPerSecond, 'the bandwidth of the links between chips', own)
+    // an unstated direction is read as both together, the smaller of the two readings
+    const each = chip.scaleUp.direction === 'each way' ? both : both / 2
+    links.push({
+      name: chip.scaleUp.name ?? 'links',
+      size: domain,
+      bytesPerSecond: each,
+      topology: /mesh/i.test(chip.scaleUp.topology ?? '') ? 'mesh' : 'switch',
+      latency: 0,
+    })
+  }
+  if (count > domain || links.length === 0) {
+    const rate =
+      count > domain
+        ? need(
+            given.networkBytesPerSecond ?? chip.scaleOut.bytesPerSecond,
+            'the network bandwidth',
+            `it depends on the servers: give it as ${chip.id}:${count}@50GB/s`,
+          )
+        : 1
+    if (links.length === 0) {
+      links.push({ name: 'chip', size: 1, bytesPerSecond: rate, topology: 'switch', latency: 0 })
+    }
+    links.push({
+      name: chip.scaleOut.protocol ?? 'network',
+      size: Number.POSITIVE_INFINITY,
+      bytesPerSecond: rate,
+      topology: 'switch',
+      latency: 0,
+    })
+  }
+  if (issues.length > 0) throw new RegaugeError('usage', issues)
+  return {
+    chip,
+    family: chip.family ?? chip.id,
+    count,
+    flops: eighth,
+    halfFlops: half,
+    memoryBytes,
+    memoryBytesPerSecond: memoryRate,
+    watts: chip.power.watts,
+    links,
+  }
+}

@@ -1,0 +1,42 @@
+/** @file The rates that chips reach in training: fitted constants, and seconds of work by them. */
+import type { LinkRates } from './collectives.ts'
+import type { Machine } from './types.ts'
+import type { Work } from './work.ts'
+
+/** What chips of a family reach of their data sheet, in training. Shares are of the peak, from 0 to 1. */
+export interface ChipRates {
+  /** Matrix products, of peak FLOP/s, when they are large. */
+  readonly matmul: number
+  /** The same in fp8, of the peak in fp8. */
+  readonly matmul8: number
+  /** Fused attention, of peak FLOP/s. */
+  readonly attention: number
+  /** Bytes of operands that products wait for besides computing, of all that they read and write. */
+  readonly operands: number
+  /** Bandwidth of everything else, of the memory's. */
+  readonly bandwidth: number
+  /** Seconds that a kernel takes besides its work. */
+  readonly kernel: number
+  /** Seconds that the host takes to start one. */
+  readonly host: number
+}
+
+export interface Rates extends ChipRates, LinkRates {
+  /** Seconds of a step that belong to no pass: the data, the log, synchronization. */
+  readonly step: number
+  /** Share by which a step grows with each doubling of the domains that wait for each other. */
+  readonly straggling: number
+  /** Share of communication beside computation that is not hidden by it. */
+  readonly exposed: number
+}
+
+/** Seconds that a chip takes for work that the host has handed it. */
+export function deviceSeconds(work: Work, machine: Machine, rates: ChipRates, eighth: boolean): number {
+  return (
+    work.flops / (eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul) +
+    work.attentionFlops / (machine.halfFlops * rates.attention) +
+    (work.operandBytes * rates.operands) / machine.memoryBytesPerSecond +
+    work.elementwiseBytes / (machine.memoryBytesPerSecond * rates.bandwidth) +
+    work.kernels * rates.kernel
+  )
+}

@@ -1,0 +1,263 @@
+/** @file The work of a layer, an embedding and an output head on one chip: operations, bytes, kernels, messages. */
+import type { Decoder } from '../model/index.ts'
+import type { Engine, Layout } from './types.ts'
+
+/** What a chip does for a pass over one micro-batch. */
+export interface Work {
+  /** Of matrix products: an addition or multiplication counts one. */
+  readonly flops: number
+  /** Of the core of attention: scores and their product with values. */
+  readonly attentionFlops: number
+  /** That products of matrices read and write, each operand once. */
+  readonly operandBytes: number
+  /** That everything else reads and writes. */
+  readonly elementwiseBytes: number
+  /** Kernels started. */
+  readonly kernels: number
+}
+
+/** Forward, and the two halves of backward: the gradient of the input, and that of the weights. */
+export interface Passes {
+  readonly forward: Work
+  readonly input: Work
+  readonly weight: Work
+  /** What selective recomputation does again. */
+  readonly core: Work
+}
+
+/** What of a layout the work on one chip depends on, and no more: the key of caches. */
+export interface Share {
+  readonly microBatch: number
+  readonly tensorParallel: number
+  readonly sequenceParallel: boolean
+  readonly contextParallel: number
+  readonly expertParallel: number
+  readonly expertTensorParallel: number
+}
+
+export function shareOf(layout: Layout): Share {
+  const { microBatch, tensorParallel, sequenceParallel, contextParallel, expertParallel, expertTensorParallel } =
+    layout
+  return { microBatch, tensorParallel, sequenceParallel, contextParallel, expertParallel, expertTensorParallel }
+}
+
+/** Bytes of a value in bf16 or fp16. */
+export const HALF = 2
+
+/** Sums work up as it is described. */
+class Tally {
+  flops = 0
+  attentionFlops = 0
+  operandBytes = 0
+  elementwiseBytes = 0
+  kernels = 0
+
+  /** A product (m, k) x (k, n), `times` over in one kernel. */
+  product(m: number, n: number, k: number, times = 1): this {
+    this.flops += 2 * m * n * k * times
+    this.operandBytes += HALF * (m * k + k * n + m * n) * times
+    this.kernels += 1
+    return this
+  }
+  elementwise(bytes: number, kernels = 1): this {
+    this.elementwiseBytes += bytes
+    this.kernels += kernels
+    return this
+  }
+  attention(flops: number, bytes: number, kernels: number): this {
+    this.attentionFlops += flops
+    this.elementwiseBytes += bytes
+    this.kernels += kernels
+    return this
+  }
+}
+
+/** Queries, keys and values as the core of attention sees them, over all heads. */
+export function attentionWidths({ attention: a }: Decoder): {
+  readonly heads: number
+  readonly query: number
+  readonly key: number
+  readonly value: number
+  readonly output: number
+} {
+  if (a.kind === 'heads') {
+    const query = a.heads * a.headSize
+    const key = a.keyValueHeads * a.headSize
+    return { heads: a.heads, query, key, value: key, output: query }
+  }
+  const query = a.heads * (a.plainHeadSize + a.rotaryHeadSize)
+  const value = a.heads * a.valueHeadSize
+  return { heads: a.heads, query, key: query, value, output: value }
+}
+
+/** Matrices (from, to) of attention of a layer; `whole` ones are not split by tensor parallelism. */
+function attentionMatrices(d: Decoder, tensorParallel: number) {
+  const { attention: a, hiddenSize: h } = d
+  const t = tensorParallel
+  if (a.kind === 'heads') {
+    // fewer key heads than chips: each chip keeps a copy of one
+    const keys = Math.max(a.keyValueHeads / t, 1) * a.headSize
+    return [
+      [h, (a.heads * a.headSize) / t + 2 * keys],
+      [(a.heads * a.headSize) / t, h],
+    ] as const
+  }
+  const query = (a.heads * (a.plainHeadSize + a.rotaryHeadSize)) / t
+  const up = (a.heads * (a.plainHeadSize + a.valueHeadSize)) / t
+  return [
+    ...(a.queryRank > 0
+      ? ([
+          [h, a.queryRank],
+          [a.queryRank, query],
+        ] as const)
+      : ([[h, query]] as const)),
+    [h, a.keyValueRank + a.rotaryHeadSize],
+    [a.keyValueRank, up],
+    [(a.heads * a.valueHeadSize) / t, h],
+  ] as const
+}
+
+/** Tokens that a query attends to on average, under causality and a window. */
+export function meanSeen(sequenceLength: number, window: number | undefined): number {
+  const s = sequenceLength
+  const w = Math.min(window ?? s, s)
+  return (w * (w + 1)) / 2 / s + (w * (s - w)) / s
+}
+
+/**
+ * Work of a layer on one chip. Attention's matrices and the MLP are split over the tensor-parallel chips, tokens over
+ * the context-parallel ones; experts are spread evenly, each chip computing for as many tokens as it holds.
+ */
+export function layerWork(
+  d: Decoder,
+  engine: Engine,
+  share: Share,
+  sequenceLength: number,
+  kind: { readonly expert: boolean; readonly window: number | undefined },
+): Passes {
+  const t = share.tensorParallel
+  const h = d.hiddenSize
+  // (T, h) is what a chip works on; norms and dropout see T / t of it under sequence parallelism
+  const T = (share.microBatch * sequenceLength) / share.contextParallel
+  const normed = share.sequenceParallel ? T / t : T
+  const widths = attentionWidths(d)
+  const forward = new Tally()
+  const input = new Tally()
+  const weight = new Tally()
+  const core = new Tally()
+
+  const product = (m: number, k: number, n: number, times = 1) => {
+    forward.product(m, n, k, times)
+    input.product(m, k, n, times)
+    weight.product(k, n, m, times)
+    // the weight's gradient is added to what other micro-batches left
+    weight.elementwiseBytes += engine.gradientBytes * k * n * times
+  }
+  for (const [from, to] of attentionMatrices(d, t)) product(T, from, to)
+
+  // the core of attention
+  const heads = widths.heads / t
+  const seen = engine.fusedAttention ? meanSeen(sequenceLength, kind.window) : sequenceLength
+  const perToken = 2 * ((widths.query + widths.output) / t) * seen
+  const operands = HALF * T * ((widths.query + widths.key + widths.value + widths.output) / t)
+  const scores = T * seen * heads
+  if (engine.fusedAttention) {
+    forward.attention(T * perToken, operands, 1)
+    core.attention(T * perToken, operands, 1)
+    // four products, and that of the scores again
+    input.attention(2.5 * T * perToken, 2 * operands, 2)
+  } else {
+    // scores written; read and written by mask and softmax, and by dropout with its mask; read by the last product
+    const passes = HALF * 4 + (engine.dropout ? HALF * 2 + 1 : 0)
+    forward.attention(T * perToken, operands + scores * passes, engine.dropout ? 5 : 4)
+    core.attention(T * perToken, operands + scores * passes, engine.dropout ? 5 : 4)
+    input.attention(
+      2 * T * perToken,
+      2 * operands + scores * (HALF * 7 + (engine.dropout ? HALF * 2 + 1 : 0)),
+      engine.dropout ? 7 : 6,
+    )
+  }
+
+  // norms, rotary positions, residuals
+  const unfused = engine.fusedElementwise ? 1 : 2
+  forward.elementwise(d.normsPerLayer * normed * h * 2 * HALF, d.normsPerLayer)
+  input.elementwise(d.normsPerLayer * normed * h * 3 * HALF, 2 * d.normsPerLayer)
+  if (d.positions === 0) {
+    const rotated = T * ((widths.query + widths.key) / t) * 2 * HALF
+    forward.elementwise(rotated * unfused, 2 * unfused)
+    input.elementwise(rotated * unfused, 2 * unfused)
+  }
+  if (d.queryKeyNorm) {
+    const rows = T * ((widths.query + widths.key) / t)
+    forward.elementwise(rows * 2 * HALF, 2)
+    input.elementwise(rows * 3 * HALF, 4)
+  }
+  const dropped = engine.dropout ? HALF + 1 : 0
+  forward.elementwise(2 * normed * h * (3 * HALF + dropped * unfused), 2 * unfused)
+  input.elementwise(2 * normed * h * (2 * HALF + dropped), 2)
+
+  const gates = d.gated ? 2 : 1
+  const activation = (tokens: number, width: number) => {
+    forward.elementwise(tokens * width * (gates + 1) * HALF * unfused, unfused)
+    input.elementwise(tokens * width * (2 * gates + 1) * HALF * unfused, unfused)
+  }
+  if (kind.expert && d.experts !== null) {
+    const x = d.experts
+    const etp = share.expertTensorParallel
+    // tokens of a chip, each sent to `active` experts
+    const held = T / t
+    const routed = held * x.active * etp
+    const local = x.count / share.expertParallel
+    product(held, h, x.count)
+    forward.elementwise(held * x.count * 12, 6)
+    input.elementwise(held * x.count * 12, 6)
+    // permuted on both sides of the exchange and summed again
+    forward.elementwise(held * x.active * h * HALF * 8, 6)
+    input.elementwise(held * x.active * h * HALF * 8, 6)
+    product(routed / local, h, (gates * x.intermediateSize) / etp, local)
+    product(routed / local, x.intermediateSize / etp, h, local)
+    activation(routed, x.intermediateSize / etp)
+    if (x.sharedIntermediateSize > 0) {
+      product(T, h, (gates * x.sharedIntermediateSize) / t)
+      product(T, x.sharedIntermediateSize / t, h)
+      activation(T, x.sharedIntermediateSize / t)
+    }
+  } else {
+    product(T, h, (gates * d.intermediateSize) / t)
+    product(T, d.intermediateSize / t, h)
+    activation(T, d.intermediateSize / t)
+  }
+  return { forward, input, weight, core }
+}
+
+/** Work of the lookup of embeddings: rows read and written, and their gradients added. */
+export function embeddingWork(d: Decoder, engine: Engine, share: Share, sequenceLength: number): Passes {
+  const T = (share.microBatch * sequenceLength) / share.contextParallel
+  const rows = T * d.hiddenSize * HALF
+  const forward = new Tally().elementwise(rows * (d.positions > 0 ? 5 : 2), d.positions > 0 ? 3 : 1)
+  const weight = new Tally().elementwise(rows + 2 * T * d.hiddenSize * engine.gradientBytes, 2)
+  return { forward, input: new Tally(), weight, core: new Tally() }
+}
+
+/** Work of the last norm, the logits and the loss; the vocabulary is split over the tensor-parallel chips. */
+export function headWork(d: Decoder, engine: Engine, share: Share, sequenceLength: number): Passes {
+  const t = share.tensorParallel
+  const T = (share.microBatch * sequenceLength) / share.contextParallel
+  const V = paddedVocabulary(d, engine, t) / t
+  const forward = new Tally().product(T, V, d.hiddenSize)
+  const input = new Tally().product(T, d.hiddenSize, V)
+  const weight = new Tally().product(d.hiddenSize, V, T)
+  weight.elementwiseBytes += engine.gradientBytes * d.hiddenSize * V
+  // float32 logits: cast, maximum, exponentials, sum; backward, the difference, cast back
+  forward.elementwise(T * V * (engine.fusedElementwise ? 10 : 22), engine.fusedElementwise ? 4 : 8)
+  input.elementwise(T * V * (engine.fusedElementwise ? 8 : 14), engine.fusedElementwise ? 2 : 4)
+  forward.elementwise(T * d.hiddenSize * 2 * HALF)
+  input.elementwise(T * d.hiddenSize * 3 * HALF, 2)
+  return { forward, input, weight, core: new Tally() }
+}
+
+/** Rows of the table of embeddings with those that make it divide evenly. */
+export function paddedVocabulary(d: Decoder, engine: Engine, tensorParallel: number): number {
+  const multiple = engine.vocabularyMultiple * tensorParallel
+  return Math.ceil(d.vocabularySize / multiple) * multiple
+}
