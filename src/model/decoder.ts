@@ -30,6 +30,8 @@ export interface Experts {
   readonly intermediateSize: number
   /** Width of all shared experts together; 0 without. */
   readonly sharedIntermediateSize: number
+  /** A vector of the hidden size gates what the shared experts give (Qwen2-MoE). */
+  readonly sharedGate: boolean
 }
 
 /** Sizes of a decoder in elements; a layer is one transformer block. */
@@ -48,14 +50,30 @@ export interface Decoder {
   /** Tokens that each layer attends to, itself included; undefined for all before it. */
   readonly windows: readonly (number | undefined)[]
   readonly norm: 'layer' | 'rms'
-  /** Norms of a layer over the hidden size: 2, or 4 where outputs are normed as well. */
+  /** Vectors that a norm learns: gain and bias, gain alone, or none. */
+  readonly normVectors: 0 | 1 | 2
+  /** Norms of a layer over the hidden size: 2, or 4 where outputs are normed as well, or 1 where its halves run side by side. */
   readonly normsPerLayer: number
-  /** Projections have biases. */
-  readonly biases: { readonly queryKeyValue: boolean; readonly output: boolean; readonly mlp: boolean }
-  readonly queryKeyNorm: boolean
+  /** The embeddings are normed before the first layer (BLOOM). */
+  readonly embeddingNorm: boolean
+  /** Projections have biases; with a latent, the first ones of queries and of keys and values. */
+  readonly biases: {
+    readonly queryKeyValue: boolean
+    readonly output: boolean
+    readonly mlp: boolean
+    readonly router: boolean
+    readonly head: boolean
+  }
+  /** Queries and keys are normed: each head with the same gain, or all heads as one vector. */
+  readonly queryKeyNorm: false | 'head' | 'all'
+  /** Each head learns a score for attending to nothing (gpt-oss). */
+  readonly attentionSinks: boolean
   /** Rows of a table of learned positions; 0 for rotary positions or none. */
   readonly positions: number
   readonly tiedEmbeddings: boolean
-  /** Modules that predict further tokens (MTP, DeepSeek-V3, arXiv 2412.19437, section 2.2); each is a layer more. */
+  /**
+   * Modules that predict further tokens (MTP, DeepSeek-V3, arXiv 2412.19437, section 2.2); each is a layer more, of
+   * the last one's kind.
+   */
   readonly predictionLayers: number
 }

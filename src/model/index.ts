@@ -8,6 +8,16 @@ export {
 } from './architecture.ts'
 export type { Attention, Decoder, Experts } from './decoder.ts'
 export {
+  type DecoderFlops,
+  type DecoderParameters,
+  decoderFlops,
+  decoderParameters,
+  type LayerKind,
+  type LayerParameters,
+  layerParameters,
+} from './decoder-counts.ts'
+export { DECODER_FAMILY_NAMES } from './decoder-families.ts'
+export {
   initialValues,
   type Parameter,
   type ParameterKind,
@@ -16,6 +26,7 @@ export {
 } from './parameters.ts'
 export { PRESET_NAMES, PRESETS, type PresetName } from './presets.ts'
 export { uniform } from './random.ts'
+export { readDecoder } from './read-decoder.ts'
 export { type Rope, type RopeScaling, ropeTables } from './rope.ts'
 export {
   type Operation,
