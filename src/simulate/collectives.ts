@@ -45,7 +45,8 @@ export function pathOf(machine: Machine, rates: LinkRates, { size, stride }: Gro
   const first = machine.links[0]!
   const inner = Math.max(1, Math.min(size, Math.floor(first.size / stride)))
   const outer = Math.ceil(size / inner)
-  const far = machine.links.find((link, level) => level > 0 && link.size >= size * stride) ?? machine.links.at(-1)!
+  const far =
+    machine.links.find((link, level) => level > 0 && link.size >= size * stride) ?? machine.links.at(-1)!
   return {
     inner,
     outer,
@@ -90,6 +91,20 @@ export function exchangeSeconds(path: Path, bytes: number): number {
   const far = (bytes * (n - path.inner)) / n / path.outerRate
   // ways within a domain and beyond it are apart
   return Math.max(near, far) + path.innerLatency + (path.outer > 1 ? path.outerLatency : 0)
+}
+
+/**
+ * Seconds of an exchange in which what goes to several chips of a domain is sent there once: `near` bytes pass links
+ * within a domain, of which those that stay on the chip are few, and `far` bytes go to domains, this one included.
+ */
+export function dispatchSeconds(path: Path, near: number, far: number): number {
+  if (path.inner * path.outer <= 1) return 0
+  const beyond = (far * (path.outer - 1)) / path.outer / path.outerRate
+  return (
+    Math.max((near * (path.inner - 1)) / path.inner / path.innerRate, beyond) +
+    path.innerLatency +
+    (path.outer > 1 ? path.outerLatency : 0)
+  )
 }
 
 /** Seconds to send `bytes` to the chip `stride` further on. */

@@ -1,5 +1,5 @@
 /** @file A machine: so many chips of one kind, with what is between them, from the figures of the catalog. */
-import { type Chip, trainingRate } from '../chips/index.ts'
+import { architectureOf, type Chip, trainingRate } from '../chips/index.ts'
 import { type Issue, RegaugeError } from '../errors.ts'
 import type { Link, Machine, Precision } from './types.ts'
 
@@ -17,7 +17,12 @@ export interface ClusterFigures {
  * Chips of a kind with their network. Throws a `usage` error that names every figure that a prediction needs and
  * nobody published, with what to give instead.
  */
-export function machineOf(chip: Chip, count: number, precision: Precision, given: ClusterFigures = {}): Machine {
+export function machineOf(
+  chip: Chip,
+  count: number,
+  precision: Precision,
+  given: ClusterFigures = {},
+): Machine {
   const issues: Issue[] = []
   const need = (value: number | null | undefined, what: string, hint: string): number => {
     if (value !== null && value !== undefined) return value
@@ -25,7 +30,11 @@ export function machineOf(chip: Chip, count: number, precision: Precision, given
     return 1
   }
   if (!Number.isInteger(count) || count < 1 || count > 1e8) {
-    issues.push({ code: 'CHIP_COUNT', message: `${count} chips`, hint: 'give an integer from 1 to 100000000' })
+    issues.push({
+      code: 'CHIP_COUNT',
+      message: `${count} chips`,
+      hint: 'give an integer from 1 to 100000000',
+    })
   }
   const own = 'describe the chip in a file and pass it with --chips'
   const half = need(trainingRate(chip)?.rate, 'the rate of matrix products in bf16 or fp16', own)
@@ -71,7 +80,7 @@ export function machineOf(chip: Chip, count: number, precision: Precision, given
   if (issues.length > 0) throw new RegaugeError('usage', issues)
   return {
     chip,
-    family: chip.family ?? chip.id,
+    architecture: architectureOf(chip),
     count,
     flops: eighth,
     halfFlops: half,

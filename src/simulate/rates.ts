@@ -19,6 +19,8 @@ export interface ChipRates {
   readonly kernel: number
   /** Seconds that the host takes to start one. */
   readonly host: number
+  /** Seconds of the kernels of an engine over those that the other rates give. */
+  readonly software: number
 }
 
 export interface Rates extends ChipRates, LinkRates {
@@ -32,11 +34,11 @@ export interface Rates extends ChipRates, LinkRates {
 
 /** Seconds that a chip takes for work that the host has handed it. */
 export function deviceSeconds(work: Work, machine: Machine, rates: ChipRates, eighth: boolean): number {
-  return (
+  const seconds =
     work.flops / (eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul) +
     work.attentionFlops / (machine.halfFlops * rates.attention) +
     (work.operandBytes * rates.operands) / machine.memoryBytesPerSecond +
     work.elementwiseBytes / (machine.memoryBytesPerSecond * rates.bandwidth) +
     work.kernels * rates.kernel
-  )
+  return seconds * rates.software
 }

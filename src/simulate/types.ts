@@ -75,6 +75,8 @@ export interface Engine {
   readonly overlapsTensor: boolean
   /** Exchanges between experts run beside computation. */
   readonly overlapsExperts: boolean
+  /** A token goes to each domain of links once, whatever experts are there, and on from there. */
+  readonly dispatchesOnce: boolean
   /** Sends between stages run beside computation. */
   readonly overlapsPipeline: boolean
   /** The vocabulary is padded to a multiple of this times the tensor-parallel degree. */
@@ -99,8 +101,8 @@ export interface Link {
 /** Chips of one kind with the network between them. */
 export interface Machine {
   readonly chip: Chip
-  /** Key of the constants that were fitted for such chips. */
-  readonly family: string
+  /** Design of the cores: chips that share it share what is fitted. */
+  readonly architecture: string
   /** Chips. */
   readonly count: number
   /** FLOP/s of matrix products at peak, by the precision asked for. */

@@ -36,9 +36,22 @@ export interface Share {
 }
 
 export function shareOf(layout: Layout): Share {
-  const { microBatch, tensorParallel, sequenceParallel, contextParallel, expertParallel, expertTensorParallel } =
-    layout
-  return { microBatch, tensorParallel, sequenceParallel, contextParallel, expertParallel, expertTensorParallel }
+  const {
+    microBatch,
+    tensorParallel,
+    sequenceParallel,
+    contextParallel,
+    expertParallel,
+    expertTensorParallel,
+  } = layout
+  return {
+    microBatch,
+    tensorParallel,
+    sequenceParallel,
+    contextParallel,
+    expertParallel,
+    expertTensorParallel,
+  }
 }
 
 /** Bytes of a value in bf16 or fp16. */

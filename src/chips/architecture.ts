@@ -1,0 +1,30 @@
+/** @file Which design of cores a chip has: chips that share one reach like shares of their data sheets. */
+import type { Chip } from './types.ts'
+
+/** By the start of an id or a name; the first that fits. */
+const ARCHITECTURES: readonly (readonly [RegExp, string])[] = [
+  [/^ascend-910a|^ascend-910$/i, 'da-vinci-1'],
+  [/^ascend-910|^ascend-9[1-4]/i, 'da-vinci-2'],
+  [/^ascend-9[5-7]/i, 'da-vinci-3'],
+  [/\bv100|^titan-v\b/i, 'volta'],
+  [/\brtx-?(20|titan)|\btitan-?rtx|\bt4\b|rtx-?20/i, 'turing'],
+  [/\brtx-?30|\ba(10|40)\b|\ba6000\b/i, 'ampere-consumer'],
+  [/\ba(100|800)\b/i, 'ampere'],
+  [/\bg?h(100|200|800|20)\b/i, 'hopper'],
+  [/\bg?b(200|300|30a)\b/i, 'blackwell'],
+  [/^mi2/i, 'cdna-2'],
+  [/^mi3/i, 'cdna-3'],
+  [/^gaudi/i, 'gaudi'],
+  [/^tpu/i, 'tpu'],
+]
+
+/** The design of a chip's cores; its id where it shares it with no other known one. */
+export function architectureOf({ id }: Pick<Chip, 'id'>): string {
+  return ARCHITECTURES.find(([pattern]) => pattern.test(id))?.[1] ?? id
+}
+
+/** The engine that trains on many such chips; null where none is known to. */
+export function engineNameOf({ software }: Chip): 'megatron-lm' | 'mindspeed-llm' | null {
+  if (software.runtime === 'cuda') return 'megatron-lm'
+  return software.runtime === 'cann' ? 'mindspeed-llm' : null
+}

@@ -1,0 +1,96 @@
+/** @file The fitted constants: which rates hold for a chip under an engine, and what is known of their error. */
+import type { Rates } from './rates.ts'
+import { type Constant, type Engine, EVIDENCE_GRADES, type EvidenceGrade, type Machine } from './types.ts'
+
+/** What every constant is: its unit, its meaning, and whether it is a share from 0 to 1. */
+export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean; meaning: string }>> = {
+  matmul: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices in 16 bits' },
+  matmul8: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices in 8 bits' },
+  attention: { unit: 'of peak', share: true, meaning: 'rate of the core of attention in 16 bits' },
+  operands: {
+    unit: 'of bytes',
+    share: true,
+    meaning: 'operands of products that are waited for, at full memory bandwidth, besides computing',
+  },
+  bandwidth: { unit: 'of peak', share: true, meaning: 'memory bandwidth of everything but products' },
+  kernel: { unit: 's', share: false, meaning: 'time of a kernel besides its work' },
+  host: { unit: 's', share: false, meaning: 'time in which the host starts a kernel' },
+  software: { unit: 'x', share: false, meaning: "time of an engine's kernels beside the best" },
+  linkShare: { unit: 'of peak', share: true, meaning: 'bandwidth of links within a domain' },
+  networkShare: { unit: 'of peak', share: true, meaning: 'bandwidth of the network beyond it' },
+  linkLatency: { unit: 's', share: false, meaning: 'step of a collective within a domain' },
+  networkLatency: { unit: 's', share: false, meaning: 'step of a collective beyond it' },
+  exposed: { unit: 'of time', share: true, meaning: 'communication beside computation that is not hidden' },
+  step: { unit: 's', share: false, meaning: 'a step besides its passes: data, log, synchronization' },
+  straggling: { unit: 'of a step', share: false, meaning: 'lost for each doubling of the domains' },
+}
+
+export type RateName = keyof Rates
+export const RATE_NAMES = Object.keys(RATES) as readonly RateName[]
+
+/** A value with the rows that it was fitted on, by source. */
+export interface FittedValue {
+  readonly value: number
+  readonly from: string
+}
+
+/** The constants as one fit gives them. */
+export interface Constants {
+  readonly general: Readonly<Record<RateName, FittedValue>>
+  /** What differs by the design of a chip's cores. */
+  readonly architectures: Readonly<Record<string, Readonly<Partial<Record<RateName, FittedValue>>>>>
+  /** What differs by software. */
+  readonly engines: Readonly<Record<string, Readonly<Partial<Record<RateName, FittedValue>>>>>
+  /** Rows for each chip and engine, as `chip engine`. */
+  readonly coverage: Readonly<Record<string, number>>
+  /** By what factor predictions of each grade are off, at most, in four of five cases that no fit has seen. */
+  readonly bands: Readonly<Record<EvidenceGrade, number>>
+}
+
+/** The rates of an engine on a machine. */
+export function ratesOf(constants: Constants, machine: Machine, engine: Engine): Rates {
+  const rates: Partial<Record<RateName, number>> = {}
+  for (const name of RATE_NAMES) rates[name] = fittedOf(constants, machine, engine, name).value
+  return rates as Rates
+}
+
+function fittedOf(constants: Constants, machine: Machine, engine: Engine, name: RateName): FittedValue {
+  return (
+    constants.engines[engine.id]?.[name] ??
+    constants.architectures[machine.architecture]?.[name] ??
+    constants.general[name]
+  )
+}
+
+/** The same with what each is and was fitted on. */
+export function constantsOf(constants: Constants, machine: Machine, engine: Engine): Constant[] {
+  return RATE_NAMES.map((name) => ({
+    name,
+    unit: RATES[name].unit,
+    meaning: RATES[name].meaning,
+    ...fittedOf(constants, machine, engine, name),
+  }))
+}
+
+/** How close what was measured comes to what is predicted. */
+export function gradeOf(constants: Constants, machine: Machine, engine: Engine): EvidenceGrade {
+  const { id } = machine.chip
+  if (constants.coverage[`${id} ${engine.id}`] !== undefined) return 'chip and engine'
+  if (Object.keys(constants.coverage).some((key) => key.startsWith(`${id} `))) return 'chip'
+  return constants.architectures[machine.architecture] !== undefined ? 'family' : 'data sheet'
+}
+
+/** Range that holds what is measured in about four of five cases. */
+export function bandOf(
+  constants: Constants,
+  seconds: number,
+  grade: EvidenceGrade,
+): { readonly low: number; readonly high: number; readonly grade: EvidenceGrade } {
+  const factor = constants.bands[grade]
+  return { low: seconds / factor, high: seconds * factor, grade }
+}
+
+/** Of two grades, the one that promises less. */
+export function lesserGrade(a: EvidenceGrade, b: EvidenceGrade): EvidenceGrade {
+  return EVIDENCE_GRADES[Math.max(EVIDENCE_GRADES.indexOf(a), EVIDENCE_GRADES.indexOf(b))]!
+}

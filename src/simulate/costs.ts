@@ -1,0 +1,272 @@
+/** @file Seconds of a micro-batch in a layer and on a stage, on one kind of chip under one engine. */
+import { layerParameters } from '../model/index.ts'
+import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds } from './collectives.ts'
+import { deviceSeconds, type Rates } from './rates.ts'
+import type { Engine, Layout, Machine, Workload } from './types.ts'
+import {
+  attentionWidths,
+  embeddingWork,
+  HALF,
+  headWork,
+  layerWork,
+  type Passes,
+  type Share,
+  shareOf,
+} from './work.ts'
+
+/** Seconds of one micro-batch on one stage or in one layer, and what of them is communication. */
+export interface PassSeconds {
+  forward: number
+  /** Backward, with what is recomputed. */
+  backward: number
+  /** Of backward: gradients of weights, which nothing waits for. */
+  weight: number
+  /** Of backward: done again. */
+  recompute: number
+  tensor: number
+  context: number
+  expert: number
+}
+
+export function noSeconds(): PassSeconds {
+  return { forward: 0, backward: 0, weight: 0, recompute: 0, tensor: 0, context: 0, expert: 0 }
+}
+
+/** Layers that cost the same. */
+interface LayerKind {
+  readonly expert: boolean
+  readonly window: number | undefined
+}
+
+/** Weights of a stage before they are split over chips. */
+export interface StageParameters {
+  dense: number
+  expert: number
+}
+
+interface LayerCosts {
+  readonly layers: readonly PassSeconds[]
+  /** With all of it recomputed. */
+  readonly recomputed: readonly PassSeconds[]
+  readonly first: PassSeconds
+  readonly last: PassSeconds
+}
+
+interface ShareWork {
+  readonly layers: readonly Passes[]
+  readonly first: Passes
+  readonly last: Passes
+}
+
+/** What layers of a model cost on a machine: kept for each share of the work that layouts give a chip. */
+export class CostModel {
+  readonly workload: Workload
+  readonly machine: Machine
+  readonly engine: Engine
+  readonly rates: Rates
+  readonly #kinds: readonly LayerKind[]
+  /** For each kind, how many of the first n layers are of it. */
+  readonly #counts: readonly (readonly number[])[]
+  readonly #parameters: readonly StageParameters[]
+  readonly #works: Map<string, ShareWork>
+  readonly #costs = new Map<string, LayerCosts>()
+
+  /** `like` is a model of the same workload, machine and engine at other rates: work is not counted twice. */
+  constructor(workload: Workload, machine: Machine, engine: Engine, rates: Rates, like?: CostModel) {
+    this.workload = workload
+    this.machine = machine
+    this.engine = engine
+    this.rates = rates
+    this.#works = like === undefined ? new Map() : like.#works
+    const d = workload.decoder
+    const kinds: LayerKind[] = []
+    const kindOf = d.windows.map((window, layer) => {
+      const expert = d.expertLayers[layer] === true
+      const at = kinds.findIndex((kind) => kind.expert === expert && kind.window === window)
+      return at >= 0 ? at : kinds.push({ expert, window }) - 1
+    })
+    this.#kinds = kinds
+    this.#counts = kinds.map((_, kind) => {
+      let count = 0
+      return [0, ...kindOf.map((own) => (own === kind ? ++count : count))]
+    })
+    this.#parameters = kinds.map(({ expert }) => {
+      const counts = layerParameters(d, expert ? 'expert' : 'dense')
+      const experts = expert && d.experts !== null ? counts.expert * d.experts.count : 0
+      return { dense: counts.total - experts, expert: experts }
+    })
+  }
+
+  /** Adds up `size` layers from layer `from` on, of which `recomputed` are computed again, embeddings and head. */
+  stage(
+    layout: Layout,
+    from: number,
+    size: number,
+    recomputed: number,
+    isFirst: boolean,
+    isLast: boolean,
+  ): PassSeconds {
+    const costs = this.#costsOf(layout)
+    const sum = noSeconds()
+    const share = size === 0 ? 0 : recomputed / size
+    for (const [kind, layer] of costs.layers.entries()) {
+      const counts = this.#counts[kind]!
+      const times = counts[from + size]! - counts[from]!
+      if (times === 0) continue
+      if (share < 1) add(sum, layer, times * (1 - share))
+      if (share > 0) add(sum, costs.recomputed[kind]!, times * share)
+    }
+    if (isFirst) add(sum, costs.first, 1)
+    if (isLast) add(sum, costs.last, 1)
+    return sum
+  }
+
+  /** Weights of the same layers, of the embeddings and the head. */
+  parameters(from: number, size: number, isFirst: boolean, isLast: boolean): StageParameters {
+    const { decoder } = this.workload
+    const sum = { dense: 0, expert: 0 }
+    for (const [kind, { dense, expert }] of this.#parameters.entries()) {
+      const counts = this.#counts[kind]!
+      const times = counts[from + size]! - counts[from]!
+      sum.dense += dense * times
+      sum.expert += expert * times
+    }
+    const table = decoder.vocabularySize * decoder.hiddenSize
+    if (isFirst) sum.dense += table
+    // a tied table is kept on both ends of a pipeline
+    if (isLast && !(isFirst && decoder.tiedEmbeddings)) sum.dense += table
+    return sum
+  }
+
+  #costsOf(layout: Layout): LayerCosts {
+    const share = shareOf(layout)
+    const key = `${share.microBatch} ${share.tensorParallel} ${share.sequenceParallel} ${share.contextParallel} ${layout.contextMethod} ${share.expertParallel} ${share.expertTensorParallel} ${layout.recompute}`
+    const known = this.#costs.get(key)
+    if (known !== undefined) return known
+    const works = this.#worksOf(key, share)
+    const layers = (full: boolean) =>
+      works.layers.map((passes, kind) => this.#layer(layout, share, passes, this.#kinds[kind]!.expert, full))
+    const costs = {
+      layers: layers(false),
+      recomputed: layers(true),
+      first: this.#plain(works.first),
+      last: this.#plain(works.last),
+    }
+    this.#costs.set(key, costs)
+    return costs
+  }
+
+  #worksOf(key: string, share: Share): ShareWork {
+    const known = this.#works.get(key)
+    if (known !== undefined) return known
+    const { decoder, sequenceLength } = this.workload
+    const works = {
+      layers: this.#kinds.map((kind) => layerWork(decoder, this.engine, share, sequenceLength, kind)),
+      first: embeddingWork(decoder, this.engine, share, sequenceLength),
+      last: headWork(decoder, this.engine, share, sequenceLength),
+    }
+    this.#works.set(key, works)
+    return works
+  }
+
+  #plain(passes: Passes): PassSeconds {
+    const seconds = (kind: 'forward' | 'input' | 'weight') =>
+      later(
+        deviceSeconds(passes[kind], this.machine, this.rates, false),
+        passes[kind].kernels * this.rates.host,
+      )
+    const weight = seconds('weight')
+    return { ...noSeconds(), forward: seconds('forward'), backward: seconds('input') + weight, weight }
+  }
+
+  #layer(layout: Layout, share: Share, passes: Passes, isExpert: boolean, full: boolean): PassSeconds {
+    const { decoder, sequenceLength, precision } = this.workload
+    const machine = this.machine
+    const rates = this.rates
+    const engine = this.engine
+    const t = share.tensorParallel
+    const cp = share.contextParallel
+    const tokens = (share.microBatch * sequenceLength) / cp
+    const eighth = precision === 'fp8'
+
+    // twice a layer, forward and backward: activations summed over the tensor-parallel chips, or gathered and
+    // scattered, which moves as many bytes
+    const activations = tokens * decoder.hiddenSize * HALF
+    const tensorPath = pathOf(machine, rates, { size: t, stride: 1 })
+    const once = t > 1 ? reduceSeconds(tensorPath, activations) : 0
+    // experts' tokens are exchanged rather than summed over these chips
+    const times = isExpert && decoder.experts?.sharedIntermediateSize === 0 ? 1 : 2
+    const hidden = engine.overlapsTensor ? rates.exposed : 1
+    const tensor = times * once * hidden
+    // the input is gathered again for the gradient of weights, beside that of the input
+    const tensorBackward =
+      tensor +
+      (share.sequenceParallel && t > 1 ? times * gatherSeconds(tensorPath, activations) * rates.exposed : 0)
+
+    let context = 0
+    const widths = attentionWidths(decoder)
+    const core = deviceSeconds(passes.core, machine, rates, eighth)
+    if (cp > 1) {
+      const path = pathOf(machine, rates, { size: cp, stride: t })
+      if (layout.contextMethod === 'ring') {
+        const bytes = tokens * ((widths.key + widths.value) / t) * HALF * cp
+        const whole = gatherSeconds(path, bytes)
+        context = Math.max(whole - core, 0) + rates.exposed * Math.min(whole, core)
+      } else {
+        const bytes = tokens * ((widths.query + widths.key + widths.value + widths.output) / t) * HALF
+        context = exchangeSeconds(path, bytes)
+      }
+    }
+    let expert = 0
+    if (isExpert && decoder.experts !== null) {
+      const ranks = share.expertParallel * share.expertTensorParallel
+      const path = pathOf(machine, rates, { size: ranks, stride: 1 })
+      const token = (tokens / t) * decoder.hiddenSize * HALF
+      // domains that a token's experts lie in, were they drawn at random
+      const reached = path.outer * (1 - (1 - 1 / path.outer) ** decoder.experts.active)
+      const whole = engine.dispatchesOnce
+        ? dispatchSeconds(path, token * decoder.experts.active, token * reached)
+        : exchangeSeconds(path, token * decoder.experts.active)
+      expert = 2 * whole * (engine.overlapsExperts ? rates.exposed : 1)
+    }
+
+    const work = (kind: 'forward' | 'input' | 'weight' | 'core') =>
+      deviceSeconds(passes[kind], machine, rates, eighth)
+    const messages = (t > 1 ? 2 : 0) + (cp > 1 ? 1 : 0) + (expert > 0 ? 2 : 0)
+    const floor = (kernels: number) => kernels * rates.host
+    const forward = later(
+      work('forward') + tensor + context + expert,
+      floor(passes.forward.kernels + messages),
+    )
+    const weight = work('weight')
+    const recompute = full ? forward : layout.recompute === 'selective' ? work('core') : 0
+    const backward = later(
+      work('input') + weight + tensorBackward + 2 * context + expert,
+      floor(passes.input.kernels + passes.weight.kernels + messages),
+    )
+    return {
+      forward,
+      backward: backward + recompute,
+      weight,
+      recompute,
+      tensor: tensor + tensorBackward,
+      context: 3 * context,
+      expert: 2 * expert,
+    }
+  }
+}
+
+/** The later of two that mostly run beside each other, with what each then waits for the other: a norm of order 4. */
+function later(a: number, b: number): number {
+  return Math.sqrt(Math.sqrt(a ** 4 + b ** 4))
+}
+
+function add(to: PassSeconds, from: PassSeconds, times: number): void {
+  to.forward += from.forward * times
+  to.backward += from.backward * times
+  to.weight += from.weight * times
+  to.recompute += from.recompute * times
+  to.tensor += from.tensor * times
+  to.context += from.context * times
+  to.expert += from.expert * times
+}
