@@ -6,6 +6,7 @@ import { type Constant, type Engine, EVIDENCE_GRADES, type EvidenceGrade, type M
 export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean; meaning: string }>> = {
   matmul: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices in 16 bits' },
   matmul8: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices in 8 bits' },
+  grouped: { unit: 'of matmul', share: true, meaning: "rate of experts' products" },
   attention: { unit: 'of peak', share: true, meaning: 'rate of the core of attention in 16 bits' },
   operands: {
     unit: 'of bytes',
@@ -21,6 +22,11 @@ export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean;
   linkLatency: { unit: 's', share: false, meaning: 'step of a collective within a domain' },
   networkLatency: { unit: 's', share: false, meaning: 'step of a collective beyond it' },
   exposed: { unit: 'of time', share: true, meaning: 'communication beside computation that is not hidden' },
+  exposedTensor: {
+    unit: 'of time',
+    share: true,
+    meaning: 'communication of tensor parallelism that products do not hide, where they overlap',
+  },
   step: { unit: 's', share: false, meaning: 'a step besides its passes: data, log, synchronization' },
   straggling: { unit: 'of a step', share: false, meaning: 'lost for each doubling of the domains' },
 }

@@ -196,7 +196,7 @@ export class CostModel {
     const once = t > 1 ? reduceSeconds(tensorPath, activations) : 0
     // experts' tokens are exchanged rather than summed over these chips
     const times = isExpert && decoder.experts?.sharedIntermediateSize === 0 ? 1 : 2
-    const hidden = engine.overlapsTensor ? rates.exposed : 1
+    const hidden = engine.overlapsTensor ? rates.exposedTensor : 1
     const tensor = times * once * hidden
     // the input is gathered again for the gradient of weights, beside that of the input
     const tensorBackward =

@@ -9,6 +9,8 @@ export interface ChipRates {
   readonly matmul: number
   /** The same in fp8, of the peak in fp8. */
   readonly matmul8: number
+  /** Products of experts, of the rate of others. */
+  readonly grouped: number
   /** Fused attention, of peak FLOP/s. */
   readonly attention: number
   /** Bytes of operands that products wait for besides computing, of all that they read and write. */
@@ -30,12 +32,15 @@ export interface Rates extends ChipRates, LinkRates {
   readonly straggling: number
   /** Share of communication beside computation that is not hidden by it. */
   readonly exposed: number
+  /** The same of tensor parallelism, which has little beside it. */
+  readonly exposedTensor: number
 }
 
 /** Seconds that a chip takes for work that the host has handed it. */
 export function deviceSeconds(work: Work, machine: Machine, rates: ChipRates, eighth: boolean): number {
   const seconds =
-    work.flops / (eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul) +
+    (work.flops + work.groupedFlops / rates.grouped) /
+      (eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul) +
     work.attentionFlops / (machine.halfFlops * rates.attention) +
     (work.operandBytes * rates.operands) / machine.memoryBytesPerSecond +
     work.elementwiseBytes / (machine.memoryBytesPerSecond * rates.bandwidth) +

@@ -81,7 +81,9 @@ export function stageSeconds(
 export function hopSeconds(model: CostModel, layout: Layout): number {
   const { decoder, sequenceLength } = model.workload
   const tokens = (layout.microBatch * sequenceLength) / layout.contextParallel
-  const bytes = (tokens * decoder.hiddenSize * HALF) / (layout.sequenceParallel ? layout.tensorParallel : 1)
+  const bytes =
+    (tokens * decoder.hiddenSize * HALF) /
+    (layout.sequenceParallel || model.engine.scattersSends ? layout.tensorParallel : 1)
   const stride = layout.tensorParallel * layout.contextParallel * layout.dataParallel
   return sendSeconds(model.machine, model.rates, stride, bytes)
 }

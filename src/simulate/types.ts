@@ -79,6 +79,8 @@ export interface Engine {
   readonly dispatchesOnce: boolean
   /** Sends between stages run beside computation. */
   readonly overlapsPipeline: boolean
+  /** Each tensor-parallel chip sends its part of activations to the next stage, rather than all of them. */
+  readonly scattersSends: boolean
   /** The vocabulary is padded to a multiple of this times the tensor-parallel degree. */
   readonly vocabularyMultiple: number
   /** Activations of dropout masks are kept. */

@@ -6,6 +6,8 @@ import type { Engine, Layout } from './types.ts'
 export interface Work {
   /** Of matrix products: an addition or multiplication counts one. */
   readonly flops: number
+  /** Of the products of experts, many small ones in a kernel. */
+  readonly groupedFlops: number
   /** Of the core of attention: scores and their product with values. */
   readonly attentionFlops: number
   /** That products of matrices read and write, each operand once. */
@@ -60,15 +62,23 @@ export const HALF = 2
 /** Sums work up as it is described. */
 class Tally {
   flops = 0
+  groupedFlops = 0
   attentionFlops = 0
   operandBytes = 0
   elementwiseBytes = 0
   kernels = 0
 
-  /** A product (m, k) x (k, n), `times` over in one kernel. */
-  product(m: number, n: number, k: number, times = 1): this {
-    this.flops += 2 * m * n * k * times
-    this.operandBytes += HALF * (m * k + k * n + m * n) * times
+  /** A product (m, k) x (k, n). */
+  product(m: number, n: number, k: number): this {
+    this.flops += 2 * m * n * k
+    this.operandBytes += HALF * (m * k + k * n + m * n)
+    this.kernels += 1
+    return this
+  }
+  /** `groups` products (m, k) x (k, n) in one kernel. */
+  grouped(groups: number, m: number, n: number, k: number): this {
+    this.groupedFlops += 2 * m * n * k * groups
+    this.operandBytes += HALF * (m * k + k * n + m * n) * groups
     this.kernels += 1
     return this
   }
@@ -159,12 +169,18 @@ export function layerWork(
   const weight = new Tally()
   const core = new Tally()
 
-  const product = (m: number, k: number, n: number, times = 1) => {
-    forward.product(m, n, k, times)
-    input.product(m, k, n, times)
-    weight.product(k, n, m, times)
-    // the weight's gradient is added to what other micro-batches left
-    weight.elementwiseBytes += engine.gradientBytes * k * n * times
+  // the weight's gradient is added to what other micro-batches left
+  const product = (m: number, k: number, n: number) => {
+    forward.product(m, n, k)
+    input.product(m, k, n)
+    weight.product(k, n, m)
+    weight.elementwiseBytes += engine.gradientBytes * k * n
+  }
+  const grouped = (groups: number, m: number, k: number, n: number) => {
+    forward.grouped(groups, m, n, k)
+    input.grouped(groups, m, k, n)
+    weight.grouped(groups, k, n, m)
+    weight.elementwiseBytes += engine.gradientBytes * k * n * groups
   }
   for (const [from, to] of attentionMatrices(d, t)) product(T, from, to)
 
@@ -227,8 +243,8 @@ export function layerWork(
     // permuted on both sides of the exchange and summed again
     forward.elementwise(held * x.active * h * HALF * 8, 6)
     input.elementwise(held * x.active * h * HALF * 8, 6)
-    product(routed / local, h, (gates * x.intermediateSize) / etp, local)
-    product(routed / local, x.intermediateSize / etp, h, local)
+    grouped(local, routed / local, h, (gates * x.intermediateSize) / etp)
+    grouped(local, routed / local, x.intermediateSize / etp, h)
     activation(routed, x.intermediateSize / etp)
     if (x.sharedIntermediateSize > 0) {
       product(T, h, (gates * x.sharedIntermediateSize) / t)
