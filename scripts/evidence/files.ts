@@ -1,0 +1,112 @@
+/** @file Reads tables with bounds: every problem names the file, the line, and what stood there. */
+import { readFileSync, statSync } from 'node:fs'
+import { type Issue, RegaugeError } from '../../src/errors.ts'
+
+const MAX_FILE_BYTES = 64 * 2 ** 20
+const MAX_ISSUES = 20
+
+export function readText(file: string): string {
+  const { size } = statSync(file)
+  if (size > MAX_FILE_BYTES) {
+    const message = `a table of ${size} bytes exceeds the limit of ${MAX_FILE_BYTES}`
+    throw new RegaugeError('data', { code: 'EVIDENCE_TOO_LARGE', message, file })
+  }
+  return readFileSync(file, 'utf8')
+}
+
+/** Throws when there are issues: the first ones, and how many more there are. */
+export function throwIssues(file: string, issues: readonly Issue[]): void {
+  if (issues.length === 0) return
+  const more = issues.length - MAX_ISSUES
+  throw new RegaugeError('data', [
+    ...issues.slice(0, MAX_ISSUES),
+    ...(more > 0 ? [{ code: 'EVIDENCE_MORE', message: `and ${more} problems more`, file }] : []),
+  ])
+}
+
+/** Cells of one line by column. */
+export interface CsvRow {
+  readonly line: number
+  text(column: string): string
+  /** A number above 0. */
+  number(column: string): number
+  /** A whole number above 0. */
+  count(column: string): number
+}
+
+/** A CSV file without quotes, as the tables here are: header, then rows; lines with # and no comma are comments, given apart. */
+export interface Csv {
+  readonly comments: readonly string[]
+  readonly rows: readonly CsvRow[]
+}
+
+class BadCell extends Error {}
+
+/**
+ * Reads a CSV file whose header must hold `columns`; `read` makes a value of each row. Throws a `data` error with all
+ * bad cells.
+ */
+export function readCsv<T>(
+  file: string,
+  columns: readonly string[],
+  read: (row: CsvRow) => T,
+): { comments: readonly string[]; values: T[] } {
+  const lines = readText(file).split(/\r?\n/)
+  const comments: string[] = []
+  const values: T[] = []
+  const issues: Issue[] = []
+  let header: readonly string[] | undefined
+  for (const [index, text] of lines.entries()) {
+    const line = index + 1
+    const fail = (code: string, message: string): number => issues.push({ code, message, file, line })
+    // a header may begin with # as well
+    if (/^#[^,]*$/.test(text)) comments.push(text.slice(1).trim())
+    else if (text.trim() === '') continue
+    else if (header === undefined) {
+      header = text.split(',')
+      const missing = columns.filter((column) => !header?.includes(column))
+      if (missing.length > 0) {
+        fail('EVIDENCE_COLUMNS', `the header lacks ${missing.map((name) => `"${name}"`).join(', ')}`)
+        break
+      }
+    } else {
+      const cells = text.split(',')
+      if (cells.length !== header.length) {
+        fail('EVIDENCE_CELLS', `${cells.length} cells where the header has ${header.length}`)
+        continue
+      }
+      const names = header
+      try {
+        values.push(read(rowOf(line, (column) => cells[names.indexOf(column)] ?? '')))
+      } catch (error) {
+        if (!(error instanceof BadCell)) throw error
+        fail('EVIDENCE_CELL', error.message)
+      }
+    }
+  }
+  if (header === undefined) issues.push({ code: 'EVIDENCE_EMPTY', message: 'has no header', file })
+  throwIssues(file, issues)
+  return { comments, values }
+}
+
+function rowOf(line: number, cell: (column: string) => string): CsvRow {
+  const number = (column: string): number => {
+    const text = cell(column).trim()
+    const value = Number(text)
+    if (text === '' || !Number.isFinite(value) || value <= 0) {
+      throw new BadCell(`"${column}" is "${text.slice(0, 40)}", no number above 0`)
+    }
+    return value
+  }
+  const count = (column: string): number => {
+    const value = number(column)
+    if (!Number.isSafeInteger(value)) throw new BadCell(`"${column}" is ${value}, no whole number`)
+    return value
+  }
+  return { line, text: cell, number, count }
+}
+
+/** Ends the reading of a row whose cell is none of what it can be. */
+export function badCell(column: string, value: string, allowed: string): never {
+  throw new BadCell(`"${column}" is "${value.slice(0, 40)}", not ${allowed}`)
+}
