@@ -3,9 +3,10 @@
  * made once and run for any durations.
  */
 import {
-  BACKWARD,
   BACKWARD_INPUT,
-  FORWARD,
+  isForward,
+  KIND_BITS,
+  KIND_MASK,
   KINDS,
   PAIRED_BACKWARD,
   PAIRED_FORWARD,
@@ -14,34 +15,40 @@ import {
   WEIGHT,
 } from './schedules.ts'
 
-/** Passes are numbered from 1 on; 0 stands for no pass. A paired backward follows its forward. */
+/**
+ * Passes are numbered from 1 on; 0 stands for no pass. A paired backward follows its forward. Passes of one kind in one
+ * cell (stage * chunks + chunk) are a sort: kind * cells + cell.
+ */
 export interface Program {
   readonly shape: Shape
   readonly passes: number
-  readonly stage: Int32Array
-  /** Which duration: kind * cells + stage * chunks + chunk. */
-  readonly duration: Int32Array
-  /** The pass whose message it waits for. */
+  /** By pass: its sort. */
+  readonly sort: Int32Array
+  /** By pass: the pass whose message it waits for. */
   readonly waits: Int32Array
-  /** What that message travels over, see `transferOf`; 0 is free. */
+  /** By pass: micro-batch * chunks + chunk. */
+  readonly unit: Int32Array
+  /** By sort: its stage. */
+  readonly stage: Int32Array
+  /** By sort: what the message it waits for travels over, see `transferOf`; 0 is free. */
   readonly over: Int32Array
-  /** What its own message travels over. */
+  /** By sort: what its own message travels over. */
   readonly sends: Int32Array
-  readonly microBatch: Int32Array
-  readonly paired: boolean
-  /** How many passes take each duration. */
+  /** By sort: how many passes there are. */
   readonly counts: Int32Array
-  /** By stage * chunks + chunk: the first forward, and the pass that completes the gradients by weights. */
+  readonly paired: boolean
+  /** By cell: the first forward, and the pass that completes the gradients by weights. */
   readonly firstForward: Int32Array
   readonly lastGradient: Int32Array
-  /** By stage: most activations alive at once; by stage * chunks + chunk: whose they are then. */
+  /** By stage: most activations alive at once; by cell: whose they are then. */
   readonly inFlight: Int32Array
   readonly inFlightByChunk: Int32Array
 }
 
-/** The place before or after one: its cell (stage * chunks + chunk), and the link to it, -1 on the same stage. */
+/** The place before or after one, and the link to it where it is on another stage. */
 interface Hop {
-  readonly cell: number
+  readonly stage: number
+  readonly chunk: number
   readonly link: number
 }
 
@@ -53,111 +60,117 @@ export function transferOf(link: number, gradient: boolean): number {
 /** The place before (`step` -1) or after (1) a chunk on a stage, along the way of a micro-batch's forward pass. */
 function neighbor(shape: Shape, stage: number, chunk: number, step: -1 | 1): Hop | undefined {
   const { schedule, stages, chunks } = shape
-  const hop = (toStage: number, toChunk: number, link: number): Hop => ({
-    cell: toStage * chunks + toChunk,
-    link: toStage === stage ? -1 : link,
-  })
   const upwards = chunk === 1 && (schedule === 'dualpipe' || schedule === 'dualpipe-v')
   const next = upwards ? stage - step : stage + step
-  if (next >= 0 && next < stages) return hop(next, chunk, Math.min(stage, next))
-  if (schedule === 'dualpipe-v')
-    return next === stages && chunk !== (step + 1) / 2 ? hop(stage, 1 - chunk, 0) : undefined
-  if (schedule === 'dualpipe' || chunk + step < 0 || chunk + step >= chunks) return undefined
-  return hop(step === 1 ? 0 : stages - 1, chunk + step, stages - 1)
+  if (next >= 0 && next < stages) return { stage: next, chunk, link: Math.min(stage, next) }
+  switch (schedule) {
+    case 'dualpipe':
+      return undefined
+    case 'dualpipe-v':
+      // the last stage holds the turn, the first one both ends
+      return next === stages ? { stage, chunk: 1 - chunk, link: 0 } : undefined
+    default: {
+      const other = chunk + step
+      if (other < 0 || other >= chunks) return undefined
+      return { stage: step === 1 ? 0 : stages - 1, chunk: other, link: stages - 1 }
+    }
+  }
 }
+
+/** Stands for a place that is the first or the last one. */
+const NOWHERE = 0x7fffffff
 
 export function compile(shape: Shape): Program {
   const { stages, chunks, microBatches } = shape
   const cells = stages * chunks
-  const before: (Hop | undefined)[] = []
-  const after: (Hop | undefined)[] = []
-  for (let stage = 0; stage < stages; stage++)
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      before.push(neighbor(shape, stage, chunk, -1))
-      after.push(neighbor(shape, stage, chunk, 1))
-    }
+  const units = microBatches * chunks
   const orders = Array.from({ length: stages }, (_, stage) => stageOrder(shape, stage))
   const passes = orders.reduce((sum, order) => sum + order.length, 0)
-
   const program: Program = {
     shape,
     passes,
-    stage: new Int32Array(passes + 1),
-    duration: new Int32Array(passes + 1),
+    sort: new Int32Array(passes + 1),
     waits: new Int32Array(passes + 1),
-    over: new Int32Array(passes + 1),
-    sends: new Int32Array(passes + 1),
-    microBatch: new Int32Array(passes + 1),
-    paired: shape.schedule === 'dualpipe' || shape.schedule === 'dualpipe-v',
+    unit: new Int32Array(passes + 1),
+    stage: new Int32Array(KINDS * cells),
+    over: new Int32Array(KINDS * cells),
+    sends: new Int32Array(KINDS * cells),
     counts: new Int32Array(KINDS * cells),
+    paired: shape.schedule === 'dualpipe' || shape.schedule === 'dualpipe-v',
     firstForward: new Int32Array(cells),
     lastGradient: new Int32Array(cells),
     inFlight: new Int32Array(stages),
     inFlightByChunk: new Int32Array(cells),
   }
-  const { waits, over, sends, counts, firstForward, lastGradient } = program
+  const { sort, waits, unit: unitOf, counts, firstForward, lastGradient } = program
 
-  // by cell * microBatches + micro-batch: the pass that was placed
-  const forwardOf = new Int32Array(cells * microBatches)
-  const backwardOf = new Int32Array(cells * microBatches)
+  /** By sort: how far off in `done` the pass is that sends its message. */
+  const distance = new Int32Array(KINDS * cells).fill(NOWHERE)
+  for (let stage = 0; stage < stages; stage++)
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const cell = stage * chunks + chunk
+      const before = neighbor(shape, stage, chunk, -1)
+      const after = neighbor(shape, stage, chunk, 1)
+      for (let kind = 0; kind < KINDS; kind++) {
+        const at = kind * cells + cell
+        program.stage[at] = stage
+        if (kind === WEIGHT) continue
+        const gradient = !isForward(kind)
+        const [from, to] = gradient ? [after, before] : [before, after]
+        if (from !== undefined) distance[at] = (from.stage - stage) * units + from.chunk - chunk
+        if (from !== undefined && from.stage !== stage) program.over[at] = transferOf(from.link, gradient)
+        if (to !== undefined && to.stage !== stage) program.sends[at] = transferOf(to.link, gradient)
+      }
+    }
+
+  /** By kind of message, stage and micro-batch * chunks + chunk: the pass that sends it, once it is placed. */
+  const done = new Int32Array(2 * stages * units)
   const cursor = new Int32Array(stages)
   let placed = 0
 
-  /** The pass that a kind waits for: 0 for none, -1 where it is not placed yet. */
-  const sourceOf = (kind: number, cell: number, microBatch: number): number => {
-    if (kind === WEIGHT) return 0
-    const forward = kind === FORWARD || kind === PAIRED_FORWARD
-    const from = forward ? before[cell] : after[cell]
-    if (from === undefined) return 0
-    return (forward ? forwardOf : backwardOf)[from.cell * microBatches + microBatch]! || -1
+  /** Places the pass `code`; false where it has to wait for another. */
+  const place = (stage: number, code: number): boolean => {
+    const kind = code & KIND_MASK
+    const unit = code >> KIND_BITS
+    const cell = stage * chunks + (unit % chunks)
+    const at = kind * cells + cell
+    const pass = placed + 1
+    if (kind === WEIGHT) lastGradient[cell] = pass
+    else {
+      const forward = isForward(kind)
+      const slot = (forward ? stage : stages + stage) * units + unit
+      const far = distance[at]!
+      if (far !== NOWHERE) {
+        const source = done[slot + far]!
+        if (source === 0) return false
+        waits[pass] = source
+      }
+      done[slot] = pass
+      if (forward) firstForward[cell] ||= pass
+      else if (kind !== BACKWARD_INPUT) lastGradient[cell] = pass
+    }
+    sort[pass] = at
+    unitOf[pass] = unit
+    counts[at]!++
+    placed = pass
+    return true
   }
 
-  const place = (stage: number, kind: number, cell: number, microBatch: number, source: number): void => {
-    const pass = ++placed
-    const forward = kind === FORWARD || kind === PAIRED_FORWARD
-    const duration = kind * cells + cell
-    program.stage[pass] = stage
-    program.microBatch[pass] = microBatch
-    program.duration[pass] = duration
-    counts[duration]!++
-    waits[pass] = source
-    if (forward) {
-      forwardOf[cell * microBatches + microBatch] = pass
-      firstForward[cell] ||= pass
-    } else if (kind !== WEIGHT) backwardOf[cell * microBatches + microBatch] = pass
-    if (kind === BACKWARD || kind === WEIGHT || kind === PAIRED_BACKWARD) lastGradient[cell] = pass
-    if (kind === WEIGHT) return
-    const from = (forward ? before : after)[cell]
-    const to = (forward ? after : before)[cell]
-    if (from !== undefined && from.link >= 0) over[pass] = transferOf(from.link, !forward)
-    if (to !== undefined && to.link >= 0) sends[pass] = transferOf(to.link, !forward)
+  /** Whether the backward of a pair, which begins with its forward, has what it waits for. */
+  const ready = (stage: number, code: number): boolean => {
+    const unit = code >> KIND_BITS
+    const far = distance[PAIRED_BACKWARD * cells + stage * chunks + (unit % chunks)]!
+    return far === NOWHERE || done[(stages + stage) * units + unit + far] !== 0
   }
 
   /** Places passes of a stage until one of them has to wait. */
   const advance = (stage: number): void => {
     const order = orders[stage]!
     let at = cursor[stage]!
-    while (at < order.length) {
+    for (; at < order.length; at++) {
       const code = order[at]!
-      const kind = code % KINDS
-      const unit = (code - kind) / KINDS
-      const microBatch = Math.floor(unit / chunks)
-      const cell = stage * chunks + (unit % chunks)
-      const from = sourceOf(kind, cell, microBatch)
-      if (from < 0) break
-      if (kind === PAIRED_FORWARD) {
-        const other = (order[at + 1]! - PAIRED_BACKWARD) / KINDS
-        const otherCell = stage * chunks + (other % chunks)
-        const otherMicroBatch = Math.floor(other / chunks)
-        const otherFrom = sourceOf(PAIRED_BACKWARD, otherCell, otherMicroBatch)
-        if (otherFrom < 0) break
-        place(stage, kind, cell, microBatch, from)
-        place(stage, PAIRED_BACKWARD, otherCell, otherMicroBatch, otherFrom)
-        at += 2
-      } else {
-        place(stage, kind, cell, microBatch, from)
-        at++
-      }
+      if ((code & KIND_MASK) === PAIRED_FORWARD && !ready(stage, order[at + 1]!)) break
+      if (!place(stage, code)) break
     }
     cursor[stage] = at
   }
@@ -183,9 +196,9 @@ function countInFlight(
   const alive = new Int32Array(chunks)
   let sum = 0
   for (const code of order) {
-    const kind = code % KINDS
-    const chunk = ((code - kind) / KINDS) % chunks
-    if (kind === FORWARD || kind === PAIRED_FORWARD) {
+    const kind = code & KIND_MASK
+    const chunk = (code >> KIND_BITS) % chunks
+    if (isForward(kind)) {
       alive[chunk]!++
       if (++sum > inFlight[stage]!) {
         inFlight[stage] = sum

@@ -14,6 +14,10 @@ export const PAIRED_FORWARD = 4
 export const PAIRED_BACKWARD = 5
 export const KINDS = 6
 
+export function isForward(kind: number): boolean {
+  return kind === FORWARD || kind === PAIRED_FORWARD
+}
+
 /** What the order of passes depends on. */
 export interface Shape {
   readonly schedule: PipelineSchedule
@@ -25,10 +29,13 @@ export interface Shape {
   readonly group: number
 }
 
-/** A pass as one number: kind, chunk and micro-batch. */
+/** A pass as one number: kind in the lowest three bits, above them micro-batch * chunks + chunk. */
 export function encode(kind: number, chunk: number, microBatch: number, chunks: number): number {
-  return (microBatch * chunks + chunk) * KINDS + kind
+  return ((microBatch * chunks + chunk) << KIND_BITS) | kind
 }
+
+export const KIND_BITS = 3
+export const KIND_MASK = 7
 
 /**
  * The fewest micro-batches from `stages` on that interleaved chunks can take in a row: they divide all micro-batches,

@@ -19,19 +19,21 @@ import type { Pass, PassKind, Pipeline, PipelineRun, StageRun } from './types.ts
  * @throws RangeError where no engine runs such a pipeline (`scheduleProblem` says why beforehand).
  */
 export function simulatePipeline(pipeline: Pipeline): PipelineRun {
-  return stagesOf(programOf(shapeOf(pipeline)), clockOf(pipeline))
+  const program = programOf(shapeOf(pipeline))
+  return stagesOf(program, clockOf(pipeline, program))
 }
 
 /** The same with every pass, in an order that respects their dependencies: for pictures and traces. */
 export function tracePipeline(pipeline: Pipeline): PipelineRun & { readonly timeline: readonly Pass[] } {
   const program = programOf(shapeOf(pipeline))
-  const clock = clockOf(pipeline)
+  const clock = clockOf(pipeline, program)
   return { ...stagesOf(program, clock), timeline: timelineOf(program, clock) }
 }
 
 /** The makespan alone. */
 export function simulatedSeconds(pipeline: Pipeline): number {
-  return run(programOf(shapeOf(pipeline)), clockOf(pipeline))
+  const program = programOf(shapeOf(pipeline))
+  return run(program, clockOf(pipeline, program))
 }
 
 /** What the order of the passes of a pipeline depends on. */
@@ -49,19 +51,17 @@ export function shapeOf({ schedule, microBatches, passes, group }: Pipeline): Sh
   return shape
 }
 
-/** Durations of a pipeline as the program looks them up. */
+/** Seconds of a pipeline by the sort of a pass. */
 interface Clock {
-  /** Seconds by kind * cells + cell. */
   readonly durations: Float64Array
-  /** Seconds from the end of a pass to the arrival of its message, by `transferOf`. */
+  /** From the end of the pass it waits for to the arrival of the message. */
   readonly latencies: Float64Array
-  /** Seconds a stage is held up by its message, by `transferOf`. */
+  /** How long its own message holds up the stage. */
   readonly holds: Float64Array
 }
 
-function clockOf({ passes, links, overlapsTransfers }: Pipeline): Clock {
-  const stages = passes.length
-  const chunks = passes[0]!.length
+function clockOf({ passes, links, overlapsTransfers }: Pipeline, { shape, over, sends }: Program): Clock {
+  const { stages, chunks } = shape
   const cells = stages * chunks
   const durations = new Float64Array(KINDS * cells)
   for (let stage = 0; stage < stages; stage++)
@@ -82,65 +82,62 @@ function clockOf({ passes, links, overlapsTransfers }: Pipeline): Clock {
     transfers[transferOf(link, false)] = links?.[link]?.forward ?? 0
     transfers[transferOf(link, true)] = links?.[link]?.backward ?? 0
   }
-  const none = new Float64Array(transfers.length)
-  return overlapsTransfers
-    ? { durations, latencies: transfers, holds: none }
-    : { durations, latencies: none, holds: transfers }
+  const latencies = new Float64Array(KINDS * cells)
+  const holds = new Float64Array(KINDS * cells)
+  for (let sort = 0; sort < latencies.length; sort++)
+    if (overlapsTransfers) latencies[sort] = transfers[over[sort]!]!
+    else holds[sort] = transfers[sends[sort]!]!
+  return { durations, latencies, holds }
 }
 
 /** When each pass has ended and, where messages do not overlap, its message has arrived. Grows, and is reused. */
 let ends = new Float64Array(1)
 
 /** Makespan in seconds; `ends` holds the passes. */
-function run(program: Program, { durations, latencies, holds }: Clock): number {
-  const { passes, stage, duration, waits, over, sends, paired, shape } = program
+function run({ passes, sort, waits, stage, paired, shape }: Program, clock: Clock): number {
+  const { durations, latencies, holds } = clock
   if (ends.length <= passes) ends = new Float64Array(passes + 1)
   const free = new Float64Array(shape.stages)
   const pairs = paired ? PAIRED_FORWARD * shape.stages * shape.chunks : Number.POSITIVE_INFINITY
   for (let pass = 1; pass <= passes; pass++) {
-    const at = stage[pass]!
-    const takes = duration[pass]!
-    let start = ends[waits[pass]!]! + latencies[over[pass]!]!
-    if (free[at]! > start) start = free[at]!
-    if (takes < pairs) {
-      const end = start + durations[takes]! + holds[sends[pass]!]!
-      ends[pass] = end
-      free[at] = end
-    } else {
-      start = Math.max(start, ends[waits[pass + 1]!]! + latencies[over[pass + 1]!]!)
-      const end = start + durations[takes]! + holds[sends[pass]!]! + holds[sends[pass + 1]!]!
-      ends[pass] = end
-      ends[++pass] = end
-      free[at] = end
+    const at = sort[pass]!
+    const own = stage[at]!
+    let start = ends[waits[pass]!]! + latencies[at]!
+    if (free[own]! > start) start = free[own]!
+    let end = start + durations[at]! + holds[at]!
+    if (at >= pairs) {
+      const other = sort[pass + 1]!
+      const arrival = ends[waits[pass + 1]!]! + latencies[other]!
+      if (arrival > start) end += arrival - start
+      end += holds[other]!
+      ends[pass++] = end
     }
+    ends[pass] = end
+    free[own] = end
   }
   return Math.max(...free)
 }
 
 /** When a pass has ended on its own stage, before its message. After `run`. */
-function endOf({ duration, sends, shape }: Program, { holds }: Clock, pass: number): number {
-  const kind = Math.floor(duration[pass]! / (shape.stages * shape.chunks))
-  let held = holds[sends[pass]!]!
-  if (kind === PAIRED_FORWARD) held += holds[sends[pass + 1]!]!
-  if (kind === PAIRED_BACKWARD) held += holds[sends[pass - 1]!]!
+function endOf({ sort, shape }: Program, { holds }: Clock, pass: number): number {
+  const at = sort[pass]!
+  const kind = Math.floor(at / (shape.stages * shape.chunks))
+  let held = holds[at]!
+  if (kind === PAIRED_FORWARD) held += holds[sort[pass + 1]!]!
+  if (kind === PAIRED_BACKWARD) held += holds[sort[pass - 1]!]!
   return ends[pass]! - held
 }
 
 function stagesOf(program: Program, clock: Clock): PipelineRun {
-  const { shape, counts, firstForward, lastGradient, inFlight, inFlightByChunk, passes, stage, sends } =
-    program
+  const { shape, counts, stage, firstForward, lastGradient, inFlight, inFlightByChunk } = program
   const { stages, chunks } = shape
-  const cells = stages * chunks
   const makespan = run(program, clock)
   const busy = new Float64Array(stages)
-  for (let kind = 0; kind < KINDS; kind++)
-    for (let cell = 0; cell < cells; cell++) {
-      const i = kind * cells + cell
-      busy[Math.floor(cell / chunks)]! += counts[i]! * clock.durations[i]!
-    }
   const sending = new Float64Array(stages)
-  if (clock.holds.some((seconds) => seconds > 0))
-    for (let pass = 1; pass <= passes; pass++) sending[stage[pass]!]! += clock.holds[sends[pass]!]!
+  for (let sort = 0; sort < counts.length; sort++) {
+    busy[stage[sort]!]! += counts[sort]! * clock.durations[sort]!
+    sending[stage[sort]!]! += counts[sort]! * clock.holds[sort]!
+  }
   return {
     makespan,
     stages: Array.from({ length: stages }, (_, at): StageRun => {
@@ -167,15 +164,15 @@ function timelineOf(program: Program, clock: Clock): Pass[] {
   const cells = stages * chunks
   return Array.from({ length: program.passes }, (_, i) => {
     const pass = i + 1
-    const duration = program.duration[pass]!
-    const kind = Math.floor(duration / cells)
+    const sort = program.sort[pass]!
+    const kind = Math.floor(sort / cells)
     const end = endOf(program, clock, pass)
     // a paired backward begins with its forward
-    const takes = kind === PAIRED_BACKWARD ? program.duration[pass - 1]! : duration
+    const takes = kind === PAIRED_BACKWARD ? program.sort[pass - 1]! : sort
     return {
-      stage: program.stage[pass]!,
-      chunk: (duration % cells) % chunks,
-      microBatch: program.microBatch[pass]!,
+      stage: program.stage[sort]!,
+      chunk: program.unit[pass]! % chunks,
+      microBatch: Math.floor(program.unit[pass]! / chunks),
       pass: PASS_KINDS[kind]!,
       start: end - clock.durations[takes]!,
       end,
