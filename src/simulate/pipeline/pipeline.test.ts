@@ -1,0 +1,257 @@
+/** @file Schedules against published bubbles, their invariants over all shapes, and formulas against the simulation. */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  closedFormSeconds,
+  type Pass,
+  type Pipeline,
+  type PipelineSchedule,
+  pipelineSeconds,
+  scheduleProblem,
+  simulatePipeline,
+  tracePipeline,
+} from './index.ts'
+
+const CHUNKS: Readonly<Record<PipelineSchedule, number>> = {
+  '1f1b': 1,
+  gpipe: 1,
+  'zero-bubble': 1,
+  interleaved: 3,
+  dualpipe: 2,
+  'dualpipe-v': 2,
+}
+
+/** Stages that are all alike. */
+function uniform(
+  schedule: PipelineSchedule,
+  stages: number,
+  microBatches: number,
+  times: Pipeline['passes'][number][number],
+  chunks = CHUNKS[schedule],
+): Pipeline {
+  const chunk = Array.from({ length: chunks }, () => times)
+  return {
+    schedule,
+    microBatches,
+    passes: Array.from({ length: stages }, () => chunk),
+    overlapsTransfers: true,
+  }
+}
+
+/** Seconds a stage is idle, the most of all stages. */
+const bubble = (pipeline: Pipeline) => Math.max(...simulatePipeline(pipeline).stages.map(({ idle }) => idle))
+
+const times = { forward: 1, backward: 1.25, weight: 0.75 }
+
+describe('bubbles as published', () => {
+  test.each([
+    [1, 4],
+    [4, 4],
+    [8, 32],
+    [16, 5],
+  ])('1F1B and GPipe, %i stages and %i micro-batches: (p - 1)(F + B)', (p, m) => {
+    expect(bubble(uniform('1f1b', p, m, times))).toBeCloseTo((p - 1) * 3, 9)
+    expect(bubble(uniform('gpipe', p, m, times))).toBeCloseTo((p - 1) * 3, 9)
+  })
+
+  test.each([
+    [4, 2, 4],
+    [8, 3, 32],
+    [2, 5, 6],
+  ])('interleaved, %i stages of %i chunks, %i micro-batches: a v-th of it', (p, v, m) => {
+    const run = simulatePipeline(uniform('interleaved', p, m, times, v))
+    for (const { idle, busy } of run.stages) expect(idle / busy).toBeCloseTo((p - 1) / (v * m), 12)
+  })
+
+  test('ZB-H1: (p - 1)(F + B - W), a third of 1F1B where all are equal', () => {
+    expect(bubble(uniform('zero-bubble', 8, 32, times))).toBeCloseTo(7 * (1 + 1.25 - 0.75), 9)
+    const equal = { forward: 1, backward: 1, weight: 1 }
+    expect(bubble(uniform('1f1b', 8, 32, equal)) / bubble(uniform('zero-bubble', 8, 32, equal))).toBeCloseTo(
+      3,
+      12,
+    )
+  })
+
+  // The formula holds in the middle of the pipeline where forward and both gradients take as long as each other.
+  test.each([3, 2.9, 2.5, 3.1])('DualPipe: (p / 2 - 1)(F&B + B - 3W), F&B of %f', (paired) => {
+    const chunk = { forward: 1, backward: 1, weight: 1, paired }
+    const middle = (pipeline: Pipeline, stage: number) => simulatePipeline(pipeline).stages[stage]!.idle
+    const expected = (p: number) => (p / 2 - 1) * (paired + 2 - 3)
+    expect(middle(uniform('dualpipe', 8, 20, chunk), 3)).toBeCloseTo(expected(8), 9)
+    expect(middle(uniform('dualpipe', 16, 64, chunk), 8)).toBeCloseTo(expected(16), 9)
+    // folded: as many places on half the stages
+    expect(middle(uniform('dualpipe-v', 4, 10, chunk), 3)).toBeCloseTo(expected(8), 9)
+  })
+})
+
+/** Pipelines of every schedule that engines run, with stages and links that differ. */
+const pipelines: fc.Arbitrary<Pipeline> = fc
+  .record({
+    schedule: fc.constantFrom<PipelineSchedule>(
+      '1f1b',
+      'gpipe',
+      'zero-bubble',
+      'interleaved',
+      'dualpipe',
+      'dualpipe-v',
+    ),
+    stages: fc.integer({ min: 1, max: 9 }),
+    microBatches: fc.integer({ min: 1, max: 24 }),
+    virtual: fc.integer({ min: 1, max: 4 }),
+    group: fc.option(fc.integer({ min: 1, max: 24 }), { nil: undefined }),
+    overlapsTransfers: fc.boolean(),
+  })
+  .chain(({ stages, virtual, group, ...rest }) => {
+    const seconds = fc.integer({ min: 0, max: 16 }).map((quarters) => quarters / 4)
+    const chunks = rest.schedule === 'interleaved' ? virtual : CHUNKS[rest.schedule]
+    const pass = fc.record({ forward: seconds, backward: seconds, weight: seconds })
+    return fc.record({
+      schedule: fc.constant(rest.schedule),
+      microBatches: fc.constant(rest.microBatches),
+      overlapsTransfers: fc.constant(rest.overlapsTransfers),
+      passes: fc.array(fc.array(pass, { minLength: chunks, maxLength: chunks }), {
+        minLength: stages,
+        maxLength: stages,
+      }),
+      links: fc.array(fc.record({ forward: seconds, backward: seconds }), {
+        minLength: stages,
+        maxLength: stages,
+      }),
+      ...(group === undefined ? {} : { group: fc.constant(group) }),
+    })
+  })
+  .filter((pipeline) => problemOf(pipeline) === undefined)
+
+function problemOf({ schedule, passes, microBatches, group }: Pipeline): string | undefined {
+  return scheduleProblem({
+    schedule,
+    stages: passes.length,
+    chunks: passes[0]!.length,
+    microBatches,
+    group: group ?? passes.length,
+  })
+}
+
+describe('every pipeline', () => {
+  test('runs each pass once, one at a time on a stage, after what it depends on', () => {
+    fc.assert(
+      fc.property(pipelines, (pipeline) => {
+        expect(problemsOf(pipeline)).toEqual([])
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+/** Where chunk `chunk` of `stage` lies in the model; DualPipe's directions each have places of their own. */
+function placeOf({ schedule, passes }: Pipeline, stage: number, chunk: number): number {
+  const stages = passes.length
+  if (schedule === 'dualpipe') return chunk === 0 ? stage : stages - 1 - stage
+  if (schedule === 'dualpipe-v') return chunk === 0 ? stage : 2 * stages - 1 - stage
+  return chunk * stages + stage
+}
+
+function problemsOf(pipeline: Pipeline): string[] {
+  const { schedule, microBatches, passes, links = [], overlapsTransfers } = pipeline
+  const stages = passes.length
+  const { timeline, makespan, stages: runs } = tracePipeline(pipeline)
+  const places = schedule === 'dualpipe' ? stages : stages * passes[0]!.length
+  const problems: string[] = []
+  const check = (holds: boolean, what: string, about: unknown) => {
+    if (!holds) problems.push(`${what}: ${JSON.stringify(about)}`)
+  }
+  const near = (a: number, b: number) => Math.abs(a - b) < 1e-9
+
+  const byKey = new Map<string, Pass>()
+  for (const pass of timeline)
+    byKey.set(`${pass.pass} ${placeOf(pipeline, pass.stage, pass.chunk)} ${pass.microBatch}`, pass)
+  check(byKey.size === timeline.length, 'a pass runs twice', timeline)
+  for (const kind of ['forward', 'backward']) {
+    const count = timeline.filter(({ pass }) => pass === kind).length
+    check(count === places * microBatches, `${count} passes are ${kind}`, places * microBatches)
+  }
+
+  for (const pass of timeline) {
+    const { stage, chunk, microBatch, start, end } = pass
+    const place = placeOf(pipeline, stage, chunk)
+    const after = (key: string, gradient: boolean) => {
+      const earlier = byKey.get(key)
+      if (earlier === undefined) return check(false, `${key} is missing`, pass)
+      const wraps = schedule === 'interleaved' && earlier.chunk !== chunk
+      const link = links[wraps ? stages - 1 : Math.min(earlier.stage, stage)]
+      const transfer = earlier.stage === stage ? 0 : ((gradient ? link?.backward : link?.forward) ?? 0)
+      check(start >= earlier.end + transfer - 1e-9, `begins before ${JSON.stringify(earlier)} arrives`, pass)
+    }
+    if (pass.pass === 'forward' && place > 0) after(`forward ${place - 1} ${microBatch}`, false)
+    if (pass.pass === 'backward') {
+      check(start >= byKey.get(`forward ${place} ${microBatch}`)!.end - 1e-9, 'a gradient of nothing', pass)
+      if (place < places - 1) after(`backward ${place + 1} ${microBatch}`, true)
+    }
+    if (pass.pass === 'weight') after(`backward ${place} ${microBatch}`, false)
+    check(start >= -1e-9 && end <= makespan + 1e-9, 'lies outside of the run', pass)
+  }
+
+  for (let stage = 0; stage < stages; stage++) {
+    const own = timeline.filter((pass) => pass.stage === stage)
+    for (let i = 1; i < own.length; i++) {
+      const [before, now] = [own[i - 1]!, own[i]!]
+      const paired =
+        before.pass === 'forward' &&
+        now.pass === 'backward' &&
+        now.start === before.start &&
+        now.end === before.end
+      check(paired || now.start >= before.end - 1e-9, 'two passes at once', [before, now])
+    }
+    const run = runs[stage]!
+    check(near(run.busy + run.sending + run.idle, makespan), 'seconds do not add up', run)
+    check(run.idle >= -1e-9 && (run.sending === 0 || !overlapsTransfers), 'impossible seconds', run)
+    passes[stage]!.forEach(({ forward, backward, weight }, chunk) => {
+      const ofChunk = own.filter((pass) => pass.chunk === chunk)
+      check(near(run.firstForward[chunk]!, ofChunk[0]!.start), 'first forward', run)
+      check(near(run.gradientsReady[chunk]!, Math.max(...ofChunk.map(({ end }) => end))), 'gradients', run)
+      const count = schedule === 'dualpipe' ? microBatches / 2 : microBatches
+      check(makespan >= count * (forward + backward + weight) - 1e-9, 'faster than its work', makespan)
+    })
+  }
+  return problems
+}
+
+describe('the formula', () => {
+  test('is the simulation where it is given', () => {
+    let given = 0
+    const shapes = fc.record({
+      schedule: fc.constantFrom<PipelineSchedule>('1f1b', 'gpipe', 'interleaved'),
+      stages: fc.integer({ min: 1, max: 12 }),
+      microBatches: fc.integer({ min: 1, max: 60 }),
+      chunks: fc.integer({ min: 1, max: 4 }),
+      forward: fc.double({ min: 0.1, max: 10, noNaN: true }),
+      backward: fc.double({ min: 0.1, max: 10, noNaN: true }),
+      weight: fc.double({ min: 0, max: 10, noNaN: true }),
+      link: fc.option(
+        fc.record({
+          forward: fc.double({ min: 0, max: 5, noNaN: true }),
+          backward: fc.double({ min: 0, max: 5, noNaN: true }),
+        }),
+        { nil: undefined },
+      ),
+    })
+    fc.assert(
+      fc.property(shapes, ({ schedule, stages, microBatches, chunks, link, ...chunk }) => {
+        const pipeline: Pipeline = {
+          ...uniform(schedule, stages, microBatches, chunk, schedule === 'interleaved' ? chunks : 1),
+          ...(link === undefined ? {} : { links: Array.from({ length: stages }, () => link) }),
+        }
+        fc.pre(problemOf(pipeline) === undefined)
+        const { makespan } = simulatePipeline(pipeline)
+        const formula = closedFormSeconds(pipeline)
+        if (formula !== undefined) {
+          given++
+          expect(Math.abs(formula / makespan - 1)).toBeLessThan(1e-9)
+        }
+        expect(Math.abs(pipelineSeconds(pipeline) / makespan - 1)).toBeLessThan(1e-9)
+      }),
+      { numRuns: 1000 },
+    )
+    expect(given).toBeGreaterThan(200)
+  })
+})

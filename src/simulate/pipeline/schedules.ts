@@ -1,0 +1,227 @@
+/** @file In which order each stage of a pipeline runs its passes, by schedule. Durations play no part in it. */
+import type { PipelineSchedule } from './types.ts'
+
+/** What a stage may be told to do next. */
+export const FORWARD = 0
+/** Gradients by input and by weights in one go. */
+export const BACKWARD = 1
+/** Gradients by input alone. */
+export const BACKWARD_INPUT = 2
+/** Gradients by weights, kept back by a BACKWARD_INPUT before. */
+export const WEIGHT = 3
+/** A forward that runs side by side with the backward that follows it in the order. */
+export const PAIRED_FORWARD = 4
+export const PAIRED_BACKWARD = 5
+export const KINDS = 6
+
+export function isForward(kind: number): boolean {
+  return kind === FORWARD || kind === PAIRED_FORWARD
+}
+
+/** What the order of passes depends on. */
+export interface Shape {
+  readonly schedule: PipelineSchedule
+  readonly stages: number
+  /** Chunks a stage. */
+  readonly chunks: number
+  readonly microBatches: number
+  /** Micro-batches a chunk runs in a row ('interleaved'). */
+  readonly group: number
+}
+
+/** A pass as one number: kind in the lowest three bits, above them micro-batch * chunks + chunk. */
+export function encode(kind: number, chunk: number, microBatch: number, chunks: number): number {
+  return ((microBatch * chunks + chunk) << KIND_BITS) | kind
+}
+
+export const KIND_BITS = 3
+export const KIND_MASK = 7
+
+/**
+ * The fewest micro-batches from `stages` on that interleaved chunks can take in a row: they divide all micro-batches,
+ * or leave at least as many as there are stages, as Megatron-LM asks (microbatch_group_size_per_vp_stage).
+ */
+export function interleavedGroup(stages: number, microBatches: number): number {
+  let group = stages
+  while (group < microBatches && !dividesWell(group, stages, microBatches)) group++
+  return group
+}
+
+function dividesWell(group: number, stages: number, microBatches: number): boolean {
+  const rest = microBatches % group
+  return rest === 0 || rest >= stages
+}
+
+/** Why no engine runs such a pipeline; undefined when one does. */
+export function scheduleProblem(shape: Shape): string | undefined {
+  const { schedule, stages, chunks, microBatches, group } = shape
+  if (!(stages >= 1)) return `${stages} stages`
+  if (!(microBatches >= 1)) return `${microBatches} micro-batches`
+  switch (schedule) {
+    case '1f1b':
+    case 'gpipe':
+    case 'zero-bubble':
+      return chunks === 1 ? undefined : `${schedule} has one chunk a stage, not ${chunks}`
+    case 'interleaved':
+      if (chunks === 1) return undefined
+      if (microBatches < stages) return `${microBatches} micro-batches are fewer than the ${stages} stages`
+      if (group < stages || group > microBatches)
+        return `${group} micro-batches in a row are not between the ${stages} stages and the ${microBatches} micro-batches`
+      return dividesWell(group, stages, microBatches)
+        ? undefined
+        : `groups of ${group} leave ${microBatches % group} of ${microBatches} micro-batches, fewer than the ${stages} stages`
+    case 'dualpipe':
+      if (chunks !== 2) return `dualpipe has two chunks a stage, not ${chunks}`
+      if (stages % 2 === 1) return `dualpipe needs an even number of stages, not ${stages}`
+      if (microBatches % 2 === 1) return `dualpipe needs an even number of micro-batches, not ${microBatches}`
+      return microBatches >= 2 * stages
+        ? undefined
+        : `dualpipe needs two micro-batches a stage: ${2 * stages}, not ${microBatches}`
+    case 'dualpipe-v':
+      if (chunks !== 2) return `dualpipe-v has two chunks a stage, not ${chunks}`
+      return microBatches >= 2 * stages
+        ? undefined
+        : `dualpipe-v needs two micro-batches a stage: ${2 * stages}, not ${microBatches}`
+  }
+}
+
+/** The passes of a stage in their order, as `encode` writes them. */
+export function stageOrder(shape: Shape, stage: number): Int32Array {
+  switch (shape.schedule) {
+    case 'gpipe':
+      return oneForwardOneBackward(shape, shape.microBatches, 0)
+    case '1f1b':
+      return oneForwardOneBackward(shape, shape.stages - 1 - stage, 0)
+    case 'interleaved':
+      if (shape.chunks === 1) return oneForwardOneBackward(shape, shape.stages - 1 - stage, 0)
+      return oneForwardOneBackward(
+        shape,
+        (shape.stages - 1 - stage) * 2 + (shape.chunks - 1) * shape.group,
+        shape.group,
+      )
+    case 'zero-bubble':
+      return zeroBubble(shape, stage)
+    case 'dualpipe':
+    case 'dualpipe-v':
+      return dualPipe(shape, stage)
+  }
+}
+
+/**
+ * Some forwards to warm up, then one forward and one backward in turns, then the backwards that are left (Narayanan et
+ * al. 2021). Chunks take `group` micro-batches in a row, backward from the last chunk on, as in Megatron-LM.
+ */
+function oneForwardOneBackward(shape: Shape, warmUp: number, group: number): Int32Array {
+  const { chunks, microBatches } = shape
+  const total = microBatches * chunks
+  const warm = Math.min(warmUp, total)
+  const order = new Int32Array(2 * total)
+  const nth = (kind: number, i: number): number => {
+    if (chunks === 1) return encode(kind, 0, i, 1)
+    const first = Math.floor(i / (group * chunks)) * group
+    const size = Math.min(group, microBatches - first) // the last group takes what is left
+    const within = i - first * chunks
+    const chunk = Math.floor(within / size)
+    return encode(kind, kind === FORWARD ? chunk : chunks - 1 - chunk, first + (within % size), chunks)
+  }
+  let at = 0
+  for (let i = 0; i < warm; i++) order[at++] = nth(FORWARD, i)
+  for (let i = 0; i < total - warm; i++) {
+    order[at++] = nth(FORWARD, warm + i)
+    order[at++] = nth(BACKWARD, i)
+  }
+  for (let i = total - warm; i < total; i++) order[at++] = nth(BACKWARD, i)
+  return order
+}
+
+/**
+ * ZB-H1 (Qi et al. 2023): 1F1B whose gradients by weights stay behind by as many micro-batches as stages came before,
+ * so that every stage holds what the first one holds under 1F1B, and has them to do while it would drain.
+ */
+function zeroBubble(shape: Shape, stage: number): Int32Array {
+  const { stages, microBatches } = shape
+  const warm = Math.min(stages - 1 - stage, microBatches)
+  const order = new Int32Array(3 * microBatches)
+  let at = 0
+  for (let i = 0; i < warm; i++) order[at++] = encode(FORWARD, 0, i, 1)
+  for (let i = 0; i < microBatches; i++) {
+    if (warm + i < microBatches) order[at++] = encode(FORWARD, 0, warm + i, 1)
+    order[at++] = encode(BACKWARD_INPUT, 0, i, 1)
+    if (i >= stage) order[at++] = encode(WEIGHT, 0, i - stage, 1)
+  }
+  for (let i = Math.max(0, microBatches - stage); i < microBatches; i++) order[at++] = encode(WEIGHT, 0, i, 1)
+  return order
+}
+
+/**
+ * DualPipe and its V-shaped half, step by step as DeepSeek published them (github.com/deepseek-ai/DualPipe). Micro-
+ * batches enter at both ends; a stage runs forwards of one direction beside backwards of the other.
+ */
+function dualPipe(shape: Shape, stage: number): Int32Array {
+  const { schedule, stages, microBatches } = shape
+  const folded = schedule === 'dualpipe-v'
+  const half = folded ? stages : stages / 2
+  const mirrored = !folded && stage >= half
+  const rank = mirrored ? stages - 1 - stage : stage
+  const each = folded ? microBatches : microBatches / 2
+
+  const order: number[] = []
+  const forwards = [0, 0]
+  const backwards = [0, 0]
+  const kept: number[] = []
+  /** Chunk of a direction as seen from the nearer end. */
+  const chunkOf = (direction: number) => (mirrored ? 1 - direction : direction)
+  const code = (kind: number, chunk: number, i: number) =>
+    encode(kind, chunk, folded || chunk === 0 ? i : each + i, 2)
+  const forward = (direction: number, kind = FORWARD) => {
+    const chunk = chunkOf(direction)
+    order.push(code(kind, chunk, forwards[chunk]!++))
+  }
+  const backward = (direction: number, kind = BACKWARD) => {
+    const chunk = chunkOf(direction)
+    const i = backwards[chunk]!++
+    order.push(code(kind, chunk, i))
+    if (kind === BACKWARD_INPUT) kept.push(code(WEIGHT, chunk, i))
+  }
+  const weight = () => order.push(kept.shift()!)
+  const pair = (forwardDirection: number) => {
+    forward(forwardDirection, PAIRED_FORWARD)
+    backward(1 - forwardDirection, PAIRED_BACKWARD)
+  }
+  const far = half - rank - 1
+
+  for (let i = 0; i < 2 * far; i++) forward(0)
+  for (let i = 0; i <= rank; i++) {
+    forward(0)
+    forward(1)
+  }
+  for (let i = 0; i < far; i++) {
+    backward(1, BACKWARD_INPUT)
+    weight()
+    forward(1)
+  }
+  for (let i = 0; i < each - 2 * half + rank + 1; i++) {
+    if (i === 0 && far === 0) {
+      // in the middle nothing waits for this forward, and the other side waits for this backward
+      forward(0)
+      backward(1)
+    } else pair(0)
+    pair(1)
+  }
+  for (let i = 0; i < far; i++) {
+    backward(1)
+    pair(1)
+  }
+  // from about half of them on, gradients by weights are left for the end
+  const turn = (rank + 1) >> 1
+  for (let i = 0; i <= rank; i++) {
+    backward(1, i > turn || (i === turn && rank % 2 === 1) ? BACKWARD_INPUT : BACKWARD)
+    backward(0, i >= turn ? BACKWARD_INPUT : BACKWARD)
+  }
+  for (let i = 0; i < far; i++) {
+    weight()
+    backward(0, BACKWARD_INPUT)
+  }
+  while (kept.length > 0) weight()
+  return Int32Array.from(order)
+}

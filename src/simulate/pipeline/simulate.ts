@@ -1,0 +1,181 @@
+/** @file Runs a pipeline pass by pass: when each stage computes, waits and has its gradients. */
+import { type Program, programOf, transferOf } from './program.ts'
+import {
+  BACKWARD,
+  BACKWARD_INPUT,
+  FORWARD,
+  interleavedGroup,
+  KINDS,
+  PAIRED_BACKWARD,
+  PAIRED_FORWARD,
+  type Shape,
+  scheduleProblem,
+  WEIGHT,
+} from './schedules.ts'
+import type { Pass, PassKind, Pipeline, PipelineRun, StageRun } from './types.ts'
+
+/**
+ * Each stage runs its passes in the order of the schedule, each as soon as the stage is free and its message is there.
+ * @throws RangeError where no engine runs such a pipeline (`scheduleProblem` says why beforehand).
+ */
+export function simulatePipeline(pipeline: Pipeline): PipelineRun {
+  const program = programOf(shapeOf(pipeline))
+  return stagesOf(program, clockOf(pipeline, program))
+}
+
+/** The same with every pass, in an order that respects their dependencies: for pictures and traces. */
+export function tracePipeline(pipeline: Pipeline): PipelineRun & { readonly timeline: readonly Pass[] } {
+  const program = programOf(shapeOf(pipeline))
+  const clock = clockOf(pipeline, program)
+  return { ...stagesOf(program, clock), timeline: timelineOf(program, clock) }
+}
+
+/** The makespan alone. */
+export function simulatedSeconds(pipeline: Pipeline): number {
+  const program = programOf(shapeOf(pipeline))
+  return run(program, clockOf(pipeline, program))
+}
+
+/** What the order of the passes of a pipeline depends on. */
+export function shapeOf({ schedule, microBatches, passes, group }: Pipeline): Shape {
+  const stages = passes.length
+  const shape: Shape = {
+    schedule,
+    stages,
+    chunks: passes[0]?.length ?? 0,
+    microBatches,
+    group: schedule === 'interleaved' ? (group ?? interleavedGroup(stages, microBatches)) : 1,
+  }
+  const problem = scheduleProblem(shape)
+  if (problem !== undefined) throw new RangeError(problem)
+  return shape
+}
+
+/** Seconds of a pipeline by the sort of a pass. */
+interface Clock {
+  readonly durations: Float64Array
+  /** From the end of the pass it waits for to the arrival of the message. */
+  readonly latencies: Float64Array
+  /** How long its own message holds up the stage. */
+  readonly holds: Float64Array
+}
+
+function clockOf({ passes, links, overlapsTransfers }: Pipeline, { shape, over, sends }: Program): Clock {
+  const { stages, chunks } = shape
+  const cells = stages * chunks
+  const durations = new Float64Array(KINDS * cells)
+  for (let stage = 0; stage < stages; stage++)
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const cell = stage * chunks + chunk
+      const { forward, backward, weight, paired } = passes[stage]![chunk]!
+      durations[FORWARD * cells + cell] = forward
+      durations[BACKWARD * cells + cell] = backward + weight
+      durations[BACKWARD_INPUT * cells + cell] = backward
+      durations[WEIGHT * cells + cell] = weight
+      if (chunks === 2) {
+        const other = passes[stage]![1 - chunk]!
+        durations[PAIRED_FORWARD * cells + cell] = paired ?? forward + other.backward + other.weight
+      }
+    }
+  const transfers = new Float64Array(1 + 2 * stages)
+  for (let link = 0; link < stages; link++) {
+    transfers[transferOf(link, false)] = links?.[link]?.forward ?? 0
+    transfers[transferOf(link, true)] = links?.[link]?.backward ?? 0
+  }
+  const latencies = new Float64Array(KINDS * cells)
+  const holds = new Float64Array(KINDS * cells)
+  for (let sort = 0; sort < latencies.length; sort++)
+    if (overlapsTransfers) latencies[sort] = transfers[over[sort]!]!
+    else holds[sort] = transfers[sends[sort]!]!
+  return { durations, latencies, holds }
+}
+
+/** When each pass has ended and, where messages do not overlap, its message has arrived. Grows, and is reused. */
+let ends = new Float64Array(1)
+
+/** Makespan in seconds; `ends` holds the passes. */
+function run({ passes, sort, waits, stage, paired, shape }: Program, clock: Clock): number {
+  const { durations, latencies, holds } = clock
+  if (ends.length <= passes) ends = new Float64Array(passes + 1)
+  const free = new Float64Array(shape.stages)
+  const pairs = paired ? PAIRED_FORWARD * shape.stages * shape.chunks : Number.POSITIVE_INFINITY
+  for (let pass = 1; pass <= passes; pass++) {
+    const at = sort[pass]!
+    const own = stage[at]!
+    let start = ends[waits[pass]!]! + latencies[at]!
+    if (free[own]! > start) start = free[own]!
+    let end = start + durations[at]! + holds[at]!
+    if (at >= pairs) {
+      const other = sort[pass + 1]!
+      const arrival = ends[waits[pass + 1]!]! + latencies[other]!
+      if (arrival > start) end += arrival - start
+      end += holds[other]!
+      ends[pass++] = end
+    }
+    ends[pass] = end
+    free[own] = end
+  }
+  return Math.max(...free)
+}
+
+/** When a pass has ended on its own stage, before its message. After `run`. */
+function endOf({ sort, shape }: Program, { holds }: Clock, pass: number): number {
+  const at = sort[pass]!
+  const kind = Math.floor(at / (shape.stages * shape.chunks))
+  let held = holds[at]!
+  if (kind === PAIRED_FORWARD) held += holds[sort[pass + 1]!]!
+  if (kind === PAIRED_BACKWARD) held += holds[sort[pass - 1]!]!
+  return ends[pass]! - held
+}
+
+function stagesOf(program: Program, clock: Clock): PipelineRun {
+  const { shape, counts, stage, firstForward, lastGradient, inFlight, inFlightByChunk } = program
+  const { stages, chunks } = shape
+  const makespan = run(program, clock)
+  const busy = new Float64Array(stages)
+  const sending = new Float64Array(stages)
+  for (let sort = 0; sort < counts.length; sort++) {
+    busy[stage[sort]!]! += counts[sort]! * clock.durations[sort]!
+    sending[stage[sort]!]! += counts[sort]! * clock.holds[sort]!
+  }
+  return {
+    makespan,
+    stages: Array.from({ length: stages }, (_, at): StageRun => {
+      const own = (ofCell: (cell: number) => number) =>
+        Array.from({ length: chunks }, (_, chunk) => ofCell(at * chunks + chunk))
+      return {
+        busy: busy[at]!,
+        sending: sending[at]!,
+        idle: makespan - busy[at]! - sending[at]!,
+        firstForward: own((cell) => endOf(program, clock, firstForward[cell]!) - clock.durations[cell]!),
+        gradientsReady: own((cell) => endOf(program, clock, lastGradient[cell]!)),
+        inFlight: inFlight[at]!,
+        inFlightByChunk: own((cell) => inFlightByChunk[cell]!),
+      }
+    }),
+  }
+}
+
+const PASS_KINDS: readonly PassKind[] = ['forward', 'backward', 'backward', 'weight', 'forward', 'backward']
+
+/** After `run`. */
+function timelineOf(program: Program, clock: Clock): Pass[] {
+  const { stages, chunks } = program.shape
+  const cells = stages * chunks
+  return Array.from({ length: program.passes }, (_, i) => {
+    const pass = i + 1
+    const sort = program.sort[pass]!
+    const kind = Math.floor(sort / cells)
+    const end = endOf(program, clock, pass)
+    // a paired backward begins with its forward
+    const takes = kind === PAIRED_BACKWARD ? program.sort[pass - 1]! : sort
+    return {
+      stage: program.stage[sort]!,
+      chunk: program.unit[pass]! % chunks,
+      microBatch: Math.floor(program.unit[pass]! / chunks),
+      pass: PASS_KINDS[kind]!,
+      start: end - clock.durations[takes]!,
+      end,
+    }
+  })
+}
