@@ -5,6 +5,7 @@ export interface NamedChip {
   readonly chip: string
   readonly product: string | null
   readonly chipsPerNode: number
+  readonly networkBytesPerSecond: number | null
   readonly assumptions: readonly string[]
 }
 
@@ -53,6 +54,7 @@ export function chipOf(name: string, detail: string | null): NamedChip {
     chip: found[1],
     product: productOf(name, detail),
     chipsPerNode: Number(perNode ?? (die ? 16 : 8)),
+    networkBytesPerSecond: networkOf(all),
     assumptions: found[2] === undefined ? [] : [found[2]],
   }
 }
@@ -63,4 +65,14 @@ function productOf(name: string, detail: string | null): string | null {
   // one product, spelled in two ways
   if (inBrackets !== undefined) return inBrackets.replace(/PODc/, 'PoDc')
   return detail === null || /not stated|stated in/i.test(detail) ? null : detail
+}
+
+/** Bytes/s of the network that each chip of a node of 8 has, so far as the text tells. */
+function networkOf(text: string): number | null {
+  // nodes of 8 with four links of 100 Gb/s (bigscience-workshop/bigscience, train/tr11-176B-ml)
+  if (/Jean Zay/i.test(text)) return (4 * 100e9) / 8 / 8
+  const node = /inter-node (\d+) \(Gb\/s\)/i.exec(text)?.[1]
+  if (node !== undefined) return (Number(node) * 1e9) / 8 / 8
+  const each = /(\d+) ?Gb\/s/i.exec(text)?.[1] ?? /\b8x(\d+)Gb/i.exec(text)?.[1]
+  return each === undefined ? null : (Number(each) * 1e9) / 8
 }

@@ -21,7 +21,9 @@ const base: Omit<Engine, 'id' | 'name'> = {
   overlapsData: false,
   overlapsTensor: false,
   overlapsExperts: false,
+  dispatchesOnce: false,
   overlapsPipeline: false,
+  scattersSends: false,
   vocabularyMultiple: 1,
   dropout: false,
 }
@@ -42,6 +44,8 @@ const megatron2021: EngineDefaults = {
     id: 'megatron-2021',
     name: 'Megatron-LM 2021',
     fusedAttention: false,
+    // Narayanan et al. 2021, section 4.1
+    scattersSends: true,
     gradientBytes: 2,
     vocabularyMultiple: 128,
     dropout: true,
@@ -79,7 +83,12 @@ const megatron2022: EngineDefaults = {
 /** BLOOM's and vTrain's: Megatron-LM 2021 under DeepSpeed, no overlap. */
 const megatronDeepSpeed: EngineDefaults = {
   ...megatron2021,
-  engine: { ...megatron2021.engine, id: 'megatron-deepspeed', name: 'Megatron-DeepSpeed' },
+  engine: {
+    ...megatron2021.engine,
+    id: 'megatron-deepspeed',
+    name: 'Megatron-DeepSpeed',
+    scattersSends: false,
+  },
 }
 
 /** Megatron-Core with Transformer Engine and flash attention; overlaps only where flags ask for them. */
@@ -199,6 +208,7 @@ const sailor: EngineDefaults = {
     ...megatron2021.engine,
     id: 'sailor',
     name: 'Sailor (Megatron-DeepSpeed, fp32)',
+    scattersSends: false,
     fusedElementwise: false,
     gradientBytes: 4,
   },

@@ -139,7 +139,13 @@ function measuredRow(row: Row): MeasuredRow {
   const assumptions: string[] = []
   const assume: Assume = (text) => assumptions.push(text)
   refuseUnfit(row)
-  const { chip, product, chipsPerNode, assumptions: ofChip } = chipOf(row.chip, row.chip_detail ?? null)
+  const {
+    chip,
+    product,
+    chipsPerNode,
+    networkBytesPerSecond,
+    assumptions: ofChip,
+  } = chipOf(row.chip, row.chip_detail ?? null)
   assumptions.push(...ofChip)
   const source = sourceKey(row.source)
   const defaults =
@@ -172,6 +178,7 @@ function measuredRow(row: Row): MeasuredRow {
     product,
     chips,
     chipsPerNode,
+    networkBytesPerSecond,
     workload,
     arithmetic: null,
     layout,
@@ -187,7 +194,8 @@ function refuseUnfit(row: Row): void {
   const text = `${row.task ?? ''} ${row.model}`
   const notes = row.notes ?? ''
   if (/layer microbenchmark|one transformer layer/i.test(text)) refuse('one layer alone, not a step')
-  if (/packed/i.test(row.task ?? ''))
+  if (/token.?drop/i.test(row.model)) refuse('tokens are dropped, how many is not stated')
+  if (/packed|\bSFT\b/i.test(`${row.task ?? ''} ${row.model}`))
     refuse('packed documents: the lengths that attention spans are not stated')
   if (/lora/i.test(text)) refuse('low-rank adaptation, not the training of all weights')
   if (/^MegaScale\b/i.test(row.framework ?? '') && !/MoE/i.test(row.source)) {

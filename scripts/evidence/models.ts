@@ -20,8 +20,8 @@ interface Family {
   readonly everySecondWindow?: number
 }
 
-const NONE = { queryKeyValue: false, output: false, mlp: false }
-const ALL = { queryKeyValue: true, output: true, mlp: true }
+const NONE = { queryKeyValue: false, output: false, mlp: false, router: false, head: false }
+const ALL = { ...NONE, queryKeyValue: true, output: true, mlp: true }
 
 /** GPT-2 and GPT-3: tokens of GPT-2. */
 const gpt: Family = {
@@ -297,13 +297,17 @@ export function decoderOf(
             active: moe.active,
             intermediateSize: moe.width ?? ffn,
             sharedIntermediateSize: moe.shared,
+            sharedGate: false,
           },
     expertLayers: Array.from({ length: layers }, (_, i) => moe !== null && i >= moe.firstDense),
     windows: Array.from({ length: layers }, (_, i) => window ?? (i % 2 === 0 ? second : undefined)),
     norm: family.norm,
     normsPerLayer: family.normsPerLayer,
     biases: family.biases,
-    queryKeyNorm: family.queryKeyNorm,
+    queryKeyNorm: family.queryKeyNorm ? 'head' : false,
+    normVectors: family.norm === 'layer' ? 2 : 1,
+    embeddingNorm: /bloom/i.test(name),
+    attentionSinks: /gpt.?oss/i.test(name),
     positions: family.learnedPositions ? sequenceLength : 0,
     tiedEmbeddings: family.tied,
     predictionLayers,

@@ -22,6 +22,8 @@ export interface MeasuredRow {
   readonly product: string | null
   readonly chips: number
   readonly chipsPerNode: number
+  /** Bytes/s beyond a node, each chip, each way, where the source states it. */
+  readonly networkBytesPerSecond: number | null
   readonly workload: Workload
   /** Number format of matrix products where a workload cannot say it; `workload.precision` is then a stand-in. */
   readonly arithmetic: 'tf32' | 'fp32' | null

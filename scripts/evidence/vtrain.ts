@@ -88,6 +88,7 @@ function rowOf(row: CsvRow, source: 'vtrain-single' | 'vtrain-multi'): MeasuredR
       product: null,
       chips,
       chipsPerNode: 8,
+      networkBytesPerSecond: 800e9 / 8 / 8,
       workload: { decoder, sequenceLength, globalBatch, precision: 'fp16' },
       arithmetic: null,
       layout,
