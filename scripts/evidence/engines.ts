@@ -192,6 +192,37 @@ const haiLlm: EngineDefaults = {
   splitsExperts: false,
 }
 
+/** ByteDance's for experts: exchanges, gathers and sends beside computation. */
+const megaScaleMoe: EngineDefaults = {
+  ...megatronCore,
+  engine: {
+    ...megatronCore.engine,
+    id: 'megascale-moe',
+    name: 'MegaScale-MoE',
+    gradientBytes: 2,
+    overlapsData: true,
+    overlapsTensor: true,
+    overlapsExperts: true,
+  },
+  splitsExperts: false,
+}
+
+/** Transformers of Hugging Face with DeepSpeed's ZeRO, which communicates beside the backward pass. */
+const deepSpeed: EngineDefaults = {
+  ...defaults,
+  engine: {
+    ...base,
+    id: 'deepspeed',
+    name: 'Transformers with DeepSpeed',
+    fusedAttention: false,
+    fusedElementwise: false,
+    gradientBytes: 2,
+    overlapsData: true,
+  },
+  sequenceParallel: false,
+  microBatch: null,
+}
+
 const colossal: EngineDefaults = {
   ...defaults,
   engine: { ...base, id: 'colossal-ai', name: 'Colossal-AI', gradientBytes: 2, overlapsData: true },
@@ -242,6 +273,8 @@ export const ENGINES = {
   mindFormers,
   internEvo,
   haiLlm,
+  megaScaleMoe,
+  deepSpeed,
   colossal,
   sailor,
   simumax,
@@ -252,6 +285,8 @@ const BY_FRAMEWORK: readonly (readonly [RegExp, EngineDefaults])[] = [
   [/DeepSpeed ZeRO-3/i, deepSpeedZero3],
   [/Narayanan/i, megatron2021],
   [/Korthikanti/i, megatron2022],
+  [/MegaScale-MoE.*\| Megatron/i, megatronCore],
+  [/MegaScale-MoE/i, megaScaleMoe],
   [/MegaScale|Jiang et al/i, megatron2022],
   [/Megatron-DeepSpeed/i, megatronDeepSpeed],
   [/MindFormers/i, mindFormers],
@@ -268,6 +303,7 @@ const BY_FRAMEWORK: readonly (readonly [RegExp, EngineDefaults])[] = [
   [/Colossal/i, colossal],
   [/GLM-130B/i, megatronDeepSpeed],
   [/Megatron/i, megatronCore],
+  [/DeepSpeed|Hugging ?Face|Transformers/i, deepSpeed],
 ]
 
 /** The engine of a row of measurements; undefined where nothing is known of its software. */

@@ -3,14 +3,22 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readMeasurements } from './measurements.ts'
 import type { Evidence, MeasuredRow, Refusal } from './row.ts'
+import { readSailor } from './sailor.ts'
+import { readSimumax } from './simumax.ts'
 import { readVtrain } from './vtrain.ts'
 
+export * from './aiconfigurator.ts'
 export * from './row.ts'
+
+/** Chips that the measurements name and the catalog lacks. */
+export const CHIPS_FILE = join(import.meta.dirname, 'chips.yaml')
 
 /** Tables by the name of their file; those of the same steps come first where they say more. */
 const TABLES: Readonly<Record<string, (file: string) => (MeasuredRow | Refusal)[]>> = {
   'vtrain_single.csv': (file) => readVtrain(file, 'vtrain-single'),
   'vtrain_multi.csv': (file) => readVtrain(file, 'vtrain-multi'),
+  'sailor_validation.csv': readSailor,
+  'simumax_b200_validation.csv': readSimumax,
   'measurements.json': readMeasurements,
 }
 

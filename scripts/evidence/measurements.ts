@@ -251,6 +251,7 @@ function namedDecoder(row: Row, sequenceLength: number, assume: Assume): NamedDe
             value: mla.v_head,
           },
   }
+  if (/token ?drop/i.test(row.model)) assume('tokens beyond the capacity of an expert are dropped')
   const window = /sliding-window=(\d+)/.exec(row.notes ?? '')?.[1]
   const prediction = predictionLayers(row, assume)
   return decoderOf(
@@ -353,7 +354,7 @@ function layoutOf(
     ...expert,
     zeroStage,
     ...shardGroupOf(row, zeroStage, chipsPerNode, dp),
-    microBatch: microBatchOf(row, defaults, recipe?.[2], assume),
+    microBatch: microBatchOf(row, defaults, dp, pp * virtualPipeline, recipe?.[2], assume),
     ...recomputeOf(row, defaults, layers, pp, virtualPipeline, assume),
     offloadOptimizer: /swap-optimizer|optimizer.?offload/i.test(flags),
     schedule: scheduleOf(row, virtualPipeline),
@@ -363,10 +364,19 @@ function layoutOf(
 function microBatchOf(
   row: Row,
   defaults: EngineDefaults,
+  dp: number,
+  stages: number,
   recipe: number | undefined,
   assume: Assume,
 ): number {
-  if (row.mbs != null) return row.mbs
+  if (row.mbs != null) {
+    const isLocalBatch = row.gbs_seqs == null || row.gbs_seqs === row.mbs * dp
+    if (defaults !== ENGINES.torchtitan || stages === 1 || !isLocalBatch) return row.mbs
+    // its local batch is cut into as many micro-batches as there are stages, unless told otherwise
+    if (row.mbs % stages !== 0) refuse(`a local batch of ${row.mbs} in ${stages} stages`)
+    assume(`a local batch of ${row.mbs} in ${stages} micro-batches, one for each stage`)
+    return row.mbs / stages
+  }
   if (recipe !== undefined) {
     assume(`micro-batch ${recipe}, as in the script that the authors released`)
     return recipe
@@ -390,6 +400,10 @@ function virtualPipelineOf(
     const chunks = Number.isInteger(each) && chunkLayers !== undefined ? each / chunkLayers : 1
     assume(`${chunks} chunks a stage, as in the script that the authors released`)
     return chunks
+  }
+  if (/interleaved/i.test(`${row.id} ${row.overlap ?? ''}`)) {
+    assume('2 chunks a stage')
+    return 2
   }
   assume('no interleaving')
   return 1
@@ -420,6 +434,8 @@ function stageLayersOf(
   if (offsets !== undefined) {
     return fits(numbers(offsets).map((offset) => Math.floor(layers / pp) + offset))
   }
+  const noops = /noop-layers=([\d,]+)/.exec(`${row.overlap ?? ''} ${notes}`)?.[1]
+  if (noops !== undefined) return fits(withoutNoops(numbers(noops), row, pp, layers, virtualPipeline))
   const chunks = pp * virtualPipeline
   if (layers % pp !== 0 && (layers + 2) % chunks === 0) {
     assume('the embedding and the loss take the place of a layer each')
@@ -427,6 +443,28 @@ function stageLayersOf(
     return fits(Array.from({ length: pp }, (_, i) => full - Number(i === 0) - Number(i === pp - 1)))
   }
   return undefined
+}
+
+/** Layers of each stage where some of the places are left empty. */
+function withoutNoops(
+  noops: readonly number[],
+  row: Row,
+  pp: number,
+  layers: number,
+  virtualPipeline: number,
+): number[] {
+  const folded = /dualpipe/i.test(row.overlap ?? '')
+  const chunks = folded ? 2 * pp : pp * virtualPipeline
+  const stages = Array<number>(pp).fill(0)
+  const places = layers + noops.length
+  for (let place = 0; place < places; place++) {
+    if (noops.includes(place)) continue
+    const chunk = Math.floor((place * chunks) / places)
+    // DualPipeV folds: the first stage has the first chunk and the last
+    const stage = folded && chunk >= pp ? chunks - 1 - chunk : chunk % pp
+    stages[stage] = (stages[stage] ?? 0) + 1
+  }
+  return stages
 }
 
 function zeroStageOf(row: Row, { zeroStage }: EngineDefaults, assume: Assume): 0 | 1 | 2 | 3 {
@@ -554,8 +592,8 @@ function batchOf(row: Row, source: string, sequenceLength: number, layout: Layou
     return batch
   }
   if (source === 'torchtitan') {
-    assume('one micro-batch a step and replica')
-    return layout.microBatch * layout.dataParallel
+    assume('one local batch a step and replica')
+    return (row.mbs ?? refuse('the global batch is not stated')) * layout.dataParallel
   }
   return refuse('the global batch is not stated')
 }
@@ -599,7 +637,7 @@ function stepOf(
   if (row.tokens_per_s_total != null) return told(tokens / row.tokens_per_s_total)
   if (row.samples_per_s != null) return told(workload.globalBatch / row.samples_per_s)
   const raw = row.measured_raw
-  if (raw != null && /^tokens\/s/.test(raw.unit)) {
+  if (raw != null && /^tokens\/s/.test(raw.unit) && /910C/i.test(row.chip)) {
     // a cluster's total would be far too small, a die's above its peak: the package of two dies
     assume('tokens a second of a package of two dies')
     return told(tokens / (raw.value * (chips / 2)))
@@ -629,6 +667,9 @@ function engineFor(
   const tensorFlag = /mc2|ascend-coc|tp-comm-overlap|fine_grain_interleave=[2-9]/i
   const asyncTensor = /async-?\+?tp/i.test(overlap !== '' ? overlap : row.id)
   if (/README: table measured with mc2/i.test(overlap)) assume('mc2 on, which the script leaves off')
+  // all its rows of 405B (benchmarks/llama3_h100_202412_torchtitan.md, tables 5 and 6)
+  const torchtitanTensor = engine.id === ENGINES.torchtitan.engine.id && /405b/i.test(row.model)
+  const halves = /micro_batch_interleave_num=[2-9]/.test(row.notes ?? '')
   const dense = layout.expertParallel === 1
   return {
     ...engine,
@@ -641,6 +682,8 @@ function engineFor(
     overlapsTensor:
       tensorFlag.test(overlap) ||
       asyncTensor ||
+      torchtitanTensor ||
+      halves ||
       (isNemo && engine.overlapsTensor && layout.tensorParallel > 1),
     overlapsExperts:
       !dense && (engine.overlapsExperts || /moe-fb-overlap|moe-(allgather|alltoall)-overlap/i.test(overlap)),

@@ -72,7 +72,7 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
   [/deepseek/i, { ...llama, vocabulary: 129_280 }],
   [/kimi/i, { ...llama, vocabulary: 163_840 }],
   [/qwen-?3/i, { ...llama, queryKeyNorm: true, vocabulary: 151_936, headSize: 128 }],
-  [/qwen.*(0\.5|1\.8|4|\b7)b/i, { ...qwen, vocabulary: 151_936 }],
+  [/qwen-?(1\.5-?)?(0\.5|1\.8|4|7)b|qwen-?2(\.5)?-?(0\.5|1\.5|3)b/i, { ...qwen, vocabulary: 151_936 }],
   [/qwen/i, qwen],
   [/baichuan-?2/i, { ...llama, vocabulary: 125_696 }],
   [/baichuan/i, { ...llama, vocabulary: 64_000 }],
@@ -82,7 +82,7 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
   [/\byi\b/i, { ...llama, vocabulary: 64_000 }],
   [/telechat/i, { ...llama, vocabulary: 131_072 }],
   [/skywork/i, { ...llama, vocabulary: 65_519 }],
-  [/internal|megascale/i, llama],
+  [/internal|megascale|hunyuan|phi/i, llama],
   [/llama-?3/i, { ...llama, vocabulary: 128_256 }],
   [/llama|mistral|mixtral/i, llama],
 ]
@@ -267,7 +267,7 @@ export function decoderOf(
   if (ffn === null) refuse('the width of the MLP is not stated')
   const vocabulary = given.vocabulary ?? family.vocabulary
   if (given.vocabulary === null) assumptions.push(`a vocabulary of ${vocabulary}, as of the family`)
-  const headSize = given.headSize ?? (alike !== undefined || family.headSize ? family.headSize : undefined)
+  const headSize = given.headSize ?? family.headSize
   if (headSize === undefined && hidden % heads !== 0) refuse(`${heads} heads do not divide ${hidden}`)
   const second = window === undefined ? family.everySecondWindow : undefined
   const attention: Attention =
