@@ -27,6 +27,9 @@ export const KEYS = {
   ],
   positions: ['max_position_embeddings', 'n_positions', 'max_seq_len'],
   window: ['sliding_window', 'window_size', 'attention_chunk_size'],
+  /** Of so many layers, the last has no window. */
+  windowPattern: ['sliding_window_pattern'],
+  windowsFrom: ['max_window_layers'],
 
   experts: [
     'num_local_experts',
@@ -69,7 +72,7 @@ export const KEYS = {
 /** What a size is called in a decoder. */
 export type SizeName = keyof typeof KEYS
 
-/** Yes, no, or what a key of the configuration says; `!` before it for the opposite. */
+/** Yes, no, or what a key of the configuration says; `!` before it for the opposite, `|` between keys that mean the same. */
 export type Flag = boolean | string
 
 /** How the layers of a family take a window, where no `layer_types` says it. */
@@ -91,9 +94,9 @@ export interface Family {
   readonly keys: Partial<Record<SizeName, readonly string[]>>
   readonly norm: 'layer' | 'rms'
   readonly normVectors: 0 | 1 | 2 | ((flag: FlagReader) => 0 | 1 | 2)
-  readonly normsPerLayer: number | ((flag: FlagReader) => number)
+  readonly normsPerLayer: number | ((flag: FlagReader, value: (key: string) => unknown) => number)
   readonly embeddingNorm: boolean
-  readonly gated: boolean
+  readonly gated: Flag
   readonly queryKeyValueBias: Flag
   readonly outputBias: Flag
   readonly mlpBias: Flag
@@ -115,8 +118,8 @@ export interface Family {
 /** Reads a key that is true or false. */
 export type FlagReader = (flag: Flag) => boolean
 
-/** The rules that most decoders of today follow; also those of a family that is not in the table. */
-export const LLAMA_LIKE: Family = {
+/** The rules that most decoders of today follow. */
+const LLAMA_LIKE: Family = {
   defaults: {},
   keys: {},
   norm: 'rms',
@@ -153,6 +156,16 @@ const GPT_LIKE: Family = {
 }
 
 const ATTENTION_BIAS = { queryKeyValueBias: 'attention_bias', outputBias: 'attention_bias' } as const
+/** The rules for a `model_type` that is not in the table: those of a Llama, and what keys in common use say. */
+export const UNKNOWN_FAMILY: Family = {
+  ...LLAMA_LIKE,
+  queryKeyValueBias: 'attention_bias|qkv_bias|use_bias|bias',
+  outputBias: 'attention_bias|use_bias|bias',
+  mlpBias: 'mlp_bias|use_bias',
+  queriesNormed: 'use_qk_norm',
+  windows: 'all',
+}
+
 const EVERY_BIAS = (key: Flag) => ({ queryKeyValueBias: key, outputBias: key, mlpBias: key })
 
 const row = (differences: Partial<Family>, base = LLAMA_LIKE): Family => ({ ...base, ...differences })
@@ -175,6 +188,15 @@ const GEMMA3 = row({
   windows: 'pattern',
 })
 
+const COHERE = row({
+  ...ATTENTION_BIAS,
+  norm: 'layer',
+  normsPerLayer: 1,
+  queryKeyNorm: 'all',
+  queriesNormed: 'use_qk_norm',
+  defaults: { tie_word_embeddings: true, sliding_window: 4096, sliding_window_pattern: 4 },
+})
+
 /** The families by `model_type`. Where a key is missing, the default is that of transformers 5.18. */
 export const FAMILIES: ReadonlyMap<string, Family> = new Map(
   Object.entries({
@@ -183,6 +205,19 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
     mixtral: row({
       defaults: { num_key_value_heads: 8, num_local_experts: 8, num_experts_per_tok: 2 },
       windows: 'all',
+    }),
+    llama4_text: row({
+      ...ATTENTION_BIAS,
+      keys: { intermediateSize: ['intermediate_size_mlp'], expertSize: ['intermediate_size'] },
+      defaults: {
+        num_key_value_heads: 8,
+        head_dim: 128,
+        n_shared_experts: 1,
+        num_experts_per_tok: 1,
+        attention_chunk_size: 8192,
+        sliding_window_pattern: 4,
+      },
+      windows: 'pattern',
     }),
 
     qwen2: row({
@@ -285,9 +320,12 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
           tie_word_embeddings: true,
           multi_query: true,
           parallel_attn: true,
-          num_ln_in_parallel_attn: 2,
         },
-        normsPerLayer: (flag) => (flag('parallel_attn') && !flag('new_decoder_architecture') ? 1 : 2),
+        normsPerLayer: (flag, value) =>
+          flag('parallel_attn') &&
+          (value('num_ln_in_parallel_attn') ?? (flag('new_decoder_architecture') ? 2 : 1)) === 1
+            ? 1
+            : 2,
         oneKeyValueHead: (flag) => (flag('new_decoder_architecture') ? undefined : flag('multi_query')),
       },
       GPT_LIKE,
@@ -320,9 +358,59 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
     gemma3: GEMMA3,
     gemma3_text: GEMMA3,
 
-    phi: row({ defaults: { tie_word_embeddings: false }, headBias: true, normsPerLayer: 1 }, GPT_LIKE),
+    phi: row(
+      {
+        defaults: { tie_word_embeddings: false },
+        headBias: true,
+        queriesNormed: 'qk_layernorm',
+        normsPerLayer: 1,
+      },
+      GPT_LIKE,
+    ),
     phi3: row({ windows: 'all' }),
+    phimoe: row({
+      ...ATTENTION_BIAS,
+      norm: 'layer',
+      normVectors: 2,
+      headBias: 'lm_head_bias',
+      defaults: { num_key_value_heads: 8, num_local_experts: 16, num_experts_per_tok: 2 },
+      windows: 'all',
+    }),
+    nemotron: row(
+      {
+        ...ATTENTION_BIAS,
+        mlpBias: 'mlp_bias',
+        defaults: { tie_word_embeddings: false },
+        expansion: undefined,
+      },
+      GPT_LIKE,
+    ),
+    arcee: row({ ...ATTENTION_BIAS, mlpBias: 'mlp_bias', gated: false }),
+    cohere: COHERE,
+    cohere2: row({ windows: 'pattern' }, COHERE),
+    seed_oss: row({
+      queryKeyValueBias: 'attention_bias',
+      outputBias: 'attention_out_bias',
+      mlpBias: 'mlp_bias',
+      defaults: { attention_bias: true, num_key_value_heads: 8, head_dim: 128 },
+    }),
+    exaone4: row({
+      queriesNormed: true,
+      defaults: { num_key_value_heads: 32, sliding_window: 4096, sliding_window_pattern: 4 },
+      windows: 'pattern',
+    }),
+    minimax_m2: row({
+      queryKeyNorm: 'all',
+      queriesNormed: true,
+      defaults: { num_key_value_heads: 8, head_dim: 128, num_local_experts: 256, num_experts_per_tok: 8 },
+    }),
 
+    smollm3: row({
+      ...ATTENTION_BIAS,
+      mlpBias: 'mlp_bias',
+      defaults: { num_key_value_heads: 4, tie_word_embeddings: true },
+    }),
+    granite: row({ ...ATTENTION_BIAS, mlpBias: 'mlp_bias' }),
     baichuan: LLAMA_LIKE,
     internlm: row({ defaults: { bias: true }, queryKeyValueBias: 'bias', outputBias: 'bias' }),
     internlm2: row({ defaults: { bias: true }, queryKeyValueBias: 'bias', outputBias: 'bias' }),
@@ -335,10 +423,13 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
       mlpBias: 'add_bias_linear',
       oneKeyValueHead: (flag) => (flag('multi_query_attention') ? undefined : false),
     }),
-    glm: row({ queryKeyValueBias: 'attention_bias', defaults: { num_key_value_heads: 2, head_dim: 128 } }),
+    glm: row({
+      queryKeyValueBias: 'attention_bias',
+      defaults: { num_key_value_heads: 2, head_dim: 128, attention_bias: true },
+    }),
     glm4: row({
       queryKeyValueBias: 'attention_bias',
-      defaults: { num_key_value_heads: 2, head_dim: 128 },
+      defaults: { num_key_value_heads: 2, head_dim: 128, attention_bias: true },
       normsPerLayer: 4,
     }),
     glm4_moe: row({
@@ -351,6 +442,13 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
     dbrx: row({ norm: 'layer', normVectors: 1 }),
     olmo: row({ ...ATTENTION_BIAS, norm: 'layer', normVectors: 0 }),
     olmo2: row({ ...ATTENTION_BIAS, queryKeyNorm: 'all', queriesNormed: true }),
+    olmo3: row({
+      ...ATTENTION_BIAS,
+      queryKeyNorm: 'all',
+      queriesNormed: true,
+      defaults: { sliding_window: 4096, sliding_window_pattern: 4 },
+      windows: 'pattern',
+    }),
     olmoe: row({ ...ATTENTION_BIAS, queryKeyNorm: 'all', queriesNormed: true }),
     gpt_oss: row({
       ...EVERY_BIAS(true),
@@ -367,10 +465,26 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
       outputBias: 'attention_bias',
       windows: 'pattern',
     }),
-    ernie4_5: row({ ...EVERY_BIAS('use_bias'), defaults: { tie_word_embeddings: true } }),
+    ernie4_5: row({
+      ...EVERY_BIAS('use_bias'),
+      defaults: { num_key_value_heads: 2, head_dim: 128, tie_word_embeddings: true },
+    }),
     ernie4_5_moe: row({
       ...EVERY_BIAS('use_bias'),
-      defaults: { tie_word_embeddings: true, moe_k: 6, moe_num_shared_experts: 2, moe_layer_start_index: 1 },
+      defaults: {
+        num_key_value_heads: 4,
+        tie_word_embeddings: true,
+        moe_k: 6,
+        moe_num_shared_experts: 2,
+        moe_layer_start_index: 1,
+      },
+    }),
+    // openPangu: https://github.com/wujing215/OpenPangu7B-on-NVIDIA holds the configuration class
+    PanguEmbedded: row({ defaults: { bias: true }, queryKeyValueBias: 'bias', outputBias: 'bias' }),
+    PanguProMoE: row({ queryKeyValueBias: true, outputBias: true }),
+    pangu_ultra_moe: row({
+      normsPerLayer: (flag) => (flag('sandwich_norm') ? 4 : 2),
+      defaults: { num_dense_layers: 3 },
     }),
   }),
 )

@@ -8,8 +8,8 @@ import {
   FAMILIES,
   type Flag,
   KEYS,
-  LLAMA_LIKE,
   type SizeName,
+  UNKNOWN_FAMILY,
 } from './decoder-families.ts'
 
 /** Larger sizes are mistakes or attacks. Wider than any plan, and products of two stay exact. */
@@ -19,7 +19,12 @@ const LAYER_LIMIT = 2 ** 14
 
 /** Keys of parts that no decoder here has; to leave them out would give wrong counts in silence. */
 const FOREIGN_KEYS: Readonly<Record<string, string>> = {
+  audio_vocab_size: 'embeddings of sound',
+  conv_L_cache: 'convolutions',
+  cross_attention_layers: 'attention over images',
+  hidden_size_per_layer_input: 'embeddings of each layer',
   is_encoder_decoder: 'an encoder',
+  keep_window_size: 'attention by a learned mask',
   linear_attn_config: 'linear attention',
   linear_num_key_heads: 'linear attention',
   lru_width: 'recurrence',
@@ -28,7 +33,13 @@ const FOREIGN_KEYS: Readonly<Record<string, string>> = {
   state_size: 'state-space layers',
   ssm_state_size: 'state-space layers',
   index_n_heads: 'an indexer of sparse attention',
+  per_layer_config: 'layers of different sizes',
+  type_vocab_size: 'an encoder',
+  zero_expert_num: 'experts that do nothing',
 }
+
+/** Activations that come with a gate in all families that have them under `hidden_act`. */
+const GATED_ACTIVATIONS: readonly string[] = ['silu', 'swish', 'swiglu', 'gelu', 'gelu_pytorch_tanh']
 
 const ATTENTION_TYPES = ['full_attention', 'sliding_attention', 'chunked_attention']
 
@@ -51,7 +62,7 @@ export function readDecoder(
   const keys = text
   const type = keys.model_type
   const known = typeof type === 'string' ? FAMILIES.get(type) : undefined
-  const family = known ?? LLAMA_LIKE
+  const family = known ?? UNKNOWN_FAMILY
   const close =
     known === undefined && typeof type === 'string' ? nearest(type, DECODER_FAMILY_NAMES) : undefined
   const typeText = type === undefined ? 'model_type is missing' : `model_type ${show(type)} is not known`
@@ -67,13 +78,18 @@ export function readDecoder(
     }
     return [names[0]!, undefined]
   }
+  const faulty = new Set<SizeName>()
   /** An integer within limits; null and missing count as `missing`, which is an issue when undefined. */
   const size = (name: SizeName, missing?: number, least = 1, most = SIZE_LIMIT): number => {
     const [key, found] = find(family.keys[name] ?? KEYS[name])
     const value = found ?? missing
     if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
+    faulty.add(name)
     if (value === undefined) {
-      const similar = nearest(key, Object.keys(keys))
+      const similar = nearest(
+        key,
+        Object.keys(keys).filter((other) => other !== key),
+      )
       report(
         'CONFIG_VALUE',
         `${key} is missing`,
@@ -84,11 +100,12 @@ export function readDecoder(
     }
     return least
   }
+  const sound = (...names: readonly SizeName[]) => !names.some((name) => faulty.has(name))
   const flagged = new Set<string>()
   const flag = (rule: Flag): boolean => {
     if (typeof rule === 'boolean') return rule
     if (rule.startsWith('!')) return !flag(rule.slice(1))
-    const [key, found] = find([rule])
+    const [key, found] = find(rule.split('|'))
     const value = found ?? false
     if (typeof value === 'boolean') return value
     if (!flagged.has(key)) report('CONFIG_VALUE', `${key} must be true or false, got ${show(value)}`)
@@ -99,11 +116,7 @@ export function readDecoder(
   const hiddenSize = size('hiddenSize')
   const layers = size('layers', undefined, 1, LAYER_LIMIT)
   const heads = size('heads')
-  const expansion = at(keys, 'expansion_ratio') ?? family.expansion
-  const intermediateSize = size(
-    'intermediateSize',
-    typeof expansion === 'number' ? expansion * hiddenSize : undefined,
-  )
+  const intermediateSize = readIntermediateSize()
   const experts = readExperts()
   const positionsBeyond = family.positionsBeyond
   const decoder: Decoder = {
@@ -112,14 +125,16 @@ export function readDecoder(
     vocabularySize: size('vocabularySize'),
     attention: readAttention(),
     intermediateSize,
-    gated: family.gated,
+    gated: flag(family.gated),
     experts,
     expertLayers: readExpertLayers(),
     windows: readWindows(),
     norm: family.norm,
     normVectors: typeof family.normVectors === 'function' ? family.normVectors(flag) : family.normVectors,
     normsPerLayer:
-      typeof family.normsPerLayer === 'function' ? family.normsPerLayer(flag) : family.normsPerLayer,
+      typeof family.normsPerLayer === 'function'
+        ? family.normsPerLayer(flag, (key) => find([key])[1])
+        : family.normsPerLayer,
     embeddingNorm: family.embeddingNorm,
     biases: {
       queryKeyValue: flag(family.queryKeyValueBias),
@@ -141,7 +156,8 @@ export function readDecoder(
       code: 'CONFIG_FAMILY',
       file,
       message: `${typeText}, and its keys are not those of a Llama`,
-      hint: typeHint ?? `families with rules of their own are ${DECODER_FAMILY_NAMES.join(', ')}`,
+      hint:
+        typeHint ?? 'a decoder is read by keys such as hidden_size, num_hidden_layers, num_attention_heads',
     })
   }
   if (issues.length === 0) {
@@ -153,6 +169,15 @@ export function readDecoder(
     note(`${typeText}: read by the rules of a Llama${typeHint === undefined ? '' : `; ${typeHint}`}`)
   }
   return decoder
+
+  function readIntermediateSize(): number {
+    const expansion = at(keys, 'expansion_ratio') ?? family.expansion
+    if (typeof expansion === 'number') return size('intermediateSize', expansion * hiddenSize)
+    // where all layers have experts, the width of an MLP need not be there
+    const [, expert] = find(KEYS.expertSize)
+    const everywhere = typeof expert === 'number' && (find(KEYS.firstExpertLayer)[1] ?? 0) === 0
+    return size('intermediateSize', everywhere ? expert : undefined)
+  }
 
   function readAttention(): Attention {
     if (find(KEYS.keyValueRank)[1] != null) {
@@ -169,7 +194,7 @@ export function readDecoder(
     const one = family.oneKeyValueHead?.(flag)
     const keyValueHeads = one === undefined ? size('keyValueHeads', heads) : one ? 1 : heads
     const headSize = size('headSize', Math.max(1, Math.floor(hiddenSize / heads)))
-    if (find(KEYS.headSize)[1] == null && hiddenSize % heads !== 0) {
+    if (find(KEYS.headSize)[1] == null && hiddenSize % heads !== 0 && sound('hiddenSize', 'heads')) {
       const [hiddenKey] = find(KEYS.hiddenSize)
       const [headsKey] = find(KEYS.heads)
       report(
@@ -178,7 +203,7 @@ export function readDecoder(
         'set head_dim',
       )
     }
-    if (heads % keyValueHeads !== 0) {
+    if (heads % keyValueHeads !== 0 && sound('heads', 'keyValueHeads')) {
       const [headsKey] = find(KEYS.heads)
       const [sharedKey] = find(KEYS.keyValueHeads)
       report('CONFIG_SHAPE', `${headsKey} ${heads} is not a multiple of ${sharedKey} ${keyValueHeads}`)
@@ -191,7 +216,7 @@ export function readDecoder(
     // a dense sibling of a model with experts may say 1 (Hunyuan)
     if (count < 2) return null
     const active = size('activeExperts')
-    if (active > count) {
+    if (active > count && sound('experts', 'activeExperts')) {
       const [activeKey] = find(KEYS.activeExperts)
       report('CONFIG_SHAPE', `${activeKey} is ${active}, of ${count} experts`)
     }
@@ -229,8 +254,8 @@ export function readDecoder(
 
   function readWindows(): (number | undefined)[] {
     const types = typeList('layer_types', ATTENTION_TYPES)
-    const pattern = Number(find(['sliding_window_pattern'])[1] ?? 1)
-    const from = Number(find(['max_window_layers'])[1] ?? 0)
+    const pattern = family.windows === 'pattern' && types === undefined ? size('windowPattern', 1) : 1
+    const from = family.windows === 'upper' ? size('windowsFrom', 0, 0) : 0
     const use = find(['use_sliding_window'])[1]
     const windowed = (layer: number): boolean => {
       if (family.windows === 'upper' && use !== true) return false
@@ -279,12 +304,31 @@ export function readDecoder(
     return new Set()
   }
 
+  /** Activations without a gate and norms with means: what an unknown family says when it is not like a Llama. */
+  function refuseOtherThanLlama(): void {
+    const [activationKey, activation] = find(['hidden_act', 'hidden_activation', 'activation_function'])
+    if (activation != null && !GATED_ACTIVATIONS.includes(activation as string)) {
+      const allowed = GATED_ACTIVATIONS.join(', ')
+      report('CONFIG_VALUE', `${activationKey} must be one of ${allowed}, got ${show(activation)}`)
+    }
+    const [epsilonKey, epsilon] = find(['layer_norm_eps', 'layer_norm_epsilon', 'norm_epsilon'])
+    if (epsilon != null && find(['rms_norm_eps'])[1] == null) {
+      report('CONFIG_FAMILY', `${epsilonKey} stands for layer norms, where a Llama has rms_norm_eps`)
+    }
+    const [, headSize] = find(KEYS.headSize)
+    const [valueKey, valueSize] = find(KEYS.valueHeadSize)
+    if (decoder.attention.kind === 'heads' && valueSize != null && headSize !== valueSize) {
+      report('CONFIG_SHAPE', `${valueKey} must be head_dim ${show(headSize)}, got ${show(valueSize)}`)
+    }
+  }
+
   function refuseForeignParts(): void {
     for (const [key, part] of Object.entries(FOREIGN_KEYS)) {
       const value = at(keys, key)
       if (value == null || value === false || value === 0) continue
       report('CONFIG_FAMILY', `${key} stands for ${part}, which cannot be planned for`)
     }
+    if (known === undefined) refuseOtherThanLlama()
     const embedding = at(keys, 'word_embed_proj_dim')
     if (embedding != null && embedding !== hiddenSize) {
       report('CONFIG_SHAPE', `word_embed_proj_dim must be hidden_size ${hiddenSize}, got ${show(embedding)}`)
