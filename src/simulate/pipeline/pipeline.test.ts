@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  boundSeconds,
   closedFormSeconds,
   type Pass,
   type Pipeline,
@@ -254,4 +255,64 @@ describe('the formula', () => {
     )
     expect(given).toBeGreaterThan(200)
   })
+})
+
+/** Long runs of stages that differ, with links that may be free. */
+const longRuns = fc.record({
+  schedule: fc.constant('1f1b' as const),
+  microBatches: fc.integer({ min: 1, max: 300 }),
+  overlapsTransfers: fc.boolean(),
+  stages: fc.array(
+    fc.record({
+      forward: fc.double({ min: 0.5, max: 1, noNaN: true }),
+      backward: fc.double({ min: 0.5, max: 1, noNaN: true }),
+      weight: fc.constantFrom(0, 0.5, 1),
+    }),
+    { minLength: 1, maxLength: 16 },
+  ),
+  link: fc.constantFrom(0, 0, 0.01, 0.1, 0.5),
+})
+
+describe('1F1B turn by turn', () => {
+  test('is the simulation, last backwards included, with stages and links that differ', () => {
+    fc.assert(
+      fc.property(longRuns, ({ stages, link, ...rest }) => {
+        const links = stages.map((_, i) => ({ forward: link * (1 + (i % 3)), backward: link }))
+        const pipeline: Pipeline = { ...rest, passes: stages.map((times) => [times]), links }
+        const run = simulatePipeline(pipeline)
+        const lastBackward = new Float64Array(stages.length)
+        expect(Math.abs(pipelineSeconds(pipeline, lastBackward) / run.makespan - 1)).toBeLessThan(1e-9)
+        run.stages.forEach(({ gradientsReady }, stage) => {
+          expect(Math.abs(lastBackward[stage]! / gradientsReady[0]! - 1)).toBeLessThan(1e-9)
+        })
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe('the bound', () => {
+  test('is never above the simulation', () => {
+    fc.assert(
+      fc.property(pipelines, (pipeline) => {
+        const { makespan } = simulatePipeline(pipeline)
+        expect(boundSeconds(pipeline)).toBeLessThanOrEqual(makespan + 1e-9)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test.each(['1f1b', 'gpipe', 'interleaved'] as const)(
+    'is the simulation of stages all alike: %s',
+    (schedule) => {
+      for (const [stages, microBatches] of [
+        [1, 3],
+        [4, 8],
+        [8, 64],
+      ] as const) {
+        const pipeline = uniform(schedule, stages, microBatches, times)
+        expect(boundSeconds(pipeline)).toBeCloseTo(simulatePipeline(pipeline).makespan, 9)
+      }
+    },
+  )
 })

@@ -30,10 +30,19 @@ export function tracePipeline(pipeline: Pipeline): PipelineRun & { readonly time
   return { ...stagesOf(program, clock), timeline: timelineOf(program, clock) }
 }
 
-/** The makespan alone. */
-export function simulatedSeconds(pipeline: Pipeline): number {
+/** The makespan alone; `lastBackward` is filled with the second in which each stage has all its gradients. */
+export function simulatedSeconds(pipeline: Pipeline, lastBackward?: Float64Array): number {
   const program = programOf(shapeOf(pipeline))
-  return run(program, clockOf(pipeline, program))
+  const clock = clockOf(pipeline, program)
+  const makespan = run(program, clock)
+  if (lastBackward !== undefined) {
+    lastBackward.fill(0, 0, program.shape.stages)
+    program.lastGradient.forEach((pass, cell) => {
+      const stage = Math.floor(cell / program.shape.chunks)
+      lastBackward[stage] = Math.max(lastBackward[stage]!, endOf(program, clock, pass))
+    })
+  }
+  return makespan
 }
 
 /** What the order of the passes of a pipeline depends on. */
