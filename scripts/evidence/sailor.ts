@@ -115,6 +115,7 @@ function rowOf(row: CsvRow): MeasuredRow | Refusal {
       product: null,
       chips: tp * pp * dp,
       chipsPerNode: first.perNode,
+      networkBytesPerSecond: null,
       // OPT's head has a matrix of its own, GPT-Neo's does not (params of the last layer in llm_info.json)
       workload: {
         decoder: { ...decoder, tiedEmbeddings: /GPT-?NEO/i.test(path) },

@@ -117,6 +117,7 @@ function rowOf(row: CsvRow): MeasuredRow | Refusal {
       product: null,
       chips: CHIPS,
       chipsPerNode: CHIPS,
+      networkBytesPerSecond: null,
       workload: { decoder, sequenceLength, globalBatch: microBatches * dataParallel, precision: 'bf16' },
       arithmetic: null,
       layout,
