@@ -1,0 +1,56 @@
+/** @file The engine of a published row: that of its software, changed by the flags that the row tells. */
+import type { Engine, Layout, Precision } from '../../src/simulate/types.ts'
+import { ENGINES, type EngineDefaults } from './engines.ts'
+import type { NamedDecoder } from './models.ts'
+import type { Assume, Row } from './published-row.ts'
+
+export function engineFor(
+  row: Row,
+  { engine }: EngineDefaults,
+  named: NamedDecoder,
+  layout: Layout,
+  precision: Precision,
+  assume: Assume,
+): Engine {
+  const overlap = row.overlap ?? ''
+  const isMindSpeed = engine.id.startsWith('mindspeed')
+  const isNemo = engine.id === ENGINES.nemo.engine.id
+  const tensorFlag = /mc2|ascend-coc|tp-comm-overlap|fine_grain_interleave=[2-9]/i
+  const asyncTensor = /async-?\+?tp/i.test(overlap !== '' ? overlap : row.id)
+  if (/README: table measured with mc2/i.test(overlap)) assume('mc2 on, which the script leaves off')
+  // all its rows of 405B (benchmarks/llama3_h100_202412_torchtitan.md, tables 5 and 6)
+  const torchtitanTensor = engine.id === ENGINES.torchtitan.engine.id && /405b/i.test(row.model)
+  const halves = /micro_batch_interleave_num=[2-9]/.test(row.notes ?? '')
+  const dense = layout.expertParallel === 1
+  return {
+    ...engine,
+    fusedAttention: row.flash_attention ?? engine.fusedAttention,
+    fusedElementwise: fusesElementwise(row, engine),
+    gradientBytes: precision === 'bf16' && engine.id === 'megatron-deepspeed' ? 4 : engine.gradientBytes,
+    overlapsData:
+      (engine.overlapsData || /grad-?.?reduce|param-?.?gather/i.test(overlap)) &&
+      !/no overlap/i.test(overlap),
+    overlapsTensor:
+      tensorFlag.test(overlap) ||
+      asyncTensor ||
+      torchtitanTensor ||
+      halves ||
+      (isNemo && engine.overlapsTensor && layout.tensorParallel > 1),
+    overlapsExperts:
+      !dense && (engine.overlapsExperts || /moe-fb-overlap|moe-(allgather|alltoall)-overlap/i.test(overlap)),
+    // Megatron-Core sends beside computation whenever stages are interleaved
+    overlapsPipeline:
+      engine.overlapsPipeline ||
+      /p2p overlap/i.test(overlap) ||
+      (layout.virtualPipeline > 1 && !engine.id.startsWith('megatron-20') && !isMindSpeed),
+    dropout: named.dropout && !isMindSpeed,
+  }
+}
+
+/** Kernels of a row: Aleph Alpha's sheets name them; torchtitan without its compiler fuses nothing. */
+function fusesElementwise(row: Row, engine: Engine): boolean {
+  const kernel = /kernel=([^;]*)/.exec(row.notes ?? '')?.[1]
+  if (kernel !== undefined) return /RMS kernel/i.test(kernel)
+  if (engine.id === ENGINES.torchtitan.engine.id) return !/FSDP$/.test(row.id)
+  return engine.fusedElementwise
+}
