@@ -31,6 +31,7 @@ export const PRIORS: Readonly<Record<RateName, { value: number; spread: number }
   matmul8: { value: 0.6, spread: 1 },
   grouped: { value: 0.7, spread: 0.7 },
   attention: { value: 0.45, spread: 1 },
+  attentionStart: { value: 256, spread: 1 },
   operands: { value: 0.35, spread: 0.7 },
   bandwidth: { value: 0.75, spread: 0.7 },
   kernel: { value: 5e-6, spread: 0.7 },
@@ -52,8 +53,11 @@ const BY_ARCHITECTURE: Readonly<Partial<Record<RateName, number>>> = {
   matmul8: 0.6,
   grouped: 0.6,
   attention: 0.6,
+  attentionStart: 0.7,
   linkShare: 0.6,
   networkShare: 0.6,
+  bandwidth: 0.5,
+  kernel: 0.5,
 }
 const BY_ENGINE: Readonly<Partial<Record<RateName, number>>> = {
   software: 0.15,
@@ -87,7 +91,8 @@ export function casesOf(
     try {
       const machine = machineOf(chip, row.chips, row.workload.precision, {
         serverChips: row.chipsPerNode,
-        ...(chip.scaleOut.bytesPerSecond === null ? { networkBytesPerSecond: 25e9 } : {}),
+        // where nobody says: 200 Gb/s a chip, as such servers mostly have
+        networkBytesPerSecond: row.networkBytesPerSecond ?? chip.scaleOut.bytesPerSecond ?? 25e9,
       })
       const rates = ratesOf(priorConstants(), machine, row.engine)
       cases.push({ row, machine, model: new CostModel(row.workload, machine, row.engine, rates) })

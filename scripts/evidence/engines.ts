@@ -104,6 +104,8 @@ const nemo: EngineDefaults = {
     ...megatronCore.engine,
     id: 'nemo',
     name: 'NeMo / Megatron-Bridge',
+    // recipes dispatch with DeepEP or HybridEP
+    dispatchesOnce: true,
     gradientBytes: 2,
     overlapsData: true,
     overlapsTensor: true,

@@ -60,9 +60,9 @@ export function pathOf(machine: Machine, rates: LinkRates, { size, stride }: Gro
 /**
  * Seconds to gather `bytes` on every chip of a group, of which each had its part; or the reverse, to sum and scatter.
  * A ring through all chips, in which the chips of a domain use all of their ways out at once: (n - 1) / n of the bytes
- * pass the narrower of the two. Latencies add along the ring within a domain, and along a tree between domains.
+ * pass the narrower of the two. Latencies add along the ring, for each of the messages that the bytes go in.
  */
-export function gatherSeconds(path: Path, bytes: number): number {
+export function gatherSeconds(path: Path, bytes: number, messages = 1): number {
   const n = path.inner * path.outer
   if (n <= 1) return 0
   const rate =
@@ -73,14 +73,13 @@ export function gatherSeconds(path: Path, bytes: number): number {
         : Math.min(path.innerRate, path.outerRate * path.inner)
   return (
     ((n - 1) / n) * (bytes / rate) +
-    (path.inner - 1) * path.innerLatency +
-    Math.log2(path.outer) * path.outerLatency
+    messages * ((path.inner - 1) * path.innerLatency + (path.outer - 1) * path.outerLatency)
   )
 }
 
 /** Seconds to sum `bytes` over a group, with the sum on every chip. */
-export function reduceSeconds(path: Path, bytes: number): number {
-  return 2 * gatherSeconds(path, bytes)
+export function reduceSeconds(path: Path, bytes: number, messages = 1): number {
+  return 2 * gatherSeconds(path, bytes, messages)
 }
 
 /** Seconds in which each chip of a group sends an equal part of `bytes` to every chip. */

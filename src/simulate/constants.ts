@@ -8,6 +8,11 @@ export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean;
   matmul8: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices in 8 bits' },
   grouped: { unit: 'of matmul', share: true, meaning: "rate of experts' products" },
   attention: { unit: 'of peak', share: true, meaning: 'rate of the core of attention in 16 bits' },
+  attentionStart: {
+    unit: 'keys',
+    share: false,
+    meaning: 'time of a query in attention before its first key, in keys',
+  },
   operands: {
     unit: 'of bytes',
     share: true,

@@ -13,6 +13,8 @@ export interface ChipRates {
   readonly grouped: number
   /** Fused attention, of peak FLOP/s. */
   readonly attention: number
+  /** Keys' worth of time that a query takes in attention before its first key. */
+  readonly attentionStart: number
   /** Bytes of operands that products wait for besides computing, of all that they read and write. */
   readonly operands: number
   /** Bandwidth of everything else, of the memory's. */
@@ -41,7 +43,8 @@ export function deviceSeconds(work: Work, machine: Machine, rates: ChipRates, ei
   const seconds =
     (work.flops + work.groupedFlops / rates.grouped) /
       (eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul) +
-    work.attentionFlops / (machine.halfFlops * rates.attention) +
+    (work.attentionFlops + work.attentionFlopsPerKey * rates.attentionStart) /
+      (machine.halfFlops * rates.attention) +
     (work.operandBytes * rates.operands) / machine.memoryBytesPerSecond +
     work.elementwiseBytes / (machine.memoryBytesPerSecond * rates.bandwidth) +
     work.kernels * rates.kernel

@@ -139,13 +139,16 @@ export function dataSeconds(
   const held = { dense: parameters.dense / t, expert: parameters.expert / ranks }
   const copies = { dense: dp * cp, expert: Math.max(1, (dp * cp * t) / ranks) }
   const exchange = (path: Path, weights: number): number => {
-    if (zeroStage === 0) return reduceSeconds(path, weights * engine.gradientBytes)
+    const gradients = weights * engine.gradientBytes
+    const buckets = Math.ceil(weights / BUCKET)
+    if (zeroStage === 0) return reduceSeconds(path, gradients, buckets)
     if (zeroStage < 3)
-      return gatherSeconds(path, weights * engine.gradientBytes) + gatherSeconds(path, weights * HALF)
-    // gathered forward and backward, and gradients scattered, for each micro-batch
+      return gatherSeconds(path, gradients, buckets) + gatherSeconds(path, weights * HALF, buckets)
+    // each layer gathered forward and backward, and its gradients scattered, for each micro-batch
+    const { layers } = model.workload.decoder
     return (
       microBatches *
-      (2 * gatherSeconds(path, weights * HALF) + gatherSeconds(path, weights * engine.gradientBytes))
+      (2 * gatherSeconds(path, weights * HALF, layers) + gatherSeconds(path, gradients, layers))
     )
   }
   let whole = 0
@@ -160,6 +163,9 @@ export function dataSeconds(
   const beside = zeroStage === 3 ? microBatches * pass : pass
   return Math.max(whole - beside, 0) + rates.exposed * Math.min(whole, beside)
 }
+
+/** Weights whose gradients are exchanged in one message: Megatron-LM's default, 40,000,000. */
+const BUCKET = 4e7
 
 /** Bytes/s each way to the memory of the host: PCI Express 4.0, 16 lanes, by its specification. */
 const HOST_BYTES_PER_SECOND = 32e9

@@ -10,6 +10,8 @@ export interface Work {
   readonly groupedFlops: number
   /** Of the core of attention: scores and their product with values. */
   readonly attentionFlops: number
+  /** What each further key that queries attend to would add to those. */
+  readonly attentionFlopsPerKey: number
   /** That products of matrices read and write, each operand once. */
   readonly operandBytes: number
   /** That everything else reads and writes. */
@@ -64,6 +66,7 @@ class Tally {
   flops = 0
   groupedFlops = 0
   attentionFlops = 0
+  attentionFlopsPerKey = 0
   operandBytes = 0
   elementwiseBytes = 0
   kernels = 0
@@ -87,8 +90,10 @@ class Tally {
     this.kernels += kernels
     return this
   }
-  attention(flops: number, bytes: number, kernels: number): this {
-    this.attentionFlops += flops
+  /** `perKey` operations for each of the `seen` keys of a query. */
+  attention(perKey: number, seen: number, bytes: number, kernels: number): this {
+    this.attentionFlops += perKey * seen
+    this.attentionFlopsPerKey += perKey
     this.elementwiseBytes += bytes
     this.kernels += kernels
     return this
@@ -187,21 +192,22 @@ export function layerWork(
   // the core of attention
   const heads = widths.heads / t
   const seen = engine.fusedAttention ? meanSeen(sequenceLength, kind.window) : sequenceLength
-  const perToken = 2 * ((widths.query + widths.output) / t) * seen
+  const perKey = 2 * T * ((widths.query + widths.output) / t)
   const operands = HALF * T * ((widths.query + widths.key + widths.value + widths.output) / t)
   const scores = T * seen * heads
   if (engine.fusedAttention) {
-    forward.attention(T * perToken, operands, 1)
-    core.attention(T * perToken, operands, 1)
+    forward.attention(perKey, seen, operands, 1)
+    core.attention(perKey, seen, operands, 1)
     // four products, and that of the scores again
-    input.attention(2.5 * T * perToken, 2 * operands, 2)
+    input.attention(2.5 * perKey, seen, 2 * operands, 2)
   } else {
     // scores written; read and written by mask and softmax, and by dropout with its mask; read by the last product
     const passes = HALF * 4 + (engine.dropout ? HALF * 2 + 1 : 0)
-    forward.attention(T * perToken, operands + scores * passes, engine.dropout ? 5 : 4)
-    core.attention(T * perToken, operands + scores * passes, engine.dropout ? 5 : 4)
+    forward.attention(perKey, seen, operands + scores * passes, engine.dropout ? 5 : 4)
+    core.attention(perKey, seen, operands + scores * passes, engine.dropout ? 5 : 4)
     input.attention(
-      2 * T * perToken,
+      2 * perKey,
+      seen,
       2 * operands + scores * (HALF * 7 + (engine.dropout ? HALF * 2 + 1 : 0)),
       engine.dropout ? 7 : 6,
     )
