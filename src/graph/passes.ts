@@ -1,7 +1,7 @@
 /** @file Rewrites of a graph that leave its meaning: dead code, common subexpressions, constants, algebra. */
 import { toHalf } from '../formats/index.ts'
 import { constant, mul, reshape, scatterElements, transpose } from './build.ts'
-import { type DType, elements } from './dtype.ts'
+import { elements, isTame } from './dtype.ts'
 import { Graph, isOp, type Node, type Tensor } from './graph.ts'
 import type { ConstantData, Op } from './ops.ts'
 import { evaluateNode } from './reference.ts'
@@ -108,7 +108,8 @@ function simplified(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
   // (x c) d = x (c d) for scalars c and d
   if (node.op === 'mul' && a!.node.op === 'mul' && isScalarConstant(b!)) {
     const [x, c] = a!.node.inputs
-    if (isScalarConstant(c!) && isTame(scalarValue(c!) * scalarValue(b!), b!.dtype)) return mul(x!, mul(c!, b!))
+    if (isScalarConstant(c!) && isTame(scalarValue(c!) * scalarValue(b!), b!.dtype))
+      return mul(x!, mul(c!, b!))
   }
   // transpose(transpose(x))
   if (isOp(node, 'transpose')) {
@@ -148,13 +149,6 @@ function isScalarConstant(tensor: Tensor): boolean {
 
 function scalarValue(tensor: Tensor): number {
   return evaluateNode(tensor.node, [])[0]![0]!
-}
-
-/** Neither near overflow nor near underflow of its type, so that products may be regrouped. */
-function isTame(x: number, dtype: DType): boolean {
-  // normal numbers of float16 go from 2^-14 to 65504, those of the others from 1e-38 to 1e38
-  const [least, most] = dtype === 'float16' ? [1e-4, 6e4] : [1e-30, 1e30]
-  return Math.abs(x) > least && Math.abs(x) < most
 }
 
 function isConstant(tensor: Tensor, value: number): boolean {
