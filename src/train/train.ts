@@ -153,7 +153,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   try {
     const { reason, ...chosen } = await openPlace(options, checkpoint)
     const runtime = held(chosen.runtime)
-    requireKernels(programs, runtime.name, run.train.precision)
+    const taken = requireKernels(programs, runtime.name, run.train.precision, options.allowHost)
     const state = held(allocateState(runtime, prepared.architecture, { moments: true }))
     await fillState(state, prepared, run)
     const limit = await measureMatmul(runtime)
@@ -195,7 +195,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
         prepared.architecture,
         state,
         { ...limits, ...(lossScale !== undefined && { lossScale }) },
-        programs,
+        taken,
       ),
     )
     const end = await trainLoop({

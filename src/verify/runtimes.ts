@@ -100,14 +100,24 @@ export async function verifyRuntimes(
 
     const runtimeOf = (target: Target, count: number): Runtime =>
       openRuntime(target, { threads: count, allowHost: options.allowHost ?? false })
+    const taken = new Map(
+      on.map(({ name }) => [name, requireKernels(programs, name, run.train.precision, options.allowHost)]),
+    )
     const open = async (label: string, runtime: Runtime): Promise<Subject> => {
       const fill = (state: TrainingState) => fillState(state, run, begin)
       const batch = (step: number) => opened.batch(step - 1)
-      const subject = await openSubject(label, runtime, architecture, limits, fill, batch, programs)
+      const subject = await openSubject(
+        label,
+        runtime,
+        architecture,
+        limits,
+        fill,
+        batch,
+        taken.get(runtime.name)!,
+      )
       subjects.push(subject)
       return subject
     }
-    for (const { name } of on) requireKernels(programs, name, run.train.precision)
     const name = formatTarget(first)
     const reference = await open(name, runtimeOf(first, threads))
     const spreading = [await open(`${name}, again`, runtimeOf(first, threads))]
