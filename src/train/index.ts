@@ -9,6 +9,7 @@ export {
   listCheckpoints,
   newestGoodCheckpoint,
   verifyCheckpoint,
+  wholeCheckpoints,
 } from './checkpoint-files.ts'
 export { createDevice, type Device } from './device.ts'
 export { type Estimate, estimateTraining, estimateWithin, type MemoryTerms } from './estimate.ts'
@@ -34,7 +35,14 @@ export { prepareShards, prepareTokenizer } from './prepare-data.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
 export { learningRateAt, type Schedule } from './schedule.ts'
-export { allocateState, initializeState, loadMoments, loadWeights, type TrainingState } from './state.ts'
+export {
+  allocateState,
+  fillState,
+  initializeState,
+  loadMoments,
+  loadWeights,
+  type TrainingState,
+} from './state.ts'
 export {
   type GenerateSamples,
   type SampleContext,
