@@ -1,13 +1,10 @@
 /** @file Training: runs, their events, checkpoints, the loop, and `train`, which does all of it. */
-export { type CheckpointContent, writeCheckpoint } from './checkpoint.ts'
 export {
   CHECKPOINT_FILES,
   type Checkpoint,
   type CheckpointState,
-  checkpointName,
   type ExactSettings,
   listCheckpoints,
-  newestGoodCheckpoint,
   verifyCheckpoint,
   wholeCheckpoints,
 } from './checkpoint-files.ts'
@@ -39,7 +36,6 @@ export {
   allocateState,
   fillState,
   initializeState,
-  loadMoments,
   loadWeights,
   type TrainingState,
 } from './state.ts'
