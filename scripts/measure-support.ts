@@ -5,12 +5,11 @@
  *
  * Each model is run on ones, so that a kernel that is registered but fails is seen too.
  */
-import { encodeOnnx, type OnnxAttribute, type OnnxTensor } from '../src/formats/index.ts'
-import { DTYPE_BYTES, type DType, elements, type TensorSpec } from '../src/graph/index.ts'
+import { encodeOnnx, ONNX_DTYPES, type OnnxAttribute, type OnnxTensor } from '../src/formats/index.ts'
+import { DTYPE_BYTES, type DType, elements, OPSET, type TensorSpec } from '../src/graph/index.ts'
 import { createRuntime, type ProviderName } from '../src/runtime/index.ts'
 
 const TYPES = Object.keys(DTYPE_BYTES) as DType[]
-const CODES = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const
 
 /** A case: shapes of the inputs of type T, further inputs, output shapes (of type T unless it says bool), attributes. */
 interface Case {
@@ -126,10 +125,10 @@ function modelOf(key: string, one: Case, dtype: DType, to?: DType): Uint8Array {
       data: new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
     }),
   )
-  const attributes = { ...one.attributes, ...(to !== undefined && { to: int(CODES[to]) }) }
+  const attributes = { ...one.attributes, ...(to !== undefined && { to: int(ONNX_DTYPES[to].code) }) }
   return encodeOnnx({
     irVersion: 8,
-    opset: 18,
+    opset: OPSET,
     producerName: 'regauge',
     producerVersion: '',
     graph: {

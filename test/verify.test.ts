@@ -84,6 +84,15 @@ describe('runtimes', () => {
     expect(result.spread.map(({ name }) => name)).toEqual(['cpu, again', 'cpu, threads: 2'])
   })
 
+  test('told to stop while the text is made ready, it goes no further', async () => {
+    // it would be refused where programs are made
+    const run = runOf('interrupted', { train: { steps: 60, batchSize: 2, precision: 'bfloat16' } })
+    const on = [{ name: 'cpu', index: 0 }] as const
+    await expect(verifyRuntimes(run, { on })).rejects.toMatchObject({ kind: 'usage' })
+    const signal = AbortSignal.abort()
+    await expect(verifyRuntimes(run, { on, signal })).rejects.toMatchObject({ kind: 'interrupted' })
+  })
+
   const other: ProviderName = 'webgpu'
   const missing = missingRuntime(other)
   if (missing !== undefined) console.warn(`skipped: 50 steps on ${other}: ${missing}`)

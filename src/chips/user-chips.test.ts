@@ -48,6 +48,21 @@ test('a known id changes what is given and keeps the rest; JSON will do', async 
   expect(findChip(catalogChips(), '910b2').chip.power.watts).toBe(400)
 })
 
+test('what a user has measured leaves the rest of it unknown', async () => {
+  const unmeasured = catalogChips().find(({ measured }) => measured === null)!
+  const file = written(`chips:\n- id: ${unmeasured.id}\n  measured: {bf16: 200e12}\n`)
+  const { chip } = findChip(await loadChips(file), unmeasured.id)
+  expect(chip.measured).toEqual({
+    bf16: 200e12,
+    fp32: null,
+    int8: null,
+    memoryBytes: null,
+    memoryBytesPerSecond: null,
+    watts: null,
+    note: null,
+  })
+})
+
 test('every mistake at once, with place, what was received and the nearest key', async () => {
   const issues = await issuesOf(
     [

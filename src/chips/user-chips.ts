@@ -34,10 +34,13 @@ function readChipsFile(file: string): Uint8Array {
   const fail = (code: string, message: string): RegaugeError =>
     new RegaugeError('usage', { code, message, file })
   try {
-    const { size, isFile } = { size: statSync(file).size, isFile: statSync(file).isFile() }
-    if (!isFile) throw fail('CHIPS_NOT_A_FILE', 'is not a file')
-    if (size > MAX_FILE_BYTES) {
-      throw fail('CHIPS_TOO_LARGE', `a chips file of ${size} bytes exceeds the limit of ${MAX_FILE_BYTES}`)
+    const found = statSync(file)
+    if (!found.isFile()) throw fail('CHIPS_NOT_A_FILE', 'is not a file')
+    if (found.size > MAX_FILE_BYTES) {
+      throw fail(
+        'CHIPS_TOO_LARGE',
+        `a chips file of ${found.size} bytes exceeds the limit of ${MAX_FILE_BYTES}`,
+      )
     }
     return readFileSync(file)
   } catch (cause) {
@@ -85,7 +88,7 @@ function crossProblems(value: unknown, known: ReadonlyMap<string, Chip>): Proble
 function overlay(chip: Chip, given: UserChip, file: string): Chip {
   const { sources: cited, ...rest } = given
   const entries = Object.entries(rest).map(([key, value]) => {
-    const before = chip[key as keyof Chip]
+    const before = chip[key as keyof Chip] ?? (key === 'measured' ? NOTHING_MEASURED : null)
     const isGroup = (FIGURE_GROUPS as readonly string[]).includes(key)
     return [key, isGroup && value !== null ? { ...(before as object), ...(value as object) } : value]
   })
@@ -94,6 +97,16 @@ function overlay(chip: Chip, given: UserChip, file: string): Chip {
     return [group, [...own, ...chip.sources[group]]]
   })
   return { ...chip, ...Object.fromEntries(entries), sources: Object.fromEntries(sources) } as Chip
+}
+
+const NOTHING_MEASURED: Chip['measured'] = {
+  bf16: null,
+  fp32: null,
+  int8: null,
+  memoryBytes: null,
+  memoryBytesPerSecond: null,
+  watts: null,
+  note: null,
 }
 
 function blankChip({ id, name = id, vendor = '' }: UserChip): Chip {

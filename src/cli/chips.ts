@@ -2,7 +2,6 @@
 import { type Chip, findChip, loadChips } from '../chips/index.ts'
 import { harmless } from '../watch/index.ts'
 import type { Terminal } from './ui/terminal.ts'
-import { columnsOf } from './ui/text.ts'
 
 /** What is printed for a figure that nobody published. */
 export const UNKNOWN = 'unknown'
@@ -43,17 +42,4 @@ export function ratio(value: number | null, unit: string): string {
 export function wayText({ scaleUp: { bytesPerSecond, direction } }: Chip): string {
   if (bytesPerSecond === null || direction === null) return UNKNOWN
   return direction === 'bidirectional' ? 'both ways' : direction
-}
-
-/** The words of a text on lines of at most `width` columns. */
-export function wrapped(text: string, width: number): string[] {
-  const lines: string[] = []
-  let line = ''
-  for (const word of harmless(text).split(/\s+/)) {
-    if (line !== '' && columnsOf(line) + 1 + columnsOf(word) > width) {
-      lines.push(line)
-      line = word
-    } else line = line === '' ? word : `${line} ${word}`
-  }
-  return [...lines, line]
 }

@@ -16,6 +16,13 @@ export function isHalf(dtype: DType): dtype is HalfType {
   return dtype === 'float16' || dtype === 'bfloat16'
 }
 
+/** Whether a number is neither near overflow nor near underflow of a floating-point type. */
+export function isTame(x: number, dtype: DType): boolean {
+  // normal numbers of float16 go from 2^-14 to 65504, those of the other types from 1e-38 to 1e38
+  const [least, most] = dtype === 'float16' ? [1e-4, 6e4] : [1e-30, 1e30]
+  return Math.abs(x) > least && Math.abs(x) < most
+}
+
 /** Bytes that one element takes. */
 export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
   float32: 4,

@@ -100,7 +100,7 @@ const lowerings: { readonly [K in Op]: Lowering<K> } = {
   erf: direct('Erf'),
   relu: direct('Relu'),
   identity: direct('Identity'),
-  cast: direct('Cast', ({ to }: { to: DType }) => ({ to: int(ONNX_TYPE[to]) })),
+  cast: direct('Cast', ({ to }: { to: DType }) => ({ to: int(ONNX_DTYPES[to].code) })),
   add: direct('Add'),
   sub: direct('Sub'),
   mul: direct('Mul'),
@@ -178,16 +178,6 @@ const lowerings: { readonly [K in Op]: Lowering<K> } = {
     axis: int(axis),
     reduction: { kind: 'string', value: reduction },
   })),
-}
-
-/** TensorProto.DataType of ONNX. */
-const ONNX_TYPE: Readonly<Record<DType, number>> = {
-  float32: ONNX_DTYPES.float32.code,
-  float16: ONNX_DTYPES.float16.code,
-  bfloat16: ONNX_DTYPES.bfloat16.code,
-  int32: ONNX_DTYPES.int32.code,
-  int64: ONNX_DTYPES.int64.code,
-  bool: ONNX_DTYPES.bool.code,
 }
 
 /** A node of a lowered graph. */

@@ -140,6 +140,18 @@ describe('what goes', () => {
     ['not x * 0: 0 times infinity is not 0', ['mul'], (x) => mul(x, 0)],
     ['(x * 2) * 3', ['mul'], (x) => mul(mul(x, 2), 3)],
     ['not (x * 1e30) * 1e30: the product overflows', ['mul', 'mul'], (x) => mul(mul(x, 1e30), 1e30)],
+    ['h * 1 in 16 bits', ['cast'], (x) => mul(cast(x, 'float16'), 1)],
+    ['not h * 2^-24: its bits are a 1', ['cast', 'mul'], (x) => mul(cast(x, 'float16'), 2 ** -24)],
+    [
+      'not (h * 1e3) * 1e3: the product overflows float16',
+      ['cast', 'mul', 'mul'],
+      (x) => mul(mul(cast(x, 'float16'), 1e3), 1e3),
+    ],
+    [
+      'not (h / 1e3) / 1e3: the product loses bits in float16',
+      ['cast', 'mul', 'mul'],
+      (x) => mul(mul(cast(x, 'float16'), 1e-3), 1e-3),
+    ],
     ['reshape of reshape', ['reshape'], (x) => reshape(reshape(x, [6]), [3, 2])],
     ['reshape back', [], (x) => reshape(reshape(x, [6]), [2, 3])],
     ['transpose back', [], (x) => transpose(transpose(x, [1, 0]), [1, 0])],

@@ -1,7 +1,7 @@
 /** @file Rewrites of a graph that leave its meaning: dead code, common subexpressions, constants, algebra. */
 import { toHalf } from '../formats/index.ts'
 import { constant, mul, reshape, scatterElements, transpose } from './build.ts'
-import { elements } from './dtype.ts'
+import { elements, isTame } from './dtype.ts'
 import { Graph, isOp, type Node, type Tensor } from './graph.ts'
 import type { ConstantData, Op } from './ops.ts'
 import { evaluateNode } from './reference.ts'
@@ -108,7 +108,8 @@ function simplified(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
   // (x c) d = x (c d) for scalars c and d
   if (node.op === 'mul' && a!.node.op === 'mul' && isScalarConstant(b!)) {
     const [x, c] = a!.node.inputs
-    if (isScalarConstant(c!) && isTame(scalarValue(c!) * scalarValue(b!))) return mul(x!, mul(c!, b!))
+    if (isScalarConstant(c!) && isTame(scalarValue(c!) * scalarValue(b!), b!.dtype))
+      return mul(x!, mul(c!, b!))
   }
   // transpose(transpose(x))
   if (isOp(node, 'transpose')) {
@@ -150,15 +151,11 @@ function scalarValue(tensor: Tensor): number {
   return evaluateNode(tensor.node, [])[0]![0]!
 }
 
-/** Neither near overflow nor near underflow of float32, so that products may be regrouped. */
-function isTame(x: number): boolean {
-  return Math.abs(x) > 1e-30 && Math.abs(x) < 1e30
-}
-
 function isConstant(tensor: Tensor, value: number): boolean {
   if (!isOp(tensor.node, 'constant')) return false
-  const { data } = tensor.node.attributes
-  return data.length <= FOLD_LIMIT && data.length > 0 && Array.from(data, Number).every((x) => x === value)
+  const { length } = tensor.node.attributes.data
+  if (length === 0 || length > FOLD_LIMIT) return false
+  return evaluateNode(tensor.node, [])[0]!.every((x) => x === value)
 }
 
 /** Makes a new graph node by node; `make` gives the outputs that take the node's place, or undefined to drop it. */

@@ -60,6 +60,18 @@ describe.each(['float16', 'bfloat16'] as const)('%s', (half) => {
     expect(mixed.nodes.filter(({ op }) => op === 'cast')).toHaveLength(4)
   })
 
+  test('a constant factor is rounded where the type holds it, and no other', () => {
+    const typeOf = (factor: number) => {
+      const graph = new Graph()
+      const x = graph.input('x', { dtype: 'float32', shape: [2, 2] })
+      graph.output('y', mul(matmul(x, x), factor))
+      return mixedPrecision(graph, half).nodes.find(({ op }) => op === 'mul')!.outputs[0]!.dtype
+    }
+    expect([0, -0.125].map(typeOf)).toEqual([half, half])
+    const wide = half === 'float16' ? 'float32' : half
+    expect([1e-6, 1e6].map(typeOf)).toEqual([wide, wide])
+  })
+
   test('inputs and outputs keep their types, and an input that is an output its value', () => {
     expect([...mixed.inputs.values()].map(({ dtype }) => dtype)).toEqual(['float32', 'float32', 'float32'])
     expect([...mixed.outputs.values()].map(({ dtype }) => dtype)).toEqual(['float32', 'float32'])

@@ -1,8 +1,9 @@
 /** @file Mixed precision as a rewrite of a whole graph: products in 16 bits, what must be exact in float32. */
 import { cast } from './build.ts'
-import { elements, type HalfType, isFloat, isHalf } from './dtype.ts'
+import { elements, type HalfType, isFloat, isHalf, isTame } from './dtype.ts'
 import { Graph, isOp, type Node, type Tensor } from './graph.ts'
 import type { Op } from './ops.ts'
+import { evaluateNode } from './reference.ts'
 import { verifyGraph } from './verify.ts'
 
 /**
@@ -107,8 +108,11 @@ export function mixedPrecision(
     return inputs.map((input) => to(input, rounds ? half : 'float32'))
   }
 
-  /** Of 16 bits already; a constant factor does not hold the others back. */
+  /** Of 16 bits already; a constant factor that 16 bits can hold does not keep the others back. */
   function mayRound({ dtype, node, shape }: Tensor): boolean {
-    return isHalf(dtype) || (node.op === 'constant' && elements(shape) === 1)
+    if (isHalf(dtype)) return true
+    if (node.op !== 'constant' || elements(shape) !== 1) return false
+    const value = evaluateNode(node, [])[0]![0]!
+    return value === 0 || isTame(value, half)
   }
 }

@@ -119,7 +119,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
           programs.add(program)
           return program
         } catch (error) {
-          api.ReleaseSession(session)
+          queue.whenIdle(() => api.ReleaseSession(session))
           throw error
         }
       } finally {

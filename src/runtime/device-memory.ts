@@ -6,7 +6,7 @@ import { arenaUse } from './arena.ts'
 import { hostMemoryInfo } from './providers.ts'
 import type { Queue } from './queue.ts'
 import type { MemoryUse, Traffic } from './runtime.ts'
-import { checkShape, describe, ELEMENT_TYPES, type OrtTensor, tensorPart } from './tensor.ts'
+import { checkShape, describe, elementType, type OrtTensor, tensorPart } from './tensor.ts'
 
 export interface DeviceMemory {
   allocate(spec: TensorSpec): OrtTensor
@@ -47,7 +47,7 @@ export function openDeviceMemory(
     const dimensions = dimensionsOf(spec)
     const { byteLength: size } = bytes
     const { length: rank } = spec.shape
-    const type = ELEMENT_TYPES[spec.dtype]
+    const type = elementType(spec.dtype)
     api.CreateTensorWithDataAsOrtValue(host, addressOf(bytes), size, dimensions, rank, type, out)
     return out[0]!
   }
@@ -90,7 +90,7 @@ export function openDeviceMemory(
         allocator,
         dimensionsOf(spec),
         spec.shape.length,
-        ELEMENT_TYPES[spec.dtype],
+        elementType(spec.dtype),
         out,
       )
       const value = out[0]!

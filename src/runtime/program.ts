@@ -1,10 +1,10 @@
 /** @file An ONNX model as an ONNX Runtime session: its signature, its bindings and its runs. */
 import { RegaugeError } from '../errors.ts'
-import type { DType, TensorSpec } from '../graph/index.ts'
+import { DTYPE_BYTES, type DType, type TensorSpec } from '../graph/index.ts'
 import { type Api, cells, type Pointer, stringAt } from './api.ts'
 import type { Queue } from './queue.ts'
 import type { Binding, DeviceTensor, Program } from './runtime.ts'
-import { describe, ELEMENT_TYPES, type OrtTensor, sameSpec } from './tensor.ts'
+import { describe, elementType, type OrtTensor, sameSpec } from './tensor.ts'
 
 /** What a program needs of the runtime that it belongs to. */
 export interface Context {
@@ -187,6 +187,8 @@ function readSignature(api: Api, session: Pointer): Signature {
   return { inputs: side('Input'), outputs: side('Output') }
 }
 
+const DTYPES = Object.keys(DTYPE_BYTES) as readonly DType[]
+
 function readSpec(api: Api, typeInfo: Pointer, what: string): TensorSpec {
   const fail = (message: string): never => {
     throw new RegaugeError('data', {
@@ -201,7 +203,7 @@ function readSpec(api: Api, typeInfo: Pointer, what: string): TensorSpec {
   out[0] = 0n
   api.GetTensorElementType(info, out)
   const type = Number(out[0])
-  const dtype = (Object.keys(ELEMENT_TYPES) as DType[]).find((name) => ELEMENT_TYPES[name] === type)
+  const dtype = DTYPES.find((name) => elementType(name) === type)
   api.GetDimensionsCount(info, out)
   const dimensions = cells(Number(out[0]))
   const rank = Number(out[0])
@@ -210,7 +212,7 @@ function readSpec(api: Api, typeInfo: Pointer, what: string): TensorSpec {
   if (shape.some((size) => size < 0))
     fail(`has a shape that is not fixed: [${shape.map((n) => (n < 0 ? '?' : n))}]`)
   return {
-    dtype: dtype ?? fail(`has element type ${type} of ONNX, expected ${Object.keys(ELEMENT_TYPES)}`),
+    dtype: dtype ?? fail(`has element type ${type} of ONNX, expected ${DTYPES}`),
     shape,
   }
 }

@@ -129,6 +129,7 @@ describe('rewritten graphs', () => {
       const legal = legalize(graph, name)
       expect(evaluate(legal, values)).toEqual(evaluate(graph, values))
       expect(coverage(legal, name).unsupported).toEqual([])
+      expect(legalize(legal, name)).toBe(legal)
       // what is rewritten for a device that is not here is run by another runtime
       const runner: ProviderName =
         name === 'webgpu' && !half && missingRuntime('webgpu') === undefined ? 'webgpu' : 'cpu'

@@ -2,6 +2,7 @@
 import {
   type DType,
   type Graph,
+  isHalf,
   type Lowered,
   type LoweredNode,
   lower,
@@ -91,7 +92,7 @@ const SUPPORT: { readonly [R in ProviderName]: Support } = {
     refuses: (node, { types }) => {
       if (node.opType !== 'ScatterElements' || reductionOf(node) === 'none') return undefined
       const dtype = types.get(node.inputs[0]!)!
-      return dtype === 'float16' || dtype === 'bfloat16' ? `adding in ${dtype} fails at run time` : undefined
+      return isHalf(dtype) ? `adding in ${dtype} fails at run time` : undefined
     },
   },
   webgpu: {
@@ -267,6 +268,8 @@ export interface UnsupportedNode {
   readonly opType: OnnxOperator
   readonly dtype: DType
   readonly reason: string
+  /** Where ONNX Runtime would run it all the same: what the device has a faulty kernel for does not go to the host. */
+  readonly wouldRunOn: 'host' | 'device'
 }
 
 /** How much of a graph a runtime takes. */
@@ -295,8 +298,10 @@ export function coverage(graph: Graph, runtime: ProviderName): Coverage {
       const need = support.needs[types.get(name)!]
       if (need !== undefined) needs.add(need)
     }
-    const reason = typeReason(support, node, dtype, types) ?? support.refuses?.(node, lowered, constants)
-    return reason === undefined ? [] : [{ name: node.name, opType: node.opType, dtype, reason }]
+    const lacks = typeReason(support, node, dtype, types)
+    const reason = lacks ?? support.refuses?.(node, lowered, constants)
+    const wouldRunOn = lacks === undefined ? 'device' : 'host'
+    return reason === undefined ? [] : [{ name: node.name, opType: node.opType, dtype, reason, wouldRunOn }]
   })
   return { nodes: nodes.length, unsupported, needs: [...needs] }
 }

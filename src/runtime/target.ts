@@ -62,8 +62,14 @@ export async function chooseRuntime(settings: Settings = {}): Promise<Chosen> {
   const opened: { runtime: Runtime; flopsPerSecond: number }[] = []
   const failed: string[] = []
   const candidates = PROVIDER_NAMES.filter(isPromising)
+  const [sole, ...more] = candidates
+  if (sole !== undefined && more.length === 0) {
+    return {
+      runtime: createRuntime({ ...settings, name: sole }),
+      reason: `${sole} is the only runtime found here`,
+    }
+  }
   for (const name of candidates) {
-    if (candidates.length === 1) return { runtime: createRuntime({ ...settings, name }), reason: only(name) }
     try {
       const runtime = createRuntime({ ...settings, name })
       try {
@@ -90,10 +96,6 @@ export async function chooseRuntime(settings: Settings = {}): Promise<Chosen> {
   )
   const reason = `the fastest here, GFLOP/s of float32 products: ${[speeds.join(', '), ...failed].join('; ')}`
   return { runtime: best.runtime, reason }
-}
-
-function only(name: ProviderName): string {
-  return `${name} is the only runtime found here`
 }
 
 /** Whether it is worth trying a runtime: cheap to ask, and silent. */

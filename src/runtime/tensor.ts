@@ -1,18 +1,13 @@
 /** @file Tensors in host memory, wrapped as ONNX Runtime values that share that memory. */
 import { RegaugeError } from '../errors.ts'
 import { ONNX_DTYPES } from '../formats/index.ts'
-import { byteLength, type DType, elements, type TensorSpec } from '../graph/index.ts'
+import { byteLength, type DType, sameShape, type TensorSpec } from '../graph/index.ts'
 import { type Api, addressOf, cells, type Pointer } from './api.ts'
 import type { DeviceTensor } from './runtime.ts'
 
-/** `ONNXTensorElementDataType` of each type; the numbers are those of ONNX files. */
-export const ELEMENT_TYPES: Readonly<Record<DType, number>> = {
-  float32: ONNX_DTYPES.float32.code,
-  float16: ONNX_DTYPES.float16.code,
-  bfloat16: ONNX_DTYPES.bfloat16.code,
-  int32: ONNX_DTYPES.int32.code,
-  int64: ONNX_DTYPES.int64.code,
-  bool: ONNX_DTYPES.bool.code,
+/** `ONNXTensorElementDataType` of a type: its number in ONNX files. */
+export function elementType(dtype: DType): number {
+  return ONNX_DTYPES[dtype].code
 }
 
 /** A tensor of this runtime; `value` is its `OrtValue`. */
@@ -43,7 +38,7 @@ export function allocateHostTensor(api: Api, memoryInfo: Pointer, spec: TensorSp
     length,
     dimensions,
     shape.length,
-    ELEMENT_TYPES[dtype],
+    elementType(dtype),
     out,
   )
   const value = out[0]!
@@ -115,11 +110,7 @@ export function describe(spec: TensorSpec): string {
 
 /** True when both have the same type and shape. */
 export function sameSpec(a: TensorSpec, b: TensorSpec): boolean {
-  return (
-    a.dtype === b.dtype &&
-    a.shape.length === b.shape.length &&
-    a.shape.every((size, i) => size === b.shape[i])
-  )
+  return a.dtype === b.dtype && sameShape(a.shape, b.shape)
 }
 
 function allocateMemory(bytes: number, spec: TensorSpec): ArrayBuffer {
@@ -129,7 +120,7 @@ function allocateMemory(bytes: number, spec: TensorSpec): ArrayBuffer {
   } catch (cause) {
     const issue = {
       code: 'RUNTIME_OUT_OF_MEMORY',
-      message: `no memory for a tensor ${describe(spec)} of ${(elements(spec.shape) === 0 ? 0 : bytes / 2 ** 20).toFixed(0)} MiB`,
+      message: `no memory for a tensor ${describe(spec)} of ${(bytes / 2 ** 20).toFixed(0)} MiB`,
       hint: 'use a smaller model, micro-batch or sequence',
     }
     throw new RegaugeError('memory', issue, { cause })

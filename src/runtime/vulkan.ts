@@ -1,6 +1,6 @@
 /** @file The Vulkan devices of this machine: what WebGPU runs on under Linux, asked for without starting it. */
 import koffi from 'koffi'
-import { addressOf, cells, type Pointer, pointersAt } from './api.ts'
+import { cells, type Pointer } from './api.ts'
 
 export interface VulkanDevice {
   readonly name: string
@@ -42,7 +42,7 @@ export function vulkanDevices(): VulkanDevice[] {
     if (list(instance, count, null) !== 0 || count[0] === 0n) return []
     const devices = cells(Number(count[0]))
     if (list(instance, count, devices) !== 0) return []
-    return pointersAt(addressOf(devices), Number(count[0])).map((device: Pointer) => {
+    return Array.from(devices.subarray(0, Number(count[0])), (device: Pointer) => {
       const properties = new Uint8Array(new ArrayBuffer(PROPERTIES_BYTES))
       describe(device, properties)
       const view = new DataView(properties.buffer)

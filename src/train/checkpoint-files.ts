@@ -96,6 +96,26 @@ export async function verifyCheckpoint(folder: string, options: { files: boolean
 }
 
 /**
+ * The whole checkpoints in a folder, newest first; damaged ones are told to `note` and passed over. Nothing is changed:
+ * a run may be writing here.
+ */
+export async function* wholeCheckpoints(
+  folder: string,
+  note: (message: string) => void,
+): AsyncGenerator<Checkpoint> {
+  for (const { step, folder: at } of await listCheckpoints(folder)) {
+    try {
+      yield await verifyCheckpoint(at, { files: true })
+    } catch (error) {
+      if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
+      note(
+        `the checkpoint of step ${step} is damaged and passed over: ${error.message.replaceAll('\n', '; ')}`,
+      )
+    }
+  }
+}
+
+/**
  * The newest good checkpoint, or undefined when there is none. A damaged one is told to `note`, renamed to
  * `step-….damaged`, and the one before it is tried.
  */

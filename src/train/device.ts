@@ -1,7 +1,8 @@
 /** @file Compiled programs bound to tensors: state is found in slots, everything else is allocated by name and shared. */
-import { inPlaceSafety, toOnnx } from '../graph/index.ts'
-import { type Binding, type DeviceTensor, legalize, type Runtime } from '../runtime/index.ts'
+import { toOnnx } from '../graph/index.ts'
+import type { Binding, DeviceTensor, Runtime } from '../runtime/index.ts'
 import type { Program } from '../steps/index.ts'
+import { legalizeProgram } from './kernels.ts'
 import type { TensorSlots } from './state.ts'
 
 export type Device = ReturnType<typeof createDevice>
@@ -25,21 +26,13 @@ export function createDevice(runtime: Runtime, inPlace: boolean) {
       if (owned) disposables.push(held)
     },
     /** Compiles a program; the function that comes back runs it once over the current state. */
-    async prepare({ name, graph: plain, state }: Program): Promise<() => Promise<void>> {
-      const graph = legalize(plain, runtime.name)
+    async prepare(plain: Program): Promise<() => Promise<void>> {
+      const { name, graph, state } = legalizeProgram(plain, runtime.name)
       const program = await runtime.load(toOnnx(graph, name))
       disposables.unshift(program)
       const bindings = new Map<string, Binding>()
       const successors = new Map(state.map((pair) => [pair.output, pair]))
-      // what was rewritten is proven again
-      const safe =
-        graph === plain
-          ? state.map((pair) => pair.inPlace)
-          : inPlaceSafety(
-              graph,
-              state.map(({ input, output }) => [input, output]),
-            )
-      const doubled = new Set(state.filter((_, i) => !(inPlace && safe[i])))
+      const doubled = new Set(state.filter((pair) => !(inPlace && pair.inPlace)))
       for (const [input, spec] of program.inputs) if (!slots.has(input)) tensor(input, spec)
 
       const bind = (): Binding => {

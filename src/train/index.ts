@@ -1,14 +1,12 @@
 /** @file Training: runs, their events, checkpoints, the loop, and `train`, which does all of it. */
-export { type CheckpointContent, writeCheckpoint } from './checkpoint.ts'
 export {
   CHECKPOINT_FILES,
   type Checkpoint,
   type CheckpointState,
-  checkpointName,
   type ExactSettings,
   listCheckpoints,
-  newestGoodCheckpoint,
   verifyCheckpoint,
+  wholeCheckpoints,
 } from './checkpoint-files.ts'
 export { createDevice, type Device } from './device.ts'
 export { type Estimate, estimateTraining, estimateWithin, type MemoryTerms } from './estimate.ts'
@@ -34,7 +32,13 @@ export { prepareShards, prepareTokenizer } from './prepare-data.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
 export { learningRateAt, type Schedule } from './schedule.ts'
-export { allocateState, initializeState, loadMoments, loadWeights, type TrainingState } from './state.ts'
+export {
+  allocateState,
+  fillState,
+  initializeState,
+  loadWeights,
+  type TrainingState,
+} from './state.ts'
 export {
   type GenerateSamples,
   type SampleContext,

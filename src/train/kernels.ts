@@ -1,22 +1,54 @@
-/** @file Whether a runtime has kernels for the programs of a run, told by tables before anything starts. */
+/** @file Programs as a runtime takes them, and whether it has kernels for them, told by tables before anything starts. */
 import { RegaugeError } from '../errors.ts'
+import { type Graph, inPlaceSafety } from '../graph/index.ts'
 import { coverage, legalize, type Runtime } from '../runtime/index.ts'
-import type { Precision } from '../steps/index.ts'
+import type { Precision, Program } from '../steps/index.ts'
 import type { StepPrograms } from './trainer.ts'
 
-/** Throws `RegaugeError('usage')` where the tables say that the runtime lacks kernels for a program in this precision. */
-export function requireKernels(programs: StepPrograms, runtime: Runtime['name'], precision: Precision): void {
-  for (const { name, graph } of Object.values(programs)) {
-    const { unsupported, nodes } = coverage(legalize(graph, runtime), runtime)
-    const [first] = unsupported
+/** A program as a runtime takes it; the program itself where nothing needs to be rewritten. */
+export function legalizeProgram(program: Program, runtime: Runtime['name']): Program {
+  const graph = legalize(program.graph, runtime)
+  if (graph === program.graph) return program
+  // what was rewritten is proven again
+  const safe = inPlaceSafety(
+    graph,
+    program.state.map(({ input, output }) => [input, output]),
+  )
+  return { ...program, graph, state: program.state.map((pair, i) => ({ ...pair, inPlace: safe[i]! })) }
+}
+
+/**
+ * The programs as a runtime takes them. Throws `RegaugeError('usage')` where the tables say that it lacks kernels for
+ * one of them in this precision; with `allowHost` only for what the host lacks too.
+ */
+export function requireKernels<P extends StepPrograms>(
+  programs: P,
+  runtime: Runtime['name'],
+  precision: Precision,
+  allowHost = false,
+): P {
+  const legal = Object.entries(programs).map(([role, program]: [string, Program]) => {
+    return [role, legalizeProgram(program, runtime)] as const
+  })
+  for (const [, { name, graph }] of legal) {
+    const { unsupported, nodes } = coverage(graph, runtime)
+    const lacking = allowHost ? unsupported.filter(isLeftByHost(graph)) : unsupported
+    const [first] = lacking
     if (first === undefined) continue
     throw new RegaugeError('usage', {
       code: 'RUN_NO_KERNELS',
-      message: `${runtime} has no kernels for ${unsupported.length} of the ${nodes} operations of ${name} in ${precision}, first ${first.opType} (${first.name}): ${first.reason}`,
+      message: `${runtime} has no kernels for ${lacking.length} of the ${nodes} operations of ${name} in ${precision}, first ${first.opType} (${first.name}): ${first.reason}`,
       hint:
         precision === 'float32'
           ? 'run on another runtime (--on)'
           : 'set train.precision to float32, or run on another runtime (--on)',
     })
   }
+  return Object.fromEntries(legal) as unknown as P
+}
+
+/** Tells the nodes of a graph that the host does not take either. */
+function isLeftByHost(graph: Graph): (node: { name: string; wouldRunOn: 'host' | 'device' }) => boolean {
+  const lacking = new Set(coverage(graph, 'cpu').unsupported.map(({ name }) => name))
+  return ({ name, wouldRunOn }) => wouldRunOn === 'device' || lacking.has(name)
 }

@@ -11,8 +11,8 @@ export interface Metrics {
 
 /**
  * Opens the event log for appending. What happens before the `start` event is written to the log together with it:
- * a try to resume that is refused leaves no trace in the log of the run. The TensorBoard file begins with the `start` event, so that TensorBoard drops
- * what a killed process wrote after the step that this one goes on from.
+ * a try to resume that is refused leaves no trace in the log of the run. The TensorBoard file begins with the `start`
+ * event, so that TensorBoard drops what a killed process wrote after the step that this one goes on from.
  */
 export function openMetrics(
   paths: { readonly log: string; readonly tensorboard: string },

@@ -6,7 +6,7 @@ import { RegaugeError } from '../errors.ts'
 import { readHfConfig } from '../formats/index.ts'
 import { type Architecture, readArchitecture } from '../model/index.ts'
 import { openRuntime, parseTarget, type Runtime, type Target } from '../runtime/index.ts'
-import { listCheckpoints, verifyCheckpoint } from './checkpoint-files.ts'
+import { wholeCheckpoints } from './checkpoint-files.ts'
 import { createGenerator, type Generator, type SamplingOptions } from './generate.ts'
 import { allocateState, loadWeights, type TrainingState } from './state.ts'
 import type { GenerateSamples } from './train.ts'
@@ -37,19 +37,9 @@ export async function findModelFolder(
   note: (message: string) => void = () => {},
 ): Promise<string> {
   if (existsSync(join(path, 'config.json'))) return path
-  if (existsSync(join(path, 'checkpoints'))) {
-    // looked at only: a run may be writing here
-    for (const { step, folder } of await listCheckpoints(join(path, 'checkpoints'))) {
-      try {
-        return (await verifyCheckpoint(folder, { files: true })).folder
-      } catch (error) {
-        if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
-        note(
-          `the checkpoint of step ${step} is damaged and passed over: ${error.message.replaceAll('\n', '; ')}`,
-        )
-      }
-    }
-  }
+  const checkpoints = join(path, 'checkpoints')
+  if (existsSync(checkpoints))
+    for await (const { folder } of wholeCheckpoints(checkpoints, note)) return folder
   throw new RegaugeError('usage', {
     code: 'MODEL_MISSING',
     file: path,
@@ -83,18 +73,18 @@ export async function openModel(
   const runtime = openRuntime(options.on ?? parseTarget('cpu'), {
     ...(options.threads !== undefined && { threads: options.threads }),
   })
-  const state = allocateState(runtime, architecture, { moments: false })
-  const dispose = () => {
-    state.dispose()
-    runtime.dispose()
-  }
   try {
+    const state = allocateState(runtime, architecture, { moments: false })
+    const dispose = () => {
+      state.dispose()
+      runtime.dispose()
+    }
     await loadWeights(state, architecture, folder)
+    return { folder, architecture, tokenizer, runtime, state, dispose }
   } catch (error) {
-    dispose()
+    runtime.dispose()
     throw error
   }
-  return { folder, architecture, tokenizer, runtime, state, dispose }
 }
 
 /** Continues a text, piece by piece as whole characters come. Ends at the end-of-text token, which is not given out. */

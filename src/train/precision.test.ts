@@ -1,7 +1,8 @@
 /** @file Training in 16 bits: it converges as float32 does, survives overflow, and is refused where there are no kernels. */
 import { afterEach, describe, expect, test } from 'vitest'
+import { Graph, slice } from '../graph/index.ts'
 import { type Architecture, readArchitecture } from '../model/index.ts'
-import { createRuntime, PROVIDER_NAMES, type Runtime } from '../runtime/index.ts'
+import { coverage, createRuntime, PROVIDER_NAMES, type Runtime } from '../runtime/index.ts'
 import { requireKernels } from './kernels.ts'
 import { allocateState, initializeState, type TrainingState } from './state.ts'
 import { type Batch, createTrainer, stepPrograms, type TrainerOptions } from './trainer.ts'
@@ -136,4 +137,20 @@ test('a precision without kernels is refused before anything starts', () => {
     }
   })
   expect(able).toHaveLength(2)
+})
+
+test('what only the device lacks is refused, unless the host may take it', () => {
+  const graph = new Graph()
+  const x = graph.input('x', { dtype: 'int64', shape: [4] })
+  graph.output('y', slice(x, 0, 1, 3))
+  const programs = { train: { name: 'part', graph, state: [] } }
+  const [lacking, ...more] = PROVIDER_NAMES.filter((name) => coverage(graph, name).unsupported.length > 0)
+  expect(more).toEqual([])
+  expect(() => requireKernels(programs, lacking!, 'float32')).toThrow(
+    /has no kernels for 1 of the 1 operations of part in float32, first Slice \(y\): no kernel for int64/,
+  )
+  expect(requireKernels(programs, lacking!, 'float32', true)).toEqual(programs)
+  // nothing here computes in bfloat16
+  const half = stepPrograms(a, { ...options, precision: 'bfloat16' })
+  expect(() => requireKernels(half, lacking!, 'bfloat16', true)).toThrow('has no kernels')
 })

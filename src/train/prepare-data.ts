@@ -70,8 +70,9 @@ function tokenizerConfig({ json, eosId }: Tokenizer): string {
 }
 
 /**
- * The token shards of a run, in `data/` of its folder, and what a person is to know of its text. A resumed run uses them as they are; when they are missing or
- * damaged they are made again, and the settings of the checkpoint tell whether they came out the same.
+ * The token shards of a run, in `data/` of its folder, and what a person is to know of its text. A resumed run uses
+ * them as they are; when they are missing or damaged they are made again, and the settings of the checkpoint tell
+ * whether they came out the same.
  * `check` is called between documents; what it throws ends the work.
  */
 export async function prepareShards(

@@ -1,4 +1,5 @@
 /** @file The training state as tensors on the device: parameters and moments, filled tensor by tensor. */
+import { join } from 'node:path'
 import { type Issue, RegaugeError } from '../errors.ts'
 import {
   openSafetensorsFolder,
@@ -12,6 +13,8 @@ import { sameShape } from '../graph/index.ts'
 import { type Architecture, initialValues, type Parameter, parametersOf } from '../model/index.ts'
 import type { DeviceTensor, Runtime } from '../runtime/index.ts'
 import { stateNames } from '../steps/index.ts'
+import { CHECKPOINT_FILES, type Checkpoint } from './checkpoint-files.ts'
+import type { ResolvedRun } from './run/index.ts'
 
 /** Named float32 tensors that live from run to run. One that no program may write over in place has a spare. */
 export interface TensorSlots {
@@ -70,6 +73,21 @@ export function allocateSlots(runtime: Runtime, shapes: ReadonlyMap<string, read
       for (const { tensors } of slots.values()) for (const tensor of tensors) tensor?.dispose()
     },
   }
+}
+
+/** Fills the state with what a run begins from: a checkpoint, else the weights that it names, else first values. */
+export async function fillState(
+  state: TrainingState,
+  run: ResolvedRun,
+  a: Architecture,
+  checkpoint: Checkpoint | undefined,
+): Promise<void> {
+  const { from } = run.model
+  if (checkpoint !== undefined) {
+    await loadWeights(state, a, checkpoint.folder)
+    await loadMoments(state, join(checkpoint.folder, CHECKPOINT_FILES.optimizer))
+  } else if (from !== undefined) await loadWeights(state, a, from)
+  else await initializeState(state, a, run.seed)
 }
 
 /** Fills the parameters with first values that depend on the seed alone; moments become zero. */

@@ -39,7 +39,7 @@ import { prepareShards, prepareTokenizer, writeWhole } from './prepare-data.ts'
 import { resolveArchitecture } from './resolve-model.ts'
 import { formatRun, type PlannedSteps, plannedSteps, type ResolvedRun } from './run/index.ts'
 import { makeRunFolder } from './run-folder.ts'
-import { allocateState, initializeState, loadMoments, loadWeights, type TrainingState } from './state.ts'
+import { allocateState, fillState, type TrainingState } from './state.ts'
 import { createTrainer, type LossScale } from './trainer.ts'
 
 /** What a function that writes samples works with. */
@@ -153,9 +153,9 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   try {
     const { reason, ...chosen } = await openPlace(options, checkpoint)
     const runtime = held(chosen.runtime)
-    requireKernels(programs, runtime.name, run.train.precision)
+    const taken = requireKernels(programs, runtime.name, run.train.precision, options.allowHost)
     const state = held(allocateState(runtime, prepared.architecture, { moments: true }))
-    await fillState(state, prepared, run)
+    await fillState(state, run, prepared.architecture, checkpoint)
     const limit = await measureMatmul(runtime)
     const { architecture, notes } = prepared
     const { steps } = planned
@@ -195,7 +195,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
         prepared.architecture,
         state,
         { ...limits, ...(lossScale !== undefined && { lossScale }) },
-        programs,
+        taken,
       ),
     )
     const end = await trainLoop({
@@ -313,14 +313,6 @@ async function openData(run: ResolvedRun, shards: TokenShards) {
     await batches.close()
     throw error
   }
-}
-
-async function fillState(state: TrainingState, { checkpoint, architecture }: Prepared, run: ResolvedRun) {
-  if (checkpoint !== undefined) {
-    await loadWeights(state, architecture, checkpoint.folder)
-    await loadMoments(state, join(checkpoint.folder, FILES.optimizer))
-  } else if (run.model.from !== undefined) await loadWeights(state, architecture, run.model.from)
-  else await initializeState(state, architecture, run.seed)
 }
 
 function save(

@@ -122,8 +122,10 @@ export async function createTrainer(
       await tensor.write(new Uint8Array(tensor.byteLength))
     }
   }
-  const train = await device.prepare(programs.train)
-  const accumulate = programs.accumulate && (await device.prepare(programs.accumulate))
+  const [train, accumulate] = await orDispose(device, async () => [
+    await device.prepare(programs.train),
+    programs.accumulate && (await device.prepare(programs.accumulate)),
+  ])
   let evaluate: Trainer['evaluate'] | undefined
   let lossScale =
     options.precision === 'float16' ? (options.lossScale ?? { scale: LOSS_SCALE.first, steps: 0 }) : undefined
@@ -192,8 +194,18 @@ export async function createEvaluator(
 ): Promise<Pick<Trainer, 'evaluate' | 'interrupt' | 'dispose'>> {
   const device = createDevice(runtime, runtime.inPlace)
   device.hold(state)
-  const evaluate = await prepareEvaluation(device, a, shape)
+  const evaluate = await orDispose(device, () => prepareEvaluation(device, a, shape))
   return { evaluate, interrupt: () => device.interrupt(), dispose: () => device.dispose() }
+}
+
+/** Does work for a device, which is disposed of when that fails: the runtime may live on. */
+async function orDispose<T>(device: Device, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    device.dispose()
+    throw error
+  }
 }
 
 async function prepareEvaluation(

@@ -39,7 +39,7 @@ export interface Judgement extends Pick<Criterion, 'id' | 'title' | 'source' | '
     /** As published, or the reference's own spread where that is more. */
     readonly limit: number
     readonly inclusive: boolean
-    /** Null when there was nothing to measure. */
+    /** Null when there was nothing to measure. JSON has no NaN or infinity: one that is not finite is null there too. */
     readonly value: number | null
     /** The same of the reference against itself; null when it was not run again. */
     readonly spread: number | null

@@ -19,7 +19,6 @@ export {
   type TensorStep,
 } from './evidence.ts'
 export {
-  absoluteDifference,
   compareTensors,
   relativeDifference,
   type TensorDifference,

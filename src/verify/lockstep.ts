@@ -12,7 +12,8 @@ export interface LockstepOptions {
   readonly gradientsEvery: number
   learningRate(step: number): number
   onStep?(step: number, losses: readonly number[]): void
-  readonly signal?: AbortSignal | undefined
+  /** Is called before each step; what it throws ends the comparison. */
+  check?(): void
 }
 
 /** What was found of one subject. */
@@ -28,17 +29,12 @@ export async function lockstep(
   others: readonly Subject[],
   options: LockstepOptions,
 ): Promise<Found[]> {
-  const { from, steps, gradientsEvery, signal } = options
+  const { from, steps, gradientsEvery } = options
   const tracks = others.map((subject): Track => {
     return { subject, recorder: createRecorder(), pairs: [], stopped: undefined }
   })
   for (let step = from + 1; step <= from + steps; step++) {
-    if (signal?.aborted) {
-      throw new RegaugeError('interrupted', {
-        code: 'VERIFY_INTERRUPTED',
-        message: 'the comparison was stopped',
-      })
-    }
+    options.check?.()
     const running = tracks.filter(({ stopped }) => stopped === undefined)
     const batch = await reference.batch(step)
     const batches = new Map([[reference, batch]])

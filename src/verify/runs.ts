@@ -15,11 +15,10 @@ import {
   type Checkpoint,
   type ExactSettings,
   CHECKPOINT_FILES as FILES,
-  listCheckpoints,
   type RunHistory,
   readHistory,
   shownPath,
-  verifyCheckpoint,
+  wholeCheckpoints,
 } from '../train/index.ts'
 import { VERSION } from '../version.ts'
 import { conclude } from './comparison.ts'
@@ -93,16 +92,8 @@ async function openRun(folder: string, notes: string[]): Promise<OpenedRun> {
     })
   }
   const checkpoints: Checkpoint[] = []
-  for (const { step, folder: at } of await listCheckpoints(join(folder, 'checkpoints'))) {
-    try {
-      checkpoints.unshift(await verifyCheckpoint(at, { files: true }))
-    } catch (error) {
-      if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
-      notes.push(
-        `the checkpoint of step ${step} is damaged and passed over: ${error.message.replaceAll('\n', '; ')}`,
-      )
-    }
-  }
+  const note = (message: string) => void notes.push(message)
+  for await (const one of wholeCheckpoints(join(folder, 'checkpoints'), note)) checkpoints.unshift(one)
   return { folder, history: await readHistory(log), checkpoints }
 }
 

@@ -13,11 +13,8 @@ import {
   estimateWithin,
   exactSettings,
   CHECKPOINT_FILES as FILES,
-  initializeState,
+  fillState,
   learningRateAt,
-  listCheckpoints,
-  loadMoments,
-  loadWeights,
   type PlannedSteps,
   plannedSteps,
   prepareShards,
@@ -28,7 +25,7 @@ import {
   resolveArchitecture,
   type TrainingState,
   trainerOptions,
-  verifyCheckpoint,
+  wholeCheckpoints,
 } from '../train/index.ts'
 import { VERSION } from '../version.ts'
 import { conclude, worstVerdict } from './comparison.ts'
@@ -75,11 +72,18 @@ export async function verifyRuntimes(
     notes.push(message)
     options.onNote?.(message)
   }
+  const check = (): void => {
+    if (!options.signal?.aborted) return
+    throw new RegaugeError('interrupted', {
+      code: 'VERIFY_INTERRUPTED',
+      message: 'the comparison was stopped',
+    })
+  }
   const temporary = await mkdtemp(join(tmpdir(), 'regauge-verify-'))
   const subjects: Subject[] = []
   let batches: Awaited<ReturnType<typeof openBatches>> | undefined
   try {
-    const begin = await prepare(run, options.folder ?? join(run.output, run.name), temporary, note)
+    const begin = await prepare(run, options.folder ?? join(run.output, run.name), temporary, note, check)
     const { architecture, checkpoint, planned, shards } = begin
     const { lossScale } = checkpoint?.state ?? {}
     const limits = { ...trainerOptions(run), ...(lossScale !== undefined && { lossScale }) }
@@ -100,14 +104,24 @@ export async function verifyRuntimes(
 
     const runtimeOf = (target: Target, count: number): Runtime =>
       openRuntime(target, { threads: count, allowHost: options.allowHost ?? false })
+    const taken = new Map(
+      on.map(({ name }) => [name, requireKernels(programs, name, run.train.precision, options.allowHost)]),
+    )
     const open = async (label: string, runtime: Runtime): Promise<Subject> => {
-      const fill = (state: TrainingState) => fillState(state, run, begin)
+      const fill = (state: TrainingState) => fillState(state, run, architecture, checkpoint)
       const batch = (step: number) => opened.batch(step - 1)
-      const subject = await openSubject(label, runtime, architecture, limits, fill, batch, programs)
+      const subject = await openSubject(
+        label,
+        runtime,
+        architecture,
+        limits,
+        fill,
+        batch,
+        taken.get(runtime.name)!,
+      )
       subjects.push(subject)
       return subject
     }
-    for (const { name } of on) requireKernels(programs, name, run.train.precision)
     const name = formatTarget(first)
     const reference = await open(name, runtimeOf(first, threads))
     const spreading = [await open(`${name}, again`, runtimeOf(first, threads))]
@@ -128,7 +142,7 @@ export async function verifyRuntimes(
       learningRate: (step) => learningRateAt(schedule, step),
       onStep: (step, losses) =>
         options.onStep?.(step - from, steps, [losses[0]!, ...losses.slice(1 + spreading.length)]),
-      signal: options.signal,
+      check,
     })
     const spread = spreading.map((subject, i) => ({ name: subject.name, ...found[i]!.evidence }))
     const comparisons = others.map(({ name, description }, i) => {
@@ -173,9 +187,9 @@ async function prepare(
   folder: string,
   temporary: string,
   note: (message: string) => void,
+  check: () => void,
 ): Promise<Beginning> {
-  const checkpoint = await newestWhole(join(folder, 'checkpoints'), note)
-  const check = (): void => {}
+  const checkpoint = (await wholeCheckpoints(join(folder, 'checkpoints'), note).next()).value
   const tokenizer: Tokenizer = await prepareTokenizer(run, temporary, checkpoint?.folder, () => {}, check)
   const architecture = await resolveArchitecture(run, tokenizer)
   const kept = checkpoint && (await openTokenShards(join(folder, 'data')).catch(dataProblem(note)))
@@ -197,33 +211,6 @@ function dataProblem(note: (message: string) => void) {
     if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
     note(`the run's token shards are made again: ${error.message.replaceAll('\n', '; ')}`)
   }
-}
-
-/** The newest checkpoint that is whole; a damaged one is passed over with a note. Changes nothing. */
-async function newestWhole(folder: string, note: (message: string) => void): Promise<Checkpoint | undefined> {
-  for (const { step, folder: at } of await listCheckpoints(folder)) {
-    try {
-      return await verifyCheckpoint(at, { files: true })
-    } catch (error) {
-      if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
-      note(
-        `the checkpoint of step ${step} is damaged and passed over: ${error.message.replaceAll('\n', '; ')}`,
-      )
-    }
-  }
-  return undefined
-}
-
-async function fillState(
-  state: TrainingState,
-  run: ResolvedRun,
-  { architecture, checkpoint }: Beginning,
-): Promise<void> {
-  if (checkpoint !== undefined) {
-    await loadWeights(state, architecture, checkpoint.folder)
-    await loadMoments(state, join(checkpoint.folder, FILES.optimizer))
-  } else if (run.model.from !== undefined) await loadWeights(state, architecture, run.model.from)
-  else await initializeState(state, architecture, run.seed)
 }
 
 /** The programs of the run, when there is memory for `copies` of it at a time. */

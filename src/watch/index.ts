@@ -16,7 +16,6 @@ export { writeReport } from './report.ts'
 export {
   figure,
   VERDICTS,
-  verificationHtml,
   widest,
   worstTensors,
   writeVerification,

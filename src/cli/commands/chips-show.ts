@@ -12,10 +12,10 @@ import {
 } from '../../chips/index.ts'
 import { RegaugeError } from '../../errors.ts'
 import { grouped, harmless } from '../../watch/index.ts'
-import { chipsNamed, ratio, si, UNKNOWN, wayText, wrapped } from '../chips.ts'
+import { chipsNamed, ratio, si, UNKNOWN, wayText } from '../chips.ts'
 import type { Command } from '../context.ts'
 import type { Terminal } from '../ui/terminal.ts'
-import { padEnd } from '../ui/text.ts'
+import { padEnd, wrapped } from '../ui/text.ts'
 
 type Rows = readonly (readonly [string, string | null])[]
 

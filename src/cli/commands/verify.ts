@@ -22,6 +22,7 @@ import type { Command } from '../context.ts'
 import type { OptionValues } from '../options.ts'
 import { tableLines } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
+import { wrapped } from '../ui/text.ts'
 
 export const run: Command<'verify'> = async ({ arguments: words, options, json, terminal }) => {
   const verification = await (options.on === undefined
@@ -96,7 +97,7 @@ const WIDTH = 100
 const SHOWN_TENSORS = 5
 
 /** The result as text of at most a hundred columns, but for the names of folders. */
-export function verificationLines(
+function verificationLines(
   verification: Verification,
   { colors, glyphs }: Pick<Terminal, 'colors' | 'glyphs'>,
 ): string[] {
@@ -104,10 +105,10 @@ export function verificationLines(
   const rows = (name: string, value: string): string[] =>
     wrapped(value, WIDTH - 12).map((line, i) => `${colors.dim((i === 0 ? name : '').padEnd(12))}${line}`)
   const lines = [
-    ...rows('run', `${harmless(title)}, ${mode === 'runtimes' ? `from the ${begun}` : begun}`),
+    ...rows('run', `${title}, ${mode === 'runtimes' ? `from the ${begun}` : begun}`),
     ...rows('reference', sideText(reference)),
     ...settings.flatMap(({ key, reference: first, other }) => {
-      return rows('setting', harmless(`${key}: ${first ?? 'not set'} and ${other ?? 'not set'}`))
+      return rows('setting', `${key}: ${first ?? 'not set'} and ${other ?? 'not set'}`)
     }),
   ]
   for (const comparison of comparisons) {
@@ -122,27 +123,25 @@ export function verificationLines(
     if (departure !== undefined) {
       const layer = departure.layer === undefined ? '' : `, layer ${departure.layer}`
       lines.push(colors.yellow(`first departure: step ${departure.step}, ${departure.cause}${layer}`))
-      lines.push(...wrapped(`${departure.message}`, WIDTH - 2).map((line) => `  ${line}`))
+      lines.push(...wrapped(departure.message, WIDTH - 2).map((line) => `  ${line}`))
     }
     if (stopped !== undefined) lines.push(...wrapped(stopped, WIDTH))
   }
   if (spread.length > 0) lines.push(...spreadLines(verification, { colors }))
   for (const note of notes) {
     lines.push(
-      ...wrapped(harmless(note), WIDTH - 2).map(
-        (line, i) => `${i === 0 ? colors.yellow(glyphs.warn) : ' '} ${line}`,
-      ),
+      ...wrapped(note, WIDTH - 2).map((line, i) => `${i === 0 ? colors.yellow(glyphs.warn) : ' '} ${line}`),
     )
   }
   for (const { name, verdict } of comparisons) {
     const sign = verdict === 'different' ? colors.red(glyphs.bad) : colors.green(glyphs.good)
-    lines.push(`${sign} ${name} and ${reference.name} are ${VERDICTS[verdict]}`)
+    lines.push(`${sign} ${harmless(`${name} and ${reference.name}`)} are ${VERDICTS[verdict]}`)
   }
   return lines
 }
 
 function sideText({ name, description }: { readonly name: string; readonly description: string }): string {
-  return harmless(description === '' ? name : `${name} (${description})`)
+  return description === '' ? name : `${name} (${description})`
 }
 
 type Look = Pick<Terminal, 'colors' | 'glyphs'>
@@ -213,17 +212,4 @@ function spreadLines({ spread }: Verification, { colors }: Pick<Look, 'colors'>)
     align: i > 0 ? ('right' as const) : ('left' as const),
   }))
   return [...tableLines(columns, rows, colors.bold), '']
-}
-
-/** Words on lines of at most `width` columns; a longer word stays whole. */
-function wrapped(text: string, width: number): string[] {
-  const lines: string[] = []
-  let line = ''
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line)
-      line = word
-    } else line = line === '' ? word : `${line} ${word}`
-  }
-  return [...lines, line]
 }

@@ -50,6 +50,19 @@ export function padStart(text: string, width: number): string {
   return ' '.repeat(Math.max(0, width - columnsOf(text))) + text
 }
 
+/** The words of a text on lines of at most `width` columns, harmless; a longer word stays whole. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of harmless(text).split(/\s+/)) {
+    if (line !== '' && columnsOf(line) + 1 + columnsOf(word) > width) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line]
+}
+
 /** A text on one line, in quotes, with newlines as \n. */
 export function oneLine(text: string): string {
   return JSON.stringify(harmless(text))
