@@ -1,0 +1,106 @@
+/** @file What layers take on one chip, by kind: worked out once for all layouts that split a layer in the same way. */
+import { layerParameters } from '../model/index.ts'
+import {
+  accumulatesInPlace,
+  type Extent,
+  embeddingPass,
+  extentOf,
+  HALF,
+  type Head,
+  head,
+  layerPasses,
+  matrixShapes,
+  streamBytes,
+} from './memory-layers.ts'
+import { recomputed, type Walk, walk } from './memory-walk.ts'
+import type { Engine, Layout, Workload } from './types.ts'
+
+export interface LayerTerms {
+  readonly extent: Extent
+  readonly dense: KindTerms
+  /** The same as `dense` for a decoder without experts. */
+  readonly expert: KindTerms
+  readonly head: Head
+  readonly embedding: Walk
+  /** Elements of the embedding, or of the head, on one chip. */
+  readonly vocabularyElements: number
+  /** Elements on the first stage besides: learned positions, the embedding's norm. */
+  readonly firstElements: number
+  /** Elements on the last stage besides: the final norm, what is in front of prediction layers. */
+  readonly lastElements: number
+  /** Bytes that are kept in front of prediction layers. */
+  readonly predictionSaved: number
+  /** Bytes of placeholders of gradients by what a stage holds: 1 dense layers, 2 experts, 4 the head. */
+  readonly placeholders: readonly number[]
+}
+
+export interface KindTerms {
+  readonly plain: Walk
+  readonly recomputed: Walk
+  /** Elements on one chip that data parallelism copies. */
+  readonly elements: number
+  /** Elements on one chip of experts, which fewer chips have copies of. */
+  readonly expertElements: number
+}
+
+export function layerTerms(workload: Workload, engine: Engine, layout: Layout): LayerTerms {
+  const { decoder } = workload
+  const extent = extentOf(workload, engine, layout)
+  const hidden = decoder.hiddenSize
+  const t = layout.tensorParallel
+  const multiple = engine.vocabularyMultiple * t
+  const vocabulary = (Math.ceil(decoder.vocabularySize / multiple) * multiple) / t
+  const dense = kindTerms(extent, 'dense')
+  const predictions = decoder.predictionLayers
+  const norm = hidden * decoder.normVectors
+  return {
+    extent,
+    dense,
+    expert: decoder.experts === null ? dense : kindTerms(extent, 'expert'),
+    head: head(extent, vocabulary),
+    embedding: walk([embeddingPass(extent, vocabulary)]),
+    vocabularyElements: vocabulary * hidden,
+    firstElements: decoder.positions * hidden + (decoder.embeddingNorm ? norm : 0),
+    lastElements:
+      norm + (decoder.biases.head ? vocabulary : 0) + predictions * (3 * norm + (2 * hidden * hidden) / t),
+    // both inputs of a prediction layer, before and after their norms
+    predictionSaved: predictions * 4 * streamBytes(extent),
+    placeholders: placeholders(extent, vocabulary),
+  }
+}
+
+function kindTerms(extent: Extent, kind: 'dense' | 'expert'): KindTerms {
+  const { decoder, layout } = extent
+  const t = layout.tensorParallel
+  const experts = kind === 'expert' ? decoder.experts : null
+  const plain = walk(layerPasses(extent, experts))
+  const counts = layerParameters(decoder, kind)
+  const { attention: a, hiddenSize } = decoder
+  // projections to latents are whole on each chip, as norms and routers are
+  const latents = a.kind === 'latent' ? hiddenSize * (a.queryRank + a.keyValueRank + a.rotaryHeadSize) : 0
+  return {
+    plain,
+    recomputed: recomputed(plain, streamBytes(extent)),
+    elements:
+      (counts.attention - latents + counts.mlp + counts.sharedExperts) / t +
+      latents +
+      counts.norms +
+      counts.router,
+    expertElements:
+      (counts.expert * (experts?.count ?? 0)) / (layout.expertParallel * layout.expertTensorParallel),
+  }
+}
+
+function placeholders(extent: Extent, vocabulary: number): number[] {
+  const { decoder, layout, engine } = extent
+  if (!accumulatesInPlace(engine, layout)) return Array(8).fill(0)
+  return Array.from({ length: 8 }, (_, holds) => {
+    const shapes = [
+      ...(holds & 1 ? matrixShapes(decoder, null, layout) : []),
+      ...(holds & 2 && decoder.experts ? matrixShapes(decoder, decoder.experts, layout) : []),
+      ...(holds & 4 ? [[vocabulary, decoder.hiddenSize] as const] : []),
+    ]
+    const distinct = new Map(shapes.map(([rows, columns]) => [`${rows} x ${columns}`, rows * columns * HALF]))
+    return [...distinct.values()].reduce((sum, bytes) => sum + bytes, 0)
+  })
+}
