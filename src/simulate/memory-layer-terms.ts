@@ -9,11 +9,12 @@ import {
   type Head,
   head,
   layerPasses,
+  type MemoryEngine,
   matrixShapes,
   streamBytes,
 } from './memory-layers.ts'
 import { recomputed, type Walk, walk } from './memory-walk.ts'
-import type { Engine, Layout, Workload } from './types.ts'
+import type { Layout, Workload } from './types.ts'
 
 export interface LayerTerms {
   readonly extent: Extent
@@ -43,7 +44,7 @@ export interface KindTerms {
   readonly expertElements: number
 }
 
-export function layerTerms(workload: Workload, engine: Engine, layout: Layout): LayerTerms {
+export function layerTerms(workload: Workload, engine: MemoryEngine, layout: Layout): LayerTerms {
   const { decoder } = workload
   const extent = extentOf(workload, engine, layout)
   const hidden = decoder.hiddenSize
@@ -93,7 +94,7 @@ function kindTerms(extent: Extent, kind: 'dense' | 'expert'): KindTerms {
 
 function placeholders(extent: Extent, vocabulary: number): number[] {
   const { decoder, layout, engine } = extent
-  if (!accumulatesInPlace(engine, layout)) return Array(8).fill(0)
+  if (!accumulatesInPlace(engine, layout) || engine.gradientPlaceholders === false) return Array(8).fill(0)
   return Array.from({ length: 8 }, (_, holds) => {
     const shapes = [
       ...(holds & 1 ? matrixShapes(decoder, null, layout) : []),

@@ -10,10 +10,22 @@ export const SINGLE = 4
 /** Bytes of a decision of dropout. */
 const MASK = 1
 
+/** An engine with what memory alone depends on. */
+export interface MemoryEngine extends Engine {
+  /** The loss is one kernel that turns logits into their gradient in place; as `fusedElementwise` where undefined. */
+  readonly fusedLoss?: boolean
+  /**
+   * Where weights' gradients add straight into fp32 ones, automatic differentiation gets a placeholder for each shape of
+   * matrix, in the format of the weights and never freed (Megatron-LM with Transformer Engine from 2.3 on); true where
+   * undefined.
+   */
+  readonly gradientPlaceholders?: boolean
+}
+
 /** The sizes that the layers of a layout share. Tokens are those of a micro-batch on one chip. */
 export interface Extent {
   readonly decoder: Decoder
-  readonly engine: Engine
+  readonly engine: MemoryEngine
   readonly layout: Layout
   /** Keys that a query may see. */
   readonly sequenceLength: number
@@ -27,7 +39,7 @@ export interface Extent {
   readonly separateGradients: boolean
 }
 
-export function extentOf(workload: Workload, engine: Engine, layout: Layout): Extent {
+export function extentOf(workload: Workload, engine: MemoryEngine, layout: Layout): Extent {
   const tokens = (layout.microBatch * workload.sequenceLength) / layout.contextParallel
   const split = layout.sequenceParallel ? layout.tensorParallel : 1
   return {
@@ -43,11 +55,10 @@ export function extentOf(workload: Workload, engine: Engine, layout: Layout): Ex
 }
 
 /**
- * Whether products of weights' gradients add straight into fp32 gradients. Automatic differentiation then gets a
- * placeholder in the format of the weights, one for each shape, that is never freed (Megatron-LM with its library of
- * fused layers, from 2024 on). Sharded gradients (ZeRO 2 and 3) are made whole, then reduced.
+ * Whether products of weights' gradients add straight into fp32 gradients. Sharded gradients (ZeRO 2 and 3) do not: they
+ * are made whole, then reduced.
  */
-export function accumulatesInPlace(engine: Engine, layout: Layout): boolean {
+export function accumulatesInPlace(engine: MemoryEngine, layout: Layout): boolean {
   return engine.gradientBytes === SINGLE && layout.zeroStage < 2
 }
 
@@ -396,16 +407,25 @@ export interface Head {
   readonly transient: number
 }
 
+/** Bytes of a logit that are kept, and more that live at the peak. */
+function lossBytes(engine: MemoryEngine): { kept: number; working: number } {
+  // logits become their gradient in place
+  if (engine.fusedLoss ?? engine.fusedElementwise) return { kept: HALF, working: 0 }
+  // fp32 probabilities, made in place of fp32 logits; beside them logits and their gradient
+  if (engine.fusedElementwise) return { kept: SINGLE, working: 2 * HALF }
+  // fp32 log-probabilities; beside them logits, and those in fp32 or their gradient
+  return { kept: SINGLE, working: HALF + SINGLE }
+}
+
 export function head(e: Extent, vocabulary: number): Head {
   const stream = streamBytes(e)
   const heads = 1 + e.decoder.predictionLayers
   const values = e.tokens * vocabulary
+  const loss = lossBytes(e.engine)
   const final = norm(e, 'final norm', e.streamTokens, e.decoder.hiddenSize, 0)
-  // fused, logits become their gradient in place; else fp32 logits and log-probabilities beside them
-  const work = e.engine.fusedElementwise ? 0 : 2 * SINGLE * values
   return {
     saved: heads * (final.saves + stream),
-    logits: heads * values * HALF + (heads - 1) * (work / 2) + work,
+    logits: heads * values * loss.kept + values * loss.working,
     transient:
       (gatheredBytes(e) || stream) +
       (gatheredBytes(e) ? stream : 0) +

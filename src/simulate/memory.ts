@@ -1,9 +1,9 @@
 /** @file Bytes that training takes on a chip of each stage: what is held through the step, and the peak of its passes. */
 import { type LayerTerms, layerTerms } from './memory-layer-terms.ts'
-import { gatheredBytes, HALF, SINGLE, streamBytes } from './memory-layers.ts'
+import { gatheredBytes, HALF, type MemoryEngine, SINGLE, streamBytes } from './memory-layers.ts'
 import { inFlight, type StagePlan, stagePlans } from './memory-stages.ts'
 import type { Walk } from './memory-walk.ts'
-import type { Engine, Layout, MemoryTerms, StageMemory, Workload } from './types.ts'
+import type { Layout, MemoryTerms, StageMemory, Workload } from './types.ts'
 
 /** Bytes that a parameter's master weight and both moments of Adam take in fp32. */
 export const OPTIMIZER_BYTES = 3 * SINGLE
@@ -49,7 +49,7 @@ export interface Overflow {
  * const overflow = memory.overflow(layout, machine.memoryBytes)
  * if (overflow) console.log(overflowMessage(overflow)) // 2.3 GiB over on stage 0: optimizer 45.1 GiB
  */
-export function createMemoryModel(workload: Workload, engine: Engine): MemoryModel {
+export function createMemoryModel(workload: Workload, engine: MemoryEngine): MemoryModel {
   const { expertLayers, predictionLayers } = workload.decoder
   const kinds = [...expertLayers, ...Array(predictionLayers).fill(expertLayers.at(-1) ?? false)]
   const termsOf = keptTerms((layout) => layerTerms(workload, engine, layout))
@@ -87,7 +87,7 @@ export function overflowMessage({ memory, over, term }: Overflow): string {
 
 function stageTerms(
   workload: Workload,
-  engine: Engine,
+  engine: MemoryEngine,
   layout: Layout,
   stage: number,
   terms: LayerTerms,
@@ -142,7 +142,7 @@ const NOTHING: Sums = {
 function addHoldings(
   sum: Sums,
   workload: Workload,
-  engine: Engine,
+  engine: MemoryEngine,
   layout: Layout,
   terms: LayerTerms,
   plan: StagePlan,
