@@ -1,5 +1,6 @@
 /**
- * @file Compares the memory model with measured runs: simumax_b200_validation.csv of a folder.
+ * @file Compares the memory model with measured runs: simumax_b200_validation.csv of a folder. Rows that
+ * differ in the number of micro-batches alone share one measurement of memory, so there are 19.
  *
  *     npx tsx scripts/memory-accuracy.ts FOLDER
  */
@@ -7,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Decoder, readDecoder } from '../src/model/index.ts'
-import { createMemoryModel, LIBRARY_BYTES } from '../src/simulate/memory.ts'
+import { createMemoryModel, LIBRARY_BYTES } from '../src/simulate/memory/index.ts'
 import type { Engine, Layout, Workload } from '../src/simulate/types.ts'
 
 const GIBIBYTE = 2 ** 30

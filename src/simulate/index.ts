@@ -1,5 +1,10 @@
 /** @file Step time and memory of a layout of a model on chips: what a run would take there. */
-export { createMemoryModel, type MemoryModel, type Overflow, overflowMessage } from './memory.ts'
-export type { MemoryEngine } from './memory-layers.ts'
-export { stageLayers } from './memory-stages.ts'
+export {
+  createMemoryModel,
+  type MemoryEngine,
+  type MemoryModel,
+  type Overflow,
+  overflowMessage,
+  stageLayers,
+} from './memory/index.ts'
 export * from './types.ts'

@@ -1,18 +1,18 @@
 /** @file Memory against hand counts, published formulas and figures, and what must hold for any layout. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Decoder, readDecoder } from '../model/index.ts'
+import { type Decoder, readDecoder } from '../../model/index.ts'
+import type { Engine, Layout, MemoryTerms, Workload } from '../types.ts'
+import { layerTerms } from './layer-terms.ts'
 import {
   ALLOCATOR_SLACK,
   createMemoryModel,
   LIBRARY_BYTES,
   overflowMessage,
   WORKSPACE_BYTES,
-} from './memory.ts'
-import { layerTerms } from './memory-layer-terms.ts'
-import { inFlight, stageLayers, stagePlans } from './memory-stages.ts'
-import { recomputed, walk } from './memory-walk.ts'
-import type { Engine, Layout, MemoryTerms, Workload } from './types.ts'
+} from './model.ts'
+import { inFlight, stageLayers, stagePlans } from './stages.ts'
+import { recomputed, walk } from './walk.ts'
 
 const GIBIBYTE = 2 ** 30
 
@@ -510,6 +510,29 @@ describe('for any layout', () => {
   const split = { sequenceParallel: true }
   // matrices that happen to have one shape share a placeholder, so it is left out
   never('more tensor parallelism', double('tensorParallel', 2, split), double('tensorParallel', 1, split), 2)
+
+  test('the fullest stage and the first that does not fit are those of all stages', () => {
+    fc.assert(
+      fc.property(
+        works,
+        engines,
+        layouts,
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (work, engine, layout, at) => {
+          const memory = createMemoryModel(work, engine)
+          const deep = { ...layout, pipelineParallel: 2 * layout.pipelineParallel }
+          const stages = memory.stages(deep)
+          const all = stages.map((stage) => stage.peak)
+          expect(memory.peak(deep)).toBe(Math.max(...all))
+          const bytes = Math.min(...all) + at * (Math.max(...all) - Math.min(...all))
+          const first = stages.find((stage) => stage.peak > bytes)
+          const overflow = memory.overflow(deep, bytes)
+          expect(overflow?.memory).toEqual(first)
+          if (overflow) expect(overflow.over).toBe(overflow.memory.peak - bytes)
+        },
+      ),
+    )
+  })
 
   test('more layers never take less', () => {
     fc.assert(

@@ -1,5 +1,5 @@
 /** @file Which layers each stage of a pipeline holds, and how many micro-batches it keeps at once. */
-import type { Layout } from './types.ts'
+import type { Layout } from '../types.ts'
 
 /** The layers of one stage, by kind, in order. */
 export interface StagePlan {
@@ -59,6 +59,21 @@ function planOf(own: readonly boolean[], first: boolean, last: boolean): StagePl
     lastExpert.push(expert ? index : lastExpert[index]!)
   })
   return { layers: own.length, first, last, expertsBefore, lastDense, lastExpert }
+}
+
+/**
+ * The stages of which one is the fullest: of those with the same layers the first has the most micro-batches at once.
+ * All of them where pipelines start at both ends.
+ */
+export function fullestStages(plans: readonly StagePlan[], layout: Layout): readonly number[] {
+  const all = plans.map((_, stage) => stage)
+  if (layout.schedule === 'dualpipe') return all
+  const seen = new Set<string>()
+  return all.filter((stage) => {
+    const { first, last, expertsBefore } = plans[stage]!
+    const key = [first, last, ...expertsBefore].join()
+    return seen.size < seen.add(key).size
+  })
 }
 
 /**

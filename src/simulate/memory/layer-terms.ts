@@ -1,20 +1,19 @@
 /** @file What layers take on one chip, by kind: worked out once for all layouts that split a layer in the same way. */
-import { layerParameters } from '../model/index.ts'
+import { type Decoder, type Experts, layerParameters } from '../../model/index.ts'
+import type { Layout, Workload } from '../types.ts'
+import { attentionPasses, attentionWidths } from './attention.ts'
+import { embeddingPass, type Head, head } from './ends.ts'
 import {
   accumulatesInPlace,
   type Extent,
-  embeddingPass,
   extentOf,
   HALF,
-  type Head,
-  head,
-  layerPasses,
   type MemoryEngine,
-  matrixShapes,
+  norm,
   streamBytes,
-} from './memory-layers.ts'
-import { recomputed, type Walk, walk } from './memory-walk.ts'
-import type { Layout, Workload } from './types.ts'
+} from './extent.ts'
+import { expertPasses, mlpPasses } from './feed-forward.ts'
+import { type Pass, recomputed, type Walk, walk } from './walk.ts'
 
 export interface LayerTerms {
   readonly extent: Extent
@@ -92,6 +91,21 @@ function kindTerms(extent: Extent, kind: 'dense' | 'expert'): KindTerms {
   }
 }
 
+/** The passes of a layer, dense or of experts. */
+function layerPasses(e: Extent, experts: Experts | null): Pass[] {
+  const stream = streamBytes(e)
+  const after = (part: string) =>
+    e.decoder.normsPerLayer > 2
+      ? [norm(e, `norm after ${part}`, e.streamTokens, e.decoder.hiddenSize, stream)]
+      : []
+  return [
+    ...attentionPasses(e),
+    ...after('attention'),
+    ...(experts ? expertPasses(e, experts) : mlpPasses(e)),
+    ...after('MLP'),
+  ]
+}
+
 function placeholders(extent: Extent, vocabulary: number): number[] {
   const { decoder, layout, engine } = extent
   if (!accumulatesInPlace(engine, layout) || engine.gradientPlaceholders === false) return Array(8).fill(0)
@@ -104,4 +118,40 @@ function placeholders(extent: Extent, vocabulary: number): number[] {
     const distinct = new Map(shapes.map(([rows, columns]) => [`${rows} x ${columns}`, rows * columns * HALF]))
     return [...distinct.values()].reduce((sum, bytes) => sum + bytes, 0)
   })
+}
+
+/** Shapes (out x in) of a layer's matrices on one chip, queries with keys and values and gate with up in one. */
+function matrixShapes(
+  decoder: Decoder,
+  experts: Experts | null,
+  layout: Layout,
+): readonly (readonly [number, number])[] {
+  const { hiddenSize: hidden, attention: a } = decoder
+  const t = layout.tensorParallel
+  const widths = attentionWidths(a)
+  const inward = decoder.gated ? 2 : 1
+  const mlp = (width: number, over: number): (readonly [number, number])[] => [
+    [(inward * width) / over, hidden],
+    [hidden, width / over],
+  ]
+  const projections: (readonly [number, number])[] =
+    a.kind === 'heads'
+      ? [[(widths.query + widths.keyValue) / t, hidden]]
+      : [
+          ...(a.queryRank === 0
+            ? [[widths.query / t, hidden] as const]
+            : [[a.queryRank, hidden] as const, [widths.query / t, a.queryRank] as const]),
+          [a.keyValueRank + a.rotaryHeadSize, hidden],
+          [(a.heads * (a.plainHeadSize + a.valueHeadSize)) / t, a.keyValueRank],
+        ]
+  return [
+    ...projections,
+    [hidden, widths.output / t],
+    ...(experts === null
+      ? mlp(decoder.intermediateSize, t)
+      : [
+          ...mlp(experts.intermediateSize, layout.expertTensorParallel),
+          ...mlp(experts.sharedIntermediateSize, t),
+        ]),
+  ]
 }
