@@ -1,2 +1,10 @@
 /** @file Step time and memory of a layout of a model on chips: what a run would take there. */
+export {
+  createMemoryModel,
+  type MemoryEngine,
+  type MemoryModel,
+  type Overflow,
+  overflowMessage,
+  stageLayers,
+} from './memory/index.ts'
 export * from './types.ts'

@@ -1,0 +1,71 @@
+/** @file What a stage holds from step to step: weights, gradients, optimizer, and buffers of communication. */
+import type { Layout, Workload } from '../types.ts'
+import { gatheredBytes, HALF, type MemoryEngine, SINGLE, streamBytes } from './extent.ts'
+import type { LayerTerms } from './layer-terms.ts'
+import type { StagePlan } from './stages.ts'
+import type { Sums } from './sums.ts'
+
+/** Bytes that a parameter's master weight and both moments of Adam take in fp32. */
+export const OPTIMIZER_BYTES = 3 * SINGLE
+
+/** Adds what a stage holds from step to step, and its buffers. */
+export function addHoldings(
+  sums: Sums,
+  workload: Workload,
+  engine: MemoryEngine,
+  layout: Layout,
+  terms: LayerTerms,
+  plan: StagePlan,
+): void {
+  const { tensorParallel, contextParallel, dataParallel, zeroStage } = layout
+  const { dense, expert, extent } = terms
+  const experts = plan.expertsBefore[plan.layers]!
+  const tables =
+    (plan.first || (plan.last && (workload.decoder.tiedEmbeddings || workload.decoder.predictionLayers > 0))
+      ? 1
+      : 0) + (plan.last && !workload.decoder.tiedEmbeddings ? 1 : 0)
+  const elements =
+    (plan.layers - experts) * dense.elements +
+    experts * expert.elements +
+    tables * terms.vocabularyElements +
+    (plan.first ? terms.firstElements : 0) +
+    (plan.last ? terms.lastElements : 0)
+  const expertElements = experts * expert.expertElements
+
+  const copies = dataParallel * contextParallel
+  const expertCopies = Math.max(
+    1,
+    (copies * tensorParallel) / (layout.expertParallel * layout.expertTensorParallel),
+  )
+  const shards = Math.min(layout.shardGroup ?? copies, copies)
+  const expertShards = Math.min(layout.shardGroup ?? expertCopies, expertCopies)
+  const whole = elements + expertElements
+  const share = elements / shards + expertElements / expertShards
+
+  sums.weights += HALF * (zeroStage === 3 ? share : whole)
+  if (workload.precision === 'fp8' && zeroStage < 3) {
+    // matrices of layers once by rows and once by columns, 8 bits each
+    sums.weights +=
+      2 * ((plan.layers - experts) * dense.elements + experts * expert.elements + expertElements)
+  }
+  const holds = (plan.layers > experts ? 1 : 0) + (experts > 0 ? 2 : 0) + (plan.last ? 4 : 0)
+  sums.gradients += engine.gradientBytes * (zeroStage >= 2 ? share : whole) + terms.placeholders[holds]!
+  if (!layout.offloadOptimizer) sums.optimizer += OPTIMIZER_BYTES * (zeroStage >= 1 ? share : whole)
+
+  const largestLayer = Math.max(
+    plan.layers > experts ? dense.elements : 0,
+    experts > 0 ? expert.elements + expert.expertElements : 0,
+  )
+  if (zeroStage >= 2 && Math.max(shards, expertShards) > 1) {
+    // the gradients of one layer, as they come and as they are reduced
+    sums.communication += (HALF + engine.gradientBytes) * largestLayer
+  }
+  if (zeroStage === 3 && Math.max(shards, expertShards) > 1) {
+    // the layer that runs and the next; embedding and head stay gathered
+    sums.communication += HALF * (2 * largestLayer + tables * terms.vocabularyElements)
+  }
+  // what the previous stage sends while this one works
+  if (layout.pipelineParallel > 1 && !plan.first) sums.communication += streamBytes(extent)
+  // the head's gathered input is never given back
+  if (plan.last) sums.communication += gatheredBytes(extent)
+}

@@ -1,0 +1,11 @@
+/** @file Memory of a layout: the peak bytes of each stage, and whether they fit. */
+export type { MemoryEngine } from './extent.ts'
+export {
+  ALLOCATOR_SLACK,
+  createMemoryModel,
+  LIBRARY_BYTES,
+  type MemoryModel,
+  type Overflow,
+  overflowMessage,
+} from './model.ts'
+export { inFlight, stageLayers } from './stages.ts'

@@ -1,0 +1,157 @@
+/** @file What layers take on one chip, by kind: worked out once for all layouts that split a layer in the same way. */
+import { type Decoder, type Experts, layerParameters } from '../../model/index.ts'
+import type { Layout, Workload } from '../types.ts'
+import { attentionPasses, attentionWidths } from './attention.ts'
+import { embeddingPass, type Head, head } from './ends.ts'
+import {
+  accumulatesInPlace,
+  type Extent,
+  extentOf,
+  HALF,
+  type MemoryEngine,
+  norm,
+  streamBytes,
+} from './extent.ts'
+import { expertPasses, mlpPasses } from './feed-forward.ts'
+import { type Pass, recomputed, type Walk, walk } from './walk.ts'
+
+export interface LayerTerms {
+  readonly extent: Extent
+  readonly dense: KindTerms
+  /** The same as `dense` for a decoder without experts. */
+  readonly expert: KindTerms
+  readonly head: Head
+  readonly embedding: Walk
+  /** Elements of the embedding, or of the head, on one chip. */
+  readonly vocabularyElements: number
+  /** Elements on the first stage besides: learned positions, the embedding's norm. */
+  readonly firstElements: number
+  /** Elements on the last stage besides: the final norm, what is in front of prediction layers. */
+  readonly lastElements: number
+  /** Bytes that are kept in front of prediction layers. */
+  readonly predictionSaved: number
+  /** Bytes of placeholders of gradients by what a stage holds: 1 dense layers, 2 experts, 4 the head. */
+  readonly placeholders: readonly number[]
+}
+
+export interface KindTerms {
+  readonly plain: Walk
+  readonly recomputed: Walk
+  /** Elements on one chip that data parallelism copies. */
+  readonly elements: number
+  /** Elements on one chip of experts, which fewer chips have copies of. */
+  readonly expertElements: number
+}
+
+export function layerTerms(workload: Workload, engine: MemoryEngine, layout: Layout): LayerTerms {
+  const { decoder } = workload
+  const extent = extentOf(workload, engine, layout)
+  const hidden = decoder.hiddenSize
+  const t = layout.tensorParallel
+  const multiple = engine.vocabularyMultiple * t
+  const vocabulary = (Math.ceil(decoder.vocabularySize / multiple) * multiple) / t
+  const dense = kindTerms(extent, 'dense')
+  const predictions = decoder.predictionLayers
+  const norm = hidden * decoder.normVectors
+  return {
+    extent,
+    dense,
+    expert: decoder.experts === null ? dense : kindTerms(extent, 'expert'),
+    head: head(extent, vocabulary),
+    embedding: walk([embeddingPass(extent, vocabulary)]),
+    vocabularyElements: vocabulary * hidden,
+    firstElements: decoder.positions * hidden + (decoder.embeddingNorm ? norm : 0),
+    lastElements:
+      norm + (decoder.biases.head ? vocabulary : 0) + predictions * (3 * norm + (2 * hidden * hidden) / t),
+    // both inputs of a prediction layer, before and after their norms
+    predictionSaved: predictions * 4 * streamBytes(extent),
+    placeholders: placeholders(extent, vocabulary),
+  }
+}
+
+function kindTerms(extent: Extent, kind: 'dense' | 'expert'): KindTerms {
+  const { decoder, layout } = extent
+  const t = layout.tensorParallel
+  const experts = kind === 'expert' ? decoder.experts : null
+  const plain = walk(layerPasses(extent, experts))
+  const counts = layerParameters(decoder, kind)
+  const { attention: a, hiddenSize } = decoder
+  // projections to latents are whole on each chip, as norms and routers are
+  const latents = a.kind === 'latent' ? hiddenSize * (a.queryRank + a.keyValueRank + a.rotaryHeadSize) : 0
+  return {
+    plain,
+    recomputed: recomputed(plain, streamBytes(extent)),
+    elements:
+      (counts.attention - latents + counts.mlp + counts.sharedExperts) / t +
+      latents +
+      counts.norms +
+      counts.router,
+    expertElements:
+      (counts.expert * (experts?.count ?? 0)) / (layout.expertParallel * layout.expertTensorParallel),
+  }
+}
+
+/** The passes of a layer, dense or of experts. */
+function layerPasses(e: Extent, experts: Experts | null): Pass[] {
+  const stream = streamBytes(e)
+  const after = (part: string) =>
+    e.decoder.normsPerLayer > 2
+      ? [norm(e, `norm after ${part}`, e.streamTokens, e.decoder.hiddenSize, stream)]
+      : []
+  return [
+    ...attentionPasses(e),
+    ...after('attention'),
+    ...(experts ? expertPasses(e, experts) : mlpPasses(e)),
+    ...after('MLP'),
+  ]
+}
+
+function placeholders(extent: Extent, vocabulary: number): number[] {
+  const { decoder, layout, engine } = extent
+  if (!accumulatesInPlace(engine, layout) || engine.gradientPlaceholders === false) return Array(8).fill(0)
+  return Array.from({ length: 8 }, (_, holds) => {
+    const shapes = [
+      ...(holds & 1 ? matrixShapes(decoder, null, layout) : []),
+      ...(holds & 2 && decoder.experts ? matrixShapes(decoder, decoder.experts, layout) : []),
+      ...(holds & 4 ? [[vocabulary, decoder.hiddenSize] as const] : []),
+    ]
+    const distinct = new Map(shapes.map(([rows, columns]) => [`${rows} x ${columns}`, rows * columns * HALF]))
+    return [...distinct.values()].reduce((sum, bytes) => sum + bytes, 0)
+  })
+}
+
+/** Shapes (out x in) of a layer's matrices on one chip, queries with keys and values and gate with up in one. */
+function matrixShapes(
+  decoder: Decoder,
+  experts: Experts | null,
+  layout: Layout,
+): readonly (readonly [number, number])[] {
+  const { hiddenSize: hidden, attention: a } = decoder
+  const t = layout.tensorParallel
+  const widths = attentionWidths(a)
+  const inward = decoder.gated ? 2 : 1
+  const mlp = (width: number, over: number): (readonly [number, number])[] => [
+    [(inward * width) / over, hidden],
+    [hidden, width / over],
+  ]
+  const projections: (readonly [number, number])[] =
+    a.kind === 'heads'
+      ? [[(widths.query + widths.keyValue) / t, hidden]]
+      : [
+          ...(a.queryRank === 0
+            ? [[widths.query / t, hidden] as const]
+            : [[a.queryRank, hidden] as const, [widths.query / t, a.queryRank] as const]),
+          [a.keyValueRank + a.rotaryHeadSize, hidden],
+          [(a.heads * (a.plainHeadSize + a.valueHeadSize)) / t, a.keyValueRank],
+        ]
+  return [
+    ...projections,
+    [hidden, widths.output / t],
+    ...(experts === null
+      ? mlp(decoder.intermediateSize, t)
+      : [
+          ...mlp(experts.intermediateSize, layout.expertTensorParallel),
+          ...mlp(experts.sharedIntermediateSize, t),
+        ]),
+  ]
+}

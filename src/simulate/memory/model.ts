@@ -1,0 +1,191 @@
+/** @file Bytes that training takes on a chip of each stage: what is held through the step, and the peak of its passes. */
+import type { Layout, MemoryTerms, StageMemory, Workload } from '../types.ts'
+import type { MemoryEngine } from './extent.ts'
+import { addHoldings } from './holdings.ts'
+import { type LayerTerms, layerTerms } from './layer-terms.ts'
+import { raisePeak, savedOf } from './peak.ts'
+import { fullestStages, inFlight, type StagePlan, stagePlans } from './stages.ts'
+import { nothing, type Sums, total } from './sums.ts'
+
+/**
+ * Share of the allocated bytes that the allocator holds besides, in blocks that no tensor fits. 43 runs of Llama 3 and
+ * DeepSeek on 8 chips (SimuMax 1.2) have 0.048 on average, from 0.028 to 0.093.
+ */
+export const ALLOCATOR_SLACK = 0.05
+
+/** Bytes that a driver's context and the buffers of collectives take beside the allocator. Assumed, not measured. */
+export const LIBRARY_BYTES = 2 ** 30
+
+/** Bytes of workspace of matrix products and of small tensors: what the same 43 runs take besides what is modelled. */
+export const WORKSPACE_BYTES = 48 * 2 ** 20
+
+/** Workspace more for products of experts, taken for four at a time with 32 MiB each: fits the same runs. */
+export const EXPERT_WORKSPACE_BYTES = 4 * 32 * 2 ** 20
+
+export interface MemoryModel {
+  /** The peak of each stage, first to last. */
+  readonly stages: (layout: Layout) => StageMemory[]
+  /** Bytes of the fullest stage, reserve included. */
+  readonly peak: (layout: Layout) => number
+  /** The first stage that takes more than some bytes; undefined where all fit. */
+  readonly overflow: (layout: Layout, bytes: number) => Overflow | undefined
+}
+
+/** A stage that does not fit. */
+export interface Overflow {
+  readonly memory: StageMemory
+  /** Bytes over. */
+  readonly over: number
+  /** What takes the most of them. */
+  readonly term: keyof MemoryTerms
+}
+
+/**
+ * Memory of layouts of a workload under an engine. What layers take is kept by the degrees that it depends on, so a
+ * search can ask for as many layouts as it likes.
+ * @example
+ * const memory = createMemoryModel(workload, engine)
+ * const overflow = memory.overflow(layout, machine.memoryBytes)
+ * if (overflow) console.log(overflowMessage(overflow)) // 2.3 GiB over on stage 0: optimizer 45.1 GiB
+ */
+export function createMemoryModel(workload: Workload, engine: MemoryEngine): MemoryModel {
+  const { expertLayers, predictionLayers } = workload.decoder
+  const kinds = [...expertLayers, ...Array(predictionLayers).fill(expertLayers.at(-1) ?? false)]
+  const termsOf = keptTerms((layout) => layerTerms(workload, engine, layout))
+  const plansOf = keptPlans((layout) => stagePlans(kinds, predictionLayers, layout))
+  // one record for all stages that are only looked at
+  const scratch = nothing()
+  return {
+    stages: (layout) => {
+      const terms = termsOf(layout)
+      const { plans } = plansOf(layout)
+      return plans.map((_, stage) => {
+        const sums = nothing()
+        sumStage(sums, workload, engine, layout, stage, terms, plans)
+        return stageMemory(stage, sums)
+      })
+    },
+    peak: (layout) => {
+      const terms = termsOf(layout)
+      const { plans, fullest } = plansOf(layout)
+      let most = 0
+      for (const stage of fullest) {
+        sumStage(scratch, workload, engine, layout, stage, terms, plans)
+        most = Math.max(most, total(scratch))
+      }
+      return most
+    },
+    overflow: (layout, bytes) => {
+      const terms = termsOf(layout)
+      const { plans, fullest } = plansOf(layout)
+      for (const stage of fullest) {
+        sumStage(scratch, workload, engine, layout, stage, terms, plans)
+        const over = total(scratch) - bytes
+        if (over > 0) {
+          return { memory: stageMemory(stage, { ...scratch }), over, term: largest(scratch) }
+        }
+      }
+      return undefined
+    },
+  }
+}
+
+/** Says where a layout does not fit, by how much, and what takes the most. */
+export function overflowMessage({ memory, over, term }: Overflow): string {
+  const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+  return `${gibibytes(over)} over on stage ${memory.stage}: ${term} ${gibibytes(memory.terms[term])}`
+}
+
+/** Writes the terms of a stage over those of another. */
+function sumStage(
+  sums: Sums,
+  workload: Workload,
+  engine: MemoryEngine,
+  layout: Layout,
+  stage: number,
+  terms: LayerTerms,
+  plans: readonly StagePlan[],
+): void {
+  const microBatches = Math.max(
+    1,
+    Math.ceil(workload.globalBatch / (layout.microBatch * layout.dataParallel)),
+  )
+  const plan = plans[stage]!
+  sums.weights = sums.gradients = sums.optimizer = sums.communication = 0
+  sums.activations = sums.logits = sums.transient = sums.reserve = 0
+  addHoldings(sums, workload, engine, layout, terms, plan)
+  let kept = savedOf(layout, terms, plan) * inFlight(layout, stage, microBatches)
+  let experts = plan.expertsBefore[plan.layers]!
+
+  if (layout.schedule === 'dualpipe') {
+    // a second pipeline starts at the other end: this chip has the layers of its mirror image as well
+    const mirror = layout.pipelineParallel - 1 - stage
+    const other = plans[mirror]!
+    addHoldings(sums, workload, engine, layout, terms, other)
+    kept += savedOf(layout, terms, other) * inFlight(layout, mirror, microBatches)
+    experts += other.expertsBefore[other.layers]!
+    raisePeak(sums, layout, terms, other, kept)
+  }
+  raisePeak(sums, layout, terms, plan, kept)
+  sums.transient += WORKSPACE_BYTES + (experts > 0 ? EXPERT_WORKSPACE_BYTES : 0)
+  sums.reserve = ALLOCATOR_SLACK * total(sums) + LIBRARY_BYTES
+}
+
+function stageMemory(stage: number, terms: MemoryTerms): StageMemory {
+  const peak = total(terms)
+  return { stage, terms, allocated: peak - terms.reserve, peak }
+}
+
+function largest(terms: MemoryTerms): keyof MemoryTerms {
+  const names = Object.keys(terms) as (keyof MemoryTerms)[]
+  return names.reduce((most, name) => (terms[name] > terms[most] ? name : most))
+}
+
+/** Keeps what layers take by all that it depends on, as numbers: text would take longer to make than to use. */
+function keptTerms(make: (layout: Layout) => LayerTerms): (layout: Layout) => LayerTerms {
+  const kept = new Map<number, Map<number, LayerTerms>>()
+  return (layout) => {
+    const degrees = (layout.tensorParallel * 4096 + layout.contextParallel) * 65536 + layout.expertParallel
+    const flags =
+      (layout.sequenceParallel ? 1 : 0) +
+      (layout.contextMethod === 'ring' ? 2 : 0) +
+      (layout.recompute === 'selective' ? 4 : 0) +
+      (layout.zeroStage >= 2 ? 8 : 0)
+    const rest = (layout.microBatch * 1024 + layout.expertTensorParallel) * 16 + flags
+    return at(
+      at(kept, degrees, () => new Map()),
+      rest,
+      () => make(layout),
+    )
+  }
+}
+
+interface Plans {
+  readonly plans: readonly StagePlan[]
+  readonly fullest: readonly number[]
+}
+
+function keptPlans(make: (layout: Layout) => readonly StagePlan[]): (layout: Layout) => Plans {
+  const even = new Map<number, Plans>()
+  const given = new WeakMap<readonly number[], Map<number, Plans>>()
+  return (layout) => {
+    const { stageLayers, schedule } = layout
+    const kept = stageLayers === undefined ? even : (given.get(stageLayers) ?? new Map<number, Plans>())
+    if (stageLayers !== undefined) given.set(stageLayers, kept)
+    const key =
+      (layout.pipelineParallel * 4096 + layout.virtualPipeline) * 2 + (schedule === 'dualpipe' ? 1 : 0)
+    return at(kept, key, () => {
+      const plans = make(layout)
+      return { plans, fullest: fullestStages(plans, layout) }
+    })
+  }
+}
+
+/** The value of a key, made where there is none. */
+function at<Value>(kept: Map<number, Value>, key: number, make: () => Value): Value {
+  const found = kept.get(key)
+  if (found !== undefined) return found
+  const made = make()
+  kept.set(key, made)
+  return made
+}

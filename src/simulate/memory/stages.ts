@@ -1,0 +1,89 @@
+/** @file Which layers each stage of a pipeline holds, and how many micro-batches it keeps at once. */
+import type { Layout } from '../types.ts'
+
+/** The layers of one stage, by kind, in order. */
+export interface StagePlan {
+  readonly layers: number
+  readonly first: boolean
+  readonly last: boolean
+  /** Layers of experts among the first i, for i from 0 to `layers`. */
+  readonly expertsBefore: readonly number[]
+  /** The last dense layer among the first i; -1 without. */
+  readonly lastDense: readonly number[]
+  /** The last layer of experts among the first i; -1 without. */
+  readonly lastExpert: readonly number[]
+}
+
+/**
+ * Layers of each stage, first to last. Where the layout does not say, stages differ by one layer at most, and the
+ * larger ones are spread among the others.
+ */
+export function stageLayers(layers: number, layout: Layout): readonly number[] {
+  return layout.stageLayers ?? spread(layers, layout.pipelineParallel)
+}
+
+function spread(total: number, parts: number): number[] {
+  const bound = (part: number) => Math.round((part * total) / parts)
+  return Array.from({ length: parts }, (_, part) => bound(part + 1) - bound(part))
+}
+
+/**
+ * Layers dealt out to stages. With chunks, every stage gets its first one before any gets its second.
+ * @param kinds For each layer, whether it has experts; `extra` ones at the end are prediction layers of the last stage.
+ */
+export function stagePlans(kinds: readonly boolean[], extra: number, layout: Layout): readonly StagePlan[] {
+  const { pipelineParallel: stages, virtualPipeline: chunks } = layout
+  const main = kinds.length - extra
+  const sizes = layout.stageLayers
+    ? Array.from({ length: chunks }, (_, chunk) =>
+        layout.stageLayers!.map((size) => spread(size, chunks)[chunk] ?? 0),
+      ).flat()
+    : spread(main, stages * chunks)
+  const owned: boolean[][] = Array.from({ length: stages }, () => [])
+  let next = 0
+  sizes.forEach((size, index) => {
+    owned[index % stages]!.push(...kinds.slice(next, next + size))
+    next += size
+  })
+  owned[stages - 1]!.push(...kinds.slice(main))
+  return owned.map((own, stage) => planOf(own, stage === 0, stage === stages - 1))
+}
+
+function planOf(own: readonly boolean[], first: boolean, last: boolean): StagePlan {
+  const expertsBefore = [0]
+  const lastDense = [-1]
+  const lastExpert = [-1]
+  own.forEach((expert, index) => {
+    expertsBefore.push(expertsBefore[index]! + (expert ? 1 : 0))
+    lastDense.push(expert ? lastDense[index]! : index)
+    lastExpert.push(expert ? index : lastExpert[index]!)
+  })
+  return { layers: own.length, first, last, expertsBefore, lastDense, lastExpert }
+}
+
+/**
+ * The stages of which one is the fullest: of those with the same layers the first has the most micro-batches at once.
+ * All of them where pipelines start at both ends.
+ */
+export function fullestStages(plans: readonly StagePlan[], layout: Layout): readonly number[] {
+  const all = plans.map((_, stage) => stage)
+  if (layout.schedule === 'dualpipe') return all
+  const seen = new Set<string>()
+  return all.filter((stage) => {
+    const { first, last, expertsBefore } = plans[stage]!
+    const key = [first, last, ...expertsBefore].join()
+    return seen.size < seen.add(key).size
+  })
+}
+
+/**
+ * Micro-batches whose activations a stage keeps at its peak, in units of all its layers: 1F1B min(p - stage, m);
+ * interleaved (Narayanan et al. 2021) 2 (p - stage - 1) + (v - 1) p + 1 chunks, of v to a stage; ZB-H1 (Qi et al. 2023)
+ * as 1F1B. For DualPipe, of the pipeline that starts at stage 0: the one from the other end has those of p - 1 - stage.
+ */
+export function inFlight(layout: Layout, stage: number, microBatches: number): number {
+  const { pipelineParallel: p, virtualPipeline: v, schedule } = layout
+  if (schedule === 'dualpipe') return Math.min(p - stage, Math.max(1, microBatches / 2))
+  if (schedule !== 'interleaved' || v === 1) return Math.min(p - stage, microBatches)
+  return Math.min(2 * (p - stage - 1) + (v - 1) * p + 1, microBatches * v) / v
+}
