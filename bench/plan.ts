@@ -1,0 +1,180 @@
+/**
+ * @file Layouts that the planner predicts a CPU-second, beside Calculon and SimuMax: each on what it can plan, in turn.
+ *
+ *     REGAUGE_PLANNER_PYTHON=venv/bin/python REGAUGE_CALCULON=calculon REGAUGE_SIMUMAX=SimuMax npm run bench:plan --
+ *         [--rounds 3] [--seconds 20]
+ *
+ * REGAUGE_PLANNER_PYTHON is a Python with pandas, psutil, numpy, sympy and tabulate; REGAUGE_CALCULON a checkout of
+ * calculon-ai/calculon; REGAUGE_SIMUMAX one of MooreThreads/SimuMax. What is not given is skipped, and said to be.
+ * CPU-seconds rather than seconds, so that neither cores nor other programs count.
+ */
+import { parseArgs } from 'node:util'
+import { type Contender, interleave, median, printTable } from './children.ts'
+
+/** What a script of a peer prints. */
+interface Line {
+  readonly version: string
+  readonly workload: string
+  readonly evaluations: number
+  readonly cpuSeconds: number
+  readonly perCpuSecond: number
+  /** Layouts in the whole space that the peer searches, where it can be counted. */
+  readonly space?: number
+  readonly best?: Best | null
+  readonly bestWithoutOffload?: Best | null
+  readonly note: string
+}
+
+interface Best {
+  /** Seconds of a batch, as the peer predicts them. */
+  readonly seconds: number
+  readonly memoryBytes: number
+  readonly layout: Readonly<Record<string, number | boolean | string>>
+}
+
+/** What is planned, as the scripts of the peers name it; rows are joined by it. */
+type Workload =
+  | 'gpt3-175B on 64 a100_80g, batch 1536'
+  | 'llama3-8b on 64 a100_pcie, batch 512'
+  | 'deepseekv3 on 1024 a100_pcie, batch 8192'
+
+/** Layouts that we predicted of a workload, and the CPU-seconds that it took. */
+interface PlanFigure {
+  readonly workload: Workload
+  readonly layouts: number
+  readonly seconds: number
+}
+
+/** What this file prints when it is run for ourselves alone. */
+interface Ours {
+  readonly figures: readonly PlanFigure[]
+}
+
+const OURS = 'regauge'
+
+// ---- OURS: the planner's figures go in here -------------------------------------------------------------------------
+/** Plans each Workload over the whole space that we search; measure `seconds` by `process.cpuUsage`. */
+async function planFigures(): Promise<readonly PlanFigure[]> {
+  return []
+}
+// ---------------------------------------------------------------------------------------------------------------------
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '20' },
+    ours: { type: 'boolean', default: false },
+  },
+})
+if (values.ours) console.log(JSON.stringify({ figures: await planFigures() } satisfies Ours))
+else await compare(Number(values.rounds), values.seconds)
+
+/** Runs ourselves and the peers in turn, each in a process of its own, and prints the rates and the best layouts. */
+async function compare(rounds: number, seconds: string): Promise<void> {
+  const python = process.env.REGAUGE_PLANNER_PYTHON
+  const peer = (
+    name: string,
+    variable: string,
+    script: string,
+    flags: readonly string[],
+    once = false,
+  ): Contender => {
+    const unset = [
+      ...(python === undefined ? ['REGAUGE_PLANNER_PYTHON'] : []),
+      ...(process.env[variable] === undefined ? [variable] : []),
+    ]
+    return {
+      name,
+      command: [python ?? 'python3', `bench/peers/${script}`, ...flags],
+      once,
+      ...(unset.length > 0 ? { missing: `set ${unset.join(' and ')}` } : {}),
+    }
+  }
+  const calculon = (name: string, flags: readonly string[], once = false) =>
+    peer(name, 'REGAUGE_CALCULON', 'calculon.py', [...flags, '--seconds', seconds], once)
+  const simumax = (name: string, workload: string, once = false) =>
+    peer(name, 'REGAUGE_SIMUMAX', 'simumax.py', ['--workload', workload], once)
+
+  const BEST = 'Calculon, best of a random sample'
+  const results = await interleave<Line | Ours>(
+    [
+      { name: OURS, command: ['node', '--import', 'tsx', 'bench/plan.ts', '--ours'] },
+      calculon('Calculon', ['rate', '--logger', 'shipped']),
+      calculon('Calculon, logger at WARNING', ['rate', '--logger', 'warning']),
+      simumax('SimuMax', 'llama3-8b'),
+      simumax('SimuMax, experts', 'deepseekv3', true),
+      calculon(BEST, ['best', '--logger', 'warning'], true),
+    ],
+    rounds,
+  )
+  const figures = (results.get(OURS) ?? []).flatMap((output) => ('figures' in output ? output.figures : []))
+  results.delete(OURS)
+  const peers = new Map<string, readonly Line[]>()
+  for (const [name, outputs] of results) {
+    peers.set(
+      name,
+      outputs.filter((output) => 'version' in output),
+    )
+  }
+  if (figures.length === 0) console.log('regauge: no figures yet')
+  if (peers.size === 0) {
+    console.log('No peer ran: set REGAUGE_PLANNER_PYTHON with REGAUGE_CALCULON, REGAUGE_SIMUMAX or both')
+  }
+
+  const ourRate = (workload: string): number | undefined => {
+    const own = figures.filter((figure) => figure.workload === workload)
+    return own.length === 0 ? undefined : median(own.map((figure) => figure.layouts / figure.seconds))
+  }
+  const best = peers.get(BEST)
+  peers.delete(BEST)
+  const ourRows = [...new Set(figures.map((figure) => figure.workload))].map((workload) => {
+    const own = figures.filter((figure) => figure.workload === workload)
+    return [
+      OURS,
+      workload,
+      median(own.map((figure) => figure.layouts)).toFixed(0),
+      median(own.map((figure) => figure.seconds)).toFixed(2),
+      ourRate(workload)!.toFixed(0),
+      '',
+    ]
+  })
+  const peerRows = [...peers].map(([name, lines]) => {
+    const { workload } = lines[0]!
+    const rate = median(lines.map((line) => line.perCpuSecond))
+    const own = ourRate(workload)
+    return [
+      name,
+      workload,
+      median(lines.map((line) => line.evaluations)).toFixed(0),
+      median(lines.map((line) => line.cpuSeconds)).toFixed(2),
+      rate.toFixed(1),
+      own === undefined ? '-' : `${(own / rate).toFixed(0)} x`,
+    ]
+  })
+  const rows = [...ourRows, ...peerRows]
+  if (rows.length > 0) {
+    console.log(`\nlayouts evaluated a CPU-second; medians over rounds in turn, of ${rounds}`)
+    printTable(['', 'workload', 'layouts', 'CPU s', 'a CPU-second', 'ours/it'], rows)
+  }
+  for (const [name, lines] of peers) {
+    const { space, version, note } = lines[0]!
+    const hours = (space ?? 0) / median(lines.map((line) => line.perCpuSecond)) / 3600
+    const whole =
+      space === undefined
+        ? []
+        : [`its whole space of ${space.toLocaleString('en')} would take ${hours.toFixed(1)} CPU-hours`]
+    console.log([`${name}: ${version}`, note, ...whole].join('; '))
+  }
+  for (const { workload, evaluations, cpuSeconds, ...found } of best ?? []) {
+    console.log(`\n${BEST}: ${workload}, ${evaluations} layouts in ${cpuSeconds.toFixed(0)} CPU-seconds`)
+    for (const [kind, one] of [
+      ['best of all', found.best],
+      ['best without offload', found.bestWithoutOffload],
+    ] as const) {
+      const answer = one
+        ? `${one.seconds.toFixed(1)} s, ${(one.memoryBytes / 2 ** 30).toFixed(1)} GiB, ${JSON.stringify(one.layout)}`
+        : 'none that fits'
+      console.log(`${kind}: ${answer}`)
+    }
+  }
+}
