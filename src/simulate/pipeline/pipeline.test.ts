@@ -257,6 +257,39 @@ describe('the formula', () => {
   })
 })
 
+describe('a long run', () => {
+  test('comes out the same whether or not its steady part is left out', () => {
+    const long = pipelines.map((pipeline) => {
+      const { schedule, passes, group } = pipeline
+      const more = schedule === 'interleaved' ? (group ?? passes.length) : 2
+      return { ...pipeline, microBatches: pipeline.microBatches + 40 * more }
+    })
+    fc.assert(
+      fc.property(long, (pipeline) => {
+        fc.pre(problemOf(pipeline) === undefined)
+        const whole = tracePipeline(pipeline)
+        const run = simulatePipeline(pipeline)
+        const off: string[] = []
+        const check = (name: string, a: number, b: number) => {
+          if (Math.abs(a - b) > 1e-9 * whole.makespan) off.push(`${name}: ${a}, not ${b}`)
+        }
+        check('makespan', run.makespan, whole.makespan)
+        run.stages.forEach((stage, at) => {
+          const expected = whole.stages[at]!
+          for (const key of ['busy', 'sending', 'idle', 'inFlight'] as const)
+            check(key, stage[key], expected[key])
+          for (const key of ['firstForward', 'gradientsReady', 'inFlightByChunk'] as const)
+            stage[key].forEach((value, chunk) => {
+              check(key, value, expected[key][chunk]!)
+            })
+        })
+        expect(off).toEqual([])
+      }),
+      { numRuns: 400 },
+    )
+  })
+})
+
 /** Long runs of stages that differ, with links that may be free. */
 const longRuns = fc.record({
   schedule: fc.constant('1f1b' as const),
