@@ -85,6 +85,26 @@ export function scheduleProblem(shape: Shape): string | undefined {
   }
 }
 
+/**
+ * Most micro-batches whose activations a stage keeps at once, each counted once a chunk that holds them: what
+ * `StageRun.inFlight` says, without a simulation.
+ */
+export function activationsInFlight(shape: Shape, stage: number): number {
+  const { schedule, stages, chunks, microBatches } = shape
+  switch (schedule) {
+    case 'gpipe':
+    case '1f1b':
+    case 'interleaved':
+      return Math.min(warmUp(shape, stage) + 1, microBatches * chunks)
+    case 'zero-bubble':
+      return Math.min(stages, microBatches)
+    case 'dualpipe':
+      return stages + 1
+    case 'dualpipe-v':
+      return 2 * stages + 1
+  }
+}
+
 /** The part of a schedule that repeats: each period has the same passes with later micro-batches, on every stage. */
 export interface Steady {
   /** Micro-batches and, on each stage, passes of a period. */

@@ -57,8 +57,9 @@ interface Simulation {
   readonly shift: number
 }
 
-/** Periods of the steady part that are tried at first, and by how much more if it has not settled. */
+/** Periods of the steady part that are tried at first, or micro-batches a stage in them; and by how much more then. */
 const FIRST_PERIODS = 6
+const FIRST_MICRO_BATCHES = 2
 const MORE_PERIODS = 4
 
 /** Relative error that periods left out may bring in, above that of adding up. */
@@ -73,8 +74,9 @@ const TOLERANCE = 1e-12
 function simulate(pipeline: Pipeline): Simulation {
   const shape = shapeOf(pipeline)
   const steady = steadyPart(shape)
-  if (steady !== undefined)
-    for (let tried = FIRST_PERIODS; tried < steady.periods / 2; tried *= MORE_PERIODS) {
+  if (steady !== undefined) {
+    const first = Math.ceil((FIRST_MICRO_BATCHES * shape.stages) / steady.microBatches)
+    for (let tried = Math.max(FIRST_PERIODS, first); tried < steady.periods / 2; tried *= MORE_PERIODS) {
       const periods = steady.periods - tried
       const program = programOf({
         ...shape,
@@ -82,18 +84,24 @@ function simulate(pipeline: Pipeline): Simulation {
       })
       const clock = clockOf(pipeline, program)
       const makespan = run(program, clock)
-      const { least, most } = growth(program, steady, tried)
-      if ((most - least) * periods > TOLERANCE * makespan) continue
-      const shift = ((least + most) / 2) * periods
+      const growth = growthOf(program, steady, tried, (TOLERANCE * makespan) / periods)
+      if (growth === undefined) continue
+      const shift = growth * periods
       return { program, clock, makespan: makespan + shift, periods, shift }
     }
+  }
   const program = programOf(shape)
   const clock = clockOf(pipeline, program)
   return { program, clock, makespan: run(program, clock), periods: 0, shift: 0 }
 }
 
-/** By how many seconds the passes of the last two of `periods` are later than those of the period before. After `run`. */
-function growth({ shape, ofStage, begin }: Program, { passes, start }: Steady, periods: number) {
+/**
+ * By how many seconds the passes of the last two of `periods` are later than those of the period before; undefined
+ * where that differs by more than `tolerance`. After `run`.
+ */
+function growthOf(program: Program, steady: Steady, periods: number, tolerance: number): number | undefined {
+  const { shape, ofStage, begin } = program
+  const { passes, start } = steady
   let least = Number.POSITIVE_INFINITY
   let most = 0
   for (let stage = 0; stage < shape.stages; stage++) {
@@ -103,8 +111,9 @@ function growth({ shape, ofStage, begin }: Program, { passes, start }: Steady, p
       if (seconds < least) least = seconds
       if (seconds > most) most = seconds
     }
+    if (most - least > tolerance) return undefined
   }
-  return { least, most }
+  return (least + most) / 2
 }
 
 /** What the order of the passes of a pipeline depends on. */
