@@ -2,12 +2,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  activationsInFlight,
   boundSeconds,
   closedFormSeconds,
+  interleavedGroup,
   type Pass,
   type Pipeline,
   type PipelineSchedule,
   pipelineSeconds,
+  type Shape,
   scheduleProblem,
   simulatePipeline,
   tracePipeline,
@@ -85,6 +88,65 @@ describe('bubbles as published', () => {
   })
 })
 
+/** Passes of a stage in order: F, B or W with chunk and micro-batch. */
+function orderOf(pipeline: Pipeline, stage: number): string {
+  return tracePipeline(pipeline)
+    .timeline.filter((pass) => pass.stage === stage)
+    .map(({ pass, chunk, microBatch }) => `${pass[0]!.toUpperCase()}${chunk}.${microBatch}`)
+    .join(' ')
+}
+
+describe('orders as published', () => {
+  // the example in Megatron-LM's schedules.py: two stages of two chunks, five micro-batches, three in a row
+  test('interleaved with a last group that is smaller', () => {
+    const order = orderOf({ ...uniform('interleaved', 2, 5, times, 2), group: 3 }, 0).split(' ')
+    expect(order.filter((pass) => pass.startsWith('F')).join(' ')).toBe(
+      'F0.0 F0.1 F0.2 F1.0 F1.1 F1.2 F0.3 F0.4 F1.3 F1.4',
+    )
+    expect(order.filter((pass) => pass.startsWith('B')).join(' ')).toBe(
+      'B1.0 B1.1 B1.2 B0.0 B0.1 B0.2 B1.3 B1.4 B0.3 B0.4',
+    )
+    expect(order.findIndex((pass) => pass.startsWith('B'))).toBe((2 - 0 - 1) * 2 + (2 - 1) * 3 + 1)
+  })
+
+  test('ZB-H1 leaves gradients by weights behind on later stages', () => {
+    expect(orderOf(uniform('zero-bubble', 2, 3, times), 0)).toBe(
+      'F0.0 F0.1 B0.0 W0.0 F0.2 B0.1 W0.1 B0.2 W0.2',
+    )
+    expect(orderOf(uniform('zero-bubble', 2, 3, times), 1)).toBe(
+      'F0.0 B0.0 F0.1 B0.1 W0.0 F0.2 B0.2 W0.1 W0.2',
+    )
+  })
+
+  test('groups divide the micro-batches, or leave as many as there are stages', () => {
+    const groups = [4, 5, 6, 7, 8, 9, 13].map((microBatches) => interleavedGroup(4, microBatches))
+    expect(groups).toEqual([4, 5, 6, 7, 4, 5, 7])
+  })
+})
+
+describe('what no engine runs says why', () => {
+  test.each<[Shape, string]>([
+    [
+      { schedule: 'interleaved', stages: 4, chunks: 2, microBatches: 3, group: 4 },
+      '3 micro-batches are fewer than the 4 stages',
+    ],
+    [
+      { schedule: 'interleaved', stages: 4, chunks: 2, microBatches: 10, group: 4 },
+      'groups of 4 leave 2 of 10 micro-batches, fewer than the 4 stages',
+    ],
+    [
+      { schedule: 'dualpipe', stages: 4, chunks: 2, microBatches: 6, group: 1 },
+      'dualpipe needs two micro-batches a stage: 8, not 6',
+    ],
+    [
+      { schedule: '1f1b', stages: 4, chunks: 2, microBatches: 6, group: 1 },
+      '1f1b has one chunk a stage, not 2',
+    ],
+  ])('%o', (shape, problem) => {
+    expect(scheduleProblem(shape)).toBe(problem)
+  })
+})
+
 /** Pipelines of every schedule that engines run, with stages and links that differ. */
 const pipelines: fc.Arbitrary<Pipeline> = fc
   .record({
@@ -123,17 +185,45 @@ const pipelines: fc.Arbitrary<Pipeline> = fc
   })
   .filter((pipeline) => problemOf(pipeline) === undefined)
 
-function problemOf({ schedule, passes, microBatches, group }: Pipeline): string | undefined {
-  return scheduleProblem({
-    schedule,
-    stages: passes.length,
-    chunks: passes[0]!.length,
-    microBatches,
-    group: group ?? passes.length,
-  })
+function shapeOf({ schedule, passes, microBatches, group }: Pipeline): Shape {
+  const stages = passes.length
+  const chunks = passes[0]!.length
+  return { schedule, stages, chunks, microBatches, group: group ?? interleavedGroup(stages, microBatches) }
 }
 
+const problemOf = (pipeline: Pipeline) => scheduleProblem(shapeOf(pipeline))
+
 describe('every pipeline', () => {
+  test('keeps as many activations as its order says, under 1F1B no more than stages are left', () => {
+    fc.assert(
+      fc.property(pipelines, (pipeline) => {
+        const { stages } = simulatePipeline(pipeline)
+        stages.forEach(({ inFlight, inFlightByChunk }, stage) => {
+          expect(inFlight).toBe(activationsInFlight(shapeOf(pipeline), stage))
+          expect(inFlightByChunk.reduce((sum, count) => sum + count, 0)).toBe(inFlight)
+          if (pipeline.schedule === '1f1b')
+            expect(inFlight).toBe(Math.min(stages.length - stage, pipeline.microBatches))
+        })
+      }),
+    )
+  })
+
+  test('comes to an end, whatever the stages, chunks, micro-batches and groups', () => {
+    let ran = 0
+    for (const schedule of Object.keys(CHUNKS) as PipelineSchedule[])
+      for (let stages = 1; stages <= 8; stages++)
+        for (let microBatches = 1; microBatches <= 20; microBatches++)
+          for (let chunks = 1; chunks <= (schedule === 'interleaved' ? 4 : 2); chunks++)
+            for (let group = 1; group <= (schedule === 'interleaved' ? microBatches : 1); group++) {
+              const pipeline = { ...uniform(schedule, stages, microBatches, times, chunks), group }
+              if (problemOf(pipeline) !== undefined) continue
+              const { makespan } = simulatePipeline(pipeline)
+              if (!Number.isFinite(makespan)) throw new Error(`${JSON.stringify(pipeline)} takes ${makespan}`)
+              ran++
+            }
+    expect(ran).toBeGreaterThan(3000)
+  })
+
   test('runs each pass once, one at a time on a stage, after what it depends on', () => {
     fc.assert(
       fc.property(pipelines, (pipeline) => {
@@ -257,6 +347,39 @@ describe('the formula', () => {
   })
 })
 
+describe('a long run', () => {
+  test('comes out the same whether or not its steady part is left out', () => {
+    const long = pipelines.map((pipeline) => {
+      const { schedule, passes, group } = pipeline
+      const more = schedule === 'interleaved' ? (group ?? passes.length) : 2
+      return { ...pipeline, microBatches: pipeline.microBatches + 40 * more }
+    })
+    fc.assert(
+      fc.property(long, (pipeline) => {
+        fc.pre(problemOf(pipeline) === undefined)
+        const whole = tracePipeline(pipeline)
+        const run = simulatePipeline(pipeline)
+        const off: string[] = []
+        const check = (name: string, a: number, b: number) => {
+          if (Math.abs(a - b) > 1e-9 * whole.makespan) off.push(`${name}: ${a}, not ${b}`)
+        }
+        check('makespan', run.makespan, whole.makespan)
+        run.stages.forEach((stage, at) => {
+          const expected = whole.stages[at]!
+          for (const key of ['busy', 'sending', 'idle', 'inFlight'] as const)
+            check(key, stage[key], expected[key])
+          for (const key of ['firstForward', 'gradientsReady', 'inFlightByChunk'] as const)
+            stage[key].forEach((value, chunk) => {
+              check(key, value, expected[key][chunk]!)
+            })
+        })
+        expect(off).toEqual([])
+      }),
+      { numRuns: 400 },
+    )
+  })
+})
+
 /** Long runs of stages that differ, with links that may be free. */
 const longRuns = fc.record({
   schedule: fc.constant('1f1b' as const),
@@ -315,4 +438,26 @@ describe('the bound', () => {
       }
     },
   )
+})
+
+test('a slower chip at the end of the pipeline sets its pace', () => {
+  const fast = { forward: 1, backward: 1, weight: 1 }
+  const slow = { forward: 1.5, backward: 1.5, weight: 1.5 }
+  const mixed: Pipeline = {
+    schedule: '1f1b',
+    microBatches: 64,
+    passes: [[fast], [fast], [slow], [slow]],
+    links: [0.01, 0.2, 0.01].map((seconds) => ({ forward: seconds, backward: seconds })),
+    overlapsTransfers: false,
+  }
+  const { makespan, stages } = simulatePipeline(mixed)
+  // The third stage sends both ways. It is one forward ahead: in place of that forward, and of the backward after its
+  // last forward, it waits for the last stage.
+  const head = 1 + 0.01 + 1 + 0.2
+  const round = 4.5 + 0.01 + 0.2
+  const wait = 4.5 + 0.01
+  const tail = 2 + 0.01 + 2
+  expect(makespan).toBeCloseTo(head + wait + 63 * round + wait + tail, 9)
+  expect(boundSeconds(mixed)).toBeCloseTo(makespan, 9)
+  expect(stages.map(({ idle }) => idle > 64)).toEqual([true, true, false, false])
 })

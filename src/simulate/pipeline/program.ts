@@ -28,6 +28,9 @@ export interface Program {
   readonly waits: Int32Array
   /** By pass: micro-batch * chunks + chunk. */
   readonly unit: Int32Array
+  /** All passes, stage after stage, each stage's in its order; by stage: where they begin. */
+  readonly ofStage: Int32Array
+  readonly begin: Int32Array
   /** By sort: its stage. */
   readonly stage: Int32Array
   /** By sort: what the message it waits for travels over, see `transferOf`; 0 is free. */
@@ -92,6 +95,8 @@ export function compile(shape: Shape): Program {
     sort: new Int32Array(passes + 1),
     waits: new Int32Array(passes + 1),
     unit: new Int32Array(passes + 1),
+    ofStage: new Int32Array(passes),
+    begin: new Int32Array(stages),
     stage: new Int32Array(KINDS * cells),
     over: new Int32Array(KINDS * cells),
     sends: new Int32Array(KINDS * cells),
@@ -102,7 +107,8 @@ export function compile(shape: Shape): Program {
     inFlight: new Int32Array(stages),
     inFlightByChunk: new Int32Array(cells),
   }
-  const { sort, waits, unit: unitOf, counts, firstForward, lastGradient } = program
+  const { sort, waits, unit: unitOf, ofStage, begin, counts, firstForward, lastGradient } = program
+  for (let stage = 1; stage < stages; stage++) begin[stage] = begin[stage - 1]! + orders[stage - 1]!.length
 
   /** By sort: how far off in `done` the pass is that sends its message. */
   const distance = new Int32Array(KINDS * cells).fill(NOWHERE)
@@ -171,6 +177,7 @@ export function compile(shape: Shape): Program {
       const code = order[at]!
       if ((code & KIND_MASK) === PAIRED_FORWARD && !ready(stage, order[at + 1]!)) break
       if (!place(stage, code)) break
+      ofStage[begin[stage]! + at] = placed
     }
     cursor[stage] = at
   }

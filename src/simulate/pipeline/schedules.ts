@@ -85,20 +85,88 @@ export function scheduleProblem(shape: Shape): string | undefined {
   }
 }
 
+/**
+ * Most micro-batches whose activations a stage keeps at once, each counted once a chunk that holds them: what
+ * `StageRun.inFlight` says, without a simulation.
+ */
+export function activationsInFlight(shape: Shape, stage: number): number {
+  const { schedule, stages, chunks, microBatches } = shape
+  switch (schedule) {
+    case 'gpipe':
+    case '1f1b':
+    case 'interleaved':
+      return Math.min(warmUp(shape, stage) + 1, microBatches * chunks)
+    case 'zero-bubble':
+      return Math.min(stages, microBatches)
+    case 'dualpipe':
+      return stages + 1
+    case 'dualpipe-v':
+      return 2 * stages + 1
+  }
+}
+
+/** The part of a schedule that repeats: each period has the same passes with later micro-batches, on every stage. */
+export interface Steady {
+  /** Micro-batches and, on each stage, passes of a period. */
+  readonly microBatches: number
+  readonly passes: number
+  /** Whole periods that every stage has. */
+  readonly periods: number
+  /** By stage: how many passes come before. */
+  readonly start: readonly number[]
+}
+
+/**
+ * The steady part, with periods counted so that a pass waits for one of the period before at the earliest; undefined
+ * where nothing repeats.
+ */
+export function steadyPart(shape: Shape): Steady | undefined {
+  const { schedule, stages, chunks, microBatches, group } = shape
+  const every = (start: (stage: number) => number) =>
+    Array.from({ length: stages }, (_, stage) => start(stage))
+  switch (schedule) {
+    case 'gpipe':
+      return undefined
+    case '1f1b':
+    case 'interleaved': {
+      const each = chunks === 1 ? 1 : group
+      const whole = microBatches - (microBatches % each)
+      const start = every((stage) => warmUp(shape, stage))
+      const periods = Math.floor((whole * chunks - start[0]!) / (each * chunks))
+      return { microBatches: each, passes: 2 * each * chunks, periods, start }
+    }
+    case 'zero-bubble': {
+      const periods = microBatches - (stages - 1)
+      return { microBatches: 1, passes: 3, periods, start: every((stage) => stages - 1 + stage) }
+    }
+    case 'dualpipe':
+    case 'dualpipe-v': {
+      const folded = schedule === 'dualpipe-v'
+      const half = folded ? stages : stages / 2
+      const start = every((stage) => {
+        const rank = Math.min(stage, folded ? stage : stages - 1 - stage)
+        return 5 * (half - rank - 1) + 2 * (rank + 1) + 4 // the first turn of the middle differs
+      })
+      const each = folded ? microBatches : microBatches / 2
+      return { microBatches: folded ? 1 : 2, passes: 4, periods: each - 2 * half, start }
+    }
+  }
+}
+
+/** Forwards of a stage before its first backward, where there are as many. */
+function warmUp({ schedule, stages, chunks, microBatches, group }: Shape, stage: number): number {
+  if (schedule === 'gpipe') return microBatches
+  if (chunks === 1) return stages - 1 - stage
+  return (stages - 1 - stage) * 2 + (chunks - 1) * group
+}
+
 /** The passes of a stage in their order, as `encode` writes them. */
 export function stageOrder(shape: Shape, stage: number): Int32Array {
   switch (shape.schedule) {
     case 'gpipe':
-      return oneForwardOneBackward(shape, shape.microBatches, 0)
     case '1f1b':
-      return oneForwardOneBackward(shape, shape.stages - 1 - stage, 0)
     case 'interleaved':
-      if (shape.chunks === 1) return oneForwardOneBackward(shape, shape.stages - 1 - stage, 0)
-      return oneForwardOneBackward(
-        shape,
-        (shape.stages - 1 - stage) * 2 + (shape.chunks - 1) * shape.group,
-        shape.group,
-      )
+      return oneForwardOneBackward(shape, warmUp(shape, stage))
     case 'zero-bubble':
       return zeroBubble(shape, stage)
     case 'dualpipe':
@@ -111,10 +179,10 @@ export function stageOrder(shape: Shape, stage: number): Int32Array {
  * Some forwards to warm up, then one forward and one backward in turns, then the backwards that are left (Narayanan et
  * al. 2021). Chunks take `group` micro-batches in a row, backward from the last chunk on, as in Megatron-LM.
  */
-function oneForwardOneBackward(shape: Shape, warmUp: number, group: number): Int32Array {
-  const { chunks, microBatches } = shape
+function oneForwardOneBackward(shape: Shape, forwardsFirst: number): Int32Array {
+  const { chunks, microBatches, group } = shape
   const total = microBatches * chunks
-  const warm = Math.min(warmUp, total)
+  const warm = Math.min(forwardsFirst, total)
   const order = new Int32Array(2 * total)
   const nth = (kind: number, i: number): number => {
     if (chunks === 1) return encode(kind, 0, i, 1)

@@ -9,7 +9,9 @@ import {
   PAIRED_BACKWARD,
   PAIRED_FORWARD,
   type Shape,
+  type Steady,
   scheduleProblem,
+  steadyPart,
   WEIGHT,
 } from './schedules.ts'
 import type { Pass, PassKind, Pipeline, PipelineRun, StageRun } from './types.ts'
@@ -19,30 +21,99 @@ import type { Pass, PassKind, Pipeline, PipelineRun, StageRun } from './types.ts
  * @throws RangeError where no engine runs such a pipeline (`scheduleProblem` says why beforehand).
  */
 export function simulatePipeline(pipeline: Pipeline): PipelineRun {
-  const program = programOf(shapeOf(pipeline))
-  return stagesOf(program, clockOf(pipeline, program))
+  return stagesOf(simulate(pipeline))
 }
 
 /** The same with every pass, in an order that respects their dependencies: for pictures and traces. */
 export function tracePipeline(pipeline: Pipeline): PipelineRun & { readonly timeline: readonly Pass[] } {
   const program = programOf(shapeOf(pipeline))
   const clock = clockOf(pipeline, program)
-  return { ...stagesOf(program, clock), timeline: timelineOf(program, clock) }
+  const simulation = { program, clock, makespan: run(program, clock), periods: 0, shift: 0 }
+  return { ...stagesOf(simulation), timeline: timelineOf(program, clock) }
 }
 
 /** The makespan alone; `lastBackward` is filled with the second in which each stage has all its gradients. */
 export function simulatedSeconds(pipeline: Pipeline, lastBackward?: Float64Array): number {
-  const program = programOf(shapeOf(pipeline))
-  const clock = clockOf(pipeline, program)
-  const makespan = run(program, clock)
+  const { program, clock, makespan, shift } = simulate(pipeline)
   if (lastBackward !== undefined) {
-    lastBackward.fill(0, 0, program.shape.stages)
+    const { stages, chunks } = program.shape
+    lastBackward.fill(0, 0, stages)
     program.lastGradient.forEach((pass, cell) => {
-      const stage = Math.floor(cell / program.shape.chunks)
-      lastBackward[stage] = Math.max(lastBackward[stage]!, endOf(program, clock, pass))
+      const stage = Math.floor(cell / chunks)
+      lastBackward[stage] = Math.max(lastBackward[stage]!, endOf(program, clock, pass) + shift)
     })
   }
   return makespan
+}
+
+/** A program that was run, and the periods of its steady part that were left out of it. */
+interface Simulation {
+  readonly program: Program
+  readonly clock: Clock
+  /** Seconds of the whole pipeline. */
+  readonly makespan: number
+  readonly periods: number
+  /** Seconds that those periods take: by how much all that follows them is later. */
+  readonly shift: number
+}
+
+/** Periods of the steady part that are tried at first, or micro-batches a stage in them; and by how much more then. */
+const FIRST_PERIODS = 6
+const FIRST_MICRO_BATCHES = 2
+const MORE_PERIODS = 4
+
+/** Relative error that periods left out may bring in, above that of adding up. */
+const TOLERANCE = 1e-12
+
+/**
+ * Leaves out what repeats. Every end is a maximum of sums of earlier ends and durations: where the ends that a period
+ * builds on are later by the same seconds as those of the period before, so are its own, and those of all periods to
+ * come (see `oneForwardOneBackwardSeconds`, which does the same without passes). That is tested, on every pass of two
+ * periods in a row; a pipeline that has not settled is simulated for longer, in the end as a whole.
+ */
+function simulate(pipeline: Pipeline): Simulation {
+  const shape = shapeOf(pipeline)
+  const steady = steadyPart(shape)
+  if (steady !== undefined) {
+    const first = Math.ceil((FIRST_MICRO_BATCHES * shape.stages) / steady.microBatches)
+    for (let tried = Math.max(FIRST_PERIODS, first); tried < steady.periods / 2; tried *= MORE_PERIODS) {
+      const periods = steady.periods - tried
+      const program = programOf({
+        ...shape,
+        microBatches: shape.microBatches - periods * steady.microBatches,
+      })
+      const clock = clockOf(pipeline, program)
+      const makespan = run(program, clock)
+      const growth = growthOf(program, steady, tried, (TOLERANCE * makespan) / periods)
+      if (growth === undefined) continue
+      const shift = growth * periods
+      return { program, clock, makespan: makespan + shift, periods, shift }
+    }
+  }
+  const program = programOf(shape)
+  const clock = clockOf(pipeline, program)
+  return { program, clock, makespan: run(program, clock), periods: 0, shift: 0 }
+}
+
+/**
+ * By how many seconds the passes of the last two of `periods` are later than those of the period before; undefined
+ * where that differs by more than `tolerance`. After `run`.
+ */
+function growthOf(program: Program, steady: Steady, periods: number, tolerance: number): number | undefined {
+  const { shape, ofStage, begin } = program
+  const { passes, start } = steady
+  let least = Number.POSITIVE_INFINITY
+  let most = 0
+  for (let stage = 0; stage < shape.stages; stage++) {
+    const end = begin[stage]! + start[stage]! + periods * passes
+    for (let i = end - 2 * passes; i < end; i++) {
+      const seconds = ends[ofStage[i]!]! - ends[ofStage[i - passes]!]!
+      if (seconds < least) least = seconds
+      if (seconds > most) most = seconds
+    }
+    if (most - least > tolerance) return undefined
+  }
+  return (least + most) / 2
 }
 
 /** What the order of the passes of a pipeline depends on. */
@@ -137,16 +208,25 @@ function endOf({ sort, shape }: Program, { holds }: Clock, pass: number): number
   return ends[pass]! - held
 }
 
-function stagesOf(program: Program, clock: Clock): PipelineRun {
+function stagesOf({ program, clock, makespan, periods, shift }: Simulation): PipelineRun {
   const { shape, counts, stage, firstForward, lastGradient, inFlight, inFlightByChunk } = program
   const { stages, chunks } = shape
-  const makespan = run(program, clock)
   const busy = new Float64Array(stages)
   const sending = new Float64Array(stages)
   for (let sort = 0; sort < counts.length; sort++) {
     busy[stage[sort]!]! += counts[sort]! * clock.durations[sort]!
     sending[stage[sort]!]! += counts[sort]! * clock.holds[sort]!
   }
+  const steady = periods > 0 ? steadyPart(shape) : undefined
+  if (steady !== undefined)
+    for (let at = 0; at < stages; at++) {
+      const first = program.begin[at]! + steady.start[at]!
+      for (let i = first; i < first + steady.passes; i++) {
+        const sort = program.sort[program.ofStage[i]!]!
+        busy[at]! += periods * clock.durations[sort]!
+        sending[at]! += periods * clock.holds[sort]!
+      }
+    }
   return {
     makespan,
     stages: Array.from({ length: stages }, (_, at): StageRun => {
@@ -157,7 +237,7 @@ function stagesOf(program: Program, clock: Clock): PipelineRun {
         sending: sending[at]!,
         idle: makespan - busy[at]! - sending[at]!,
         firstForward: own((cell) => endOf(program, clock, firstForward[cell]!) - clock.durations[cell]!),
-        gradientsReady: own((cell) => endOf(program, clock, lastGradient[cell]!)),
+        gradientsReady: own((cell) => endOf(program, clock, lastGradient[cell]!) + shift),
         inFlight: inFlight[at]!,
         inFlightByChunk: own((cell) => inFlightByChunk[cell]!),
       }
