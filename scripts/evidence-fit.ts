@@ -171,7 +171,7 @@ export function fit(cases: readonly Case[], log: (text: string) => void = () => 
   let residuals = cases.map((_, i) => residual(i, constants))
   let best = cost(residuals, x)
   let damping = 1e-2
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < 80; round++) {
     const columns = parameters.map((_, j) => {
       const moved = [...x]
       moved[j]! += 1e-3
@@ -208,7 +208,7 @@ export function fit(cases: readonly Case[], log: (text: string) => void = () => 
       const nextConstants = toConstants(next)
       const nextResiduals = cases.map((_, i) => residual(i, nextConstants))
       const nextCost = cost(nextResiduals, next)
-      if (nextCost < best - 1e-4 * Math.abs(best)) improved = true
+      if (nextCost < best - 1e-5 * Math.abs(best)) improved = true
       if (nextCost < best) {
         x = next
         constants = nextConstants

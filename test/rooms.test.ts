@@ -16,6 +16,7 @@ const ROOMS = [
   'data',
   'train',
   'simulate',
+  'plan',
 
   'verify',
   'watch',

@@ -17,6 +17,8 @@ export interface EngineDefaults {
 const base: Omit<Engine, 'id' | 'name'> = {
   fusedAttention: true,
   fusedElementwise: true,
+  fusedLoss: true,
+  gradientPlaceholders: true,
   gradientBytes: 4,
   overlapsData: false,
   overlapsTensor: false,
@@ -62,7 +64,6 @@ const deepSpeedZero3: EngineDefaults = {
     ...megatron2021.engine,
     id: 'megatron-2021-zero3',
     name: 'Megatron-LM 2021 with DeepSpeed ZeRO-3',
-    overlapsData: true,
   },
   zeroStage: 3,
 }

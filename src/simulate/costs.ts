@@ -1,12 +1,12 @@
 /** @file Seconds of a micro-batch in a layer and on a stage, on one kind of chip under one engine. */
 import { layerParameters } from '../model/index.ts'
+import { HALF } from './bytes.ts'
 import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds } from './collectives.ts'
 import { deviceSeconds, type Rates } from './rates.ts'
 import type { Engine, Layout, Machine, Workload } from './types.ts'
 import {
   attentionWidths,
   embeddingWork,
-  HALF,
   headWork,
   layerWork,
   type Passes,
@@ -117,7 +117,13 @@ export class CostModel {
       if (share > 0) add(sum, costs.recomputed[kind]!, times * share)
     }
     if (isFirst) add(sum, costs.first, 1)
-    if (isLast) add(sum, costs.last, 1)
+    if (isLast) {
+      // each prediction layer is one more of the last kind with a head of its own
+      const { layers, predictionLayers } = this.workload.decoder
+      const kind = this.#counts.findIndex((counts) => counts[layers]! > counts[layers - 1]!)
+      if (predictionLayers > 0) add(sum, costs.layers[kind]!, predictionLayers)
+      add(sum, costs.last, 1 + predictionLayers)
+    }
     return sum
   }
 

@@ -1,7 +1,7 @@
 /** @file Step time and memory of a layout of a model on chips: what a run would take there. */
 export {
   createMemoryModel,
-  type MemoryEngine,
+  evenShare,
   type MemoryModel,
   type Overflow,
   overflowMessage,

@@ -1,8 +1,10 @@
 /** @file Seconds of a training step: stages, the pipeline, what data-parallel chips exchange, the update. */
+
+import { HALF } from './bytes.ts'
 import { gatherSeconds, type Path, pathOf, reduceSeconds, sendSeconds } from './collectives.ts'
 import { type CostModel, noSeconds, type PassSeconds, type StageParameters } from './costs.ts'
+import { evenShare } from './memory/index.ts'
 import type { Layout, Schedule, TimeTerms } from './types.ts'
-import { HALF } from './work.ts'
 
 /** Where the seconds of a step go, and their sum. */
 export interface StepSeconds extends TimeTerms {
@@ -183,14 +185,6 @@ export function optimizerSeconds(model: CostModel, layout: Layout, parameters: S
   return (
     (updated * (2 * engine.gradientBytes + 6 * 4 + HALF)) / (machine.memoryBytesPerSecond * rates.bandwidth)
   )
-}
-
-/** Layers of a stage when they are spread as evenly as can be, longer stages in the middle. */
-export function evenShare(layers: number, stages: number, stage: number): number {
-  const whole = Math.floor(layers / stages)
-  const more = layers - whole * stages
-  const before = Math.floor((stages - more) / 2)
-  return whole + (stage >= before && stage < before + more ? 1 : 0)
 }
 
 function accumulate(to: PassSeconds, from: PassSeconds): void {

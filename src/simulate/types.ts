@@ -67,6 +67,13 @@ export interface Engine {
   readonly fusedAttention: boolean
   /** Norms, gates, dropout and rotary positions are single kernels. */
   readonly fusedElementwise: boolean
+  /** The loss is one kernel that turns logits into their gradient in place. */
+  readonly fusedLoss: boolean
+  /**
+   * Where weights' gradients add straight into fp32 ones, automatic differentiation gets a placeholder for each shape of
+   * matrix, in the format of the weights, that is never freed.
+   */
+  readonly gradientPlaceholders: boolean
   /** Bytes a gradient is kept and reduced in: 2 or 4. */
   readonly gradientBytes: 2 | 4
   /** Gradients are reduced, and parameters gathered, while the passes of the last micro-batch run. */

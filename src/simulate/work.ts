@@ -1,5 +1,6 @@
 /** @file The work of a layer, an embedding and an output head on one chip: operations, bytes, kernels, messages. */
 import type { Decoder } from '../model/index.ts'
+import { HALF } from './bytes.ts'
 import type { Engine, Layout } from './types.ts'
 
 /** What a chip does for a pass over one micro-batch. */
@@ -57,9 +58,6 @@ export function shareOf(layout: Layout): Share {
     expertTensorParallel,
   }
 }
-
-/** Bytes of a value in bf16 or fp16. */
-export const HALF = 2
 
 /** Sums work up as it is described. */
 class Tally {

@@ -1,16 +1,7 @@
 /** @file What attention keeps, and what it holds while it runs: heads or latents, fused or not, over several chips. */
 import type { Attention } from '../../model/index.ts'
-import {
-  dropped,
-  type Extent,
-  gatheredBytes,
-  HALF,
-  MASK,
-  norm,
-  SINGLE,
-  streamBytes,
-  weightGradient,
-} from './extent.ts'
+import { HALF, MASK, SINGLE } from '../bytes.ts'
+import { dropped, type Extent, gatheredBytes, norm, streamBytes, weightGradient } from './extent.ts'
 import type { Pass } from './walk.ts'
 
 /** From the norm before attention to the projection of its output. */

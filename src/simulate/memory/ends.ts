@@ -1,15 +1,7 @@
 /** @file What the ends of the model take: the lookup of tokens on the first stage, logits and loss on the last. */
-import {
-  dropped,
-  type Extent,
-  gatheredBytes,
-  HALF,
-  type MemoryEngine,
-  norm,
-  SINGLE,
-  streamBytes,
-  weightGradient,
-} from './extent.ts'
+import { HALF, SINGLE } from '../bytes.ts'
+import type { Engine } from '../types.ts'
+import { dropped, type Extent, gatheredBytes, norm, streamBytes, weightGradient } from './extent.ts'
 import type { Pass } from './walk.ts'
 
 /** Logits and loss on the last stage. Bytes; `logits` of them are of the vocabulary's size, all alive at the peak. */
@@ -21,9 +13,9 @@ export interface Head {
 }
 
 /** Bytes of a logit that are kept, and more that live at the peak. */
-function lossBytes(engine: MemoryEngine): { kept: number; working: number } {
+function lossBytes(engine: Engine): { kept: number; working: number } {
   // logits become their gradient in place
-  if (engine.fusedLoss ?? engine.fusedElementwise) return { kept: HALF, working: 0 }
+  if (engine.fusedLoss) return { kept: HALF, working: 0 }
   // fp32 probabilities, made in place of fp32 logits; beside them logits and their gradient
   if (engine.fusedElementwise) return { kept: SINGLE, working: 2 * HALF }
   // fp32 log-probabilities; beside them logits, and those in fp32 or their gradient

@@ -1,30 +1,13 @@
 /** @file The sizes that the operations of a layer are counted in, and what many of them share. */
 import type { Decoder } from '../../model/index.ts'
+import { HALF, MASK, SINGLE } from '../bytes.ts'
 import type { Engine, Layout, Workload } from '../types.ts'
 import type { Pass } from './walk.ts'
-
-/** Bytes of a value in bf16 or fp16. */
-export const HALF = 2
-/** Bytes of a value in fp32. */
-export const SINGLE = 4
-/** Bytes of a decision of dropout. */
-export const MASK = 1
-
-/** An engine with what memory alone depends on. */
-export interface MemoryEngine extends Engine {
-  /** The loss is one kernel that turns logits into their gradient in place; as `fusedElementwise` where undefined. */
-  readonly fusedLoss?: boolean
-  /**
-   * Where weights' gradients add straight into fp32 ones, automatic differentiation gets a placeholder for each shape of
-   * matrix, in the format of the weights, that is never freed. True where undefined.
-   */
-  readonly gradientPlaceholders?: boolean
-}
 
 /** The sizes that the layers of a layout share. Tokens are those of a micro-batch on one chip. */
 export interface Extent {
   readonly decoder: Decoder
-  readonly engine: MemoryEngine
+  readonly engine: Engine
   readonly layout: Layout
   /** Keys that a query may see. */
   readonly sequenceLength: number
@@ -38,7 +21,7 @@ export interface Extent {
   readonly separateGradients: boolean
 }
 
-export function extentOf(workload: Workload, engine: MemoryEngine, layout: Layout): Extent {
+export function extentOf(workload: Workload, engine: Engine, layout: Layout): Extent {
   const tokens = (layout.microBatch * workload.sequenceLength) / layout.contextParallel
   const split = layout.sequenceParallel ? layout.tensorParallel : 1
   return {
@@ -57,7 +40,7 @@ export function extentOf(workload: Workload, engine: MemoryEngine, layout: Layou
  * Whether products of weights' gradients add straight into fp32 gradients. Sharded gradients (ZeRO 2 and 3) do not: they
  * are made whole, then reduced.
  */
-export function accumulatesInPlace(engine: MemoryEngine, layout: Layout): boolean {
+export function accumulatesInPlace(engine: Engine, layout: Layout): boolean {
   return engine.gradientBytes === SINGLE && layout.zeroStage < 2
 }
 

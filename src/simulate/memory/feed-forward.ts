@@ -1,16 +1,7 @@
 /** @file What an MLP, or experts in its place, keep, and what they hold while they run. */
 import type { Experts } from '../../model/index.ts'
-import {
-  dropped,
-  type Extent,
-  gatheredBytes,
-  HALF,
-  MASK,
-  norm,
-  SINGLE,
-  streamBytes,
-  weightGradient,
-} from './extent.ts'
+import { HALF, MASK, SINGLE } from '../bytes.ts'
+import { dropped, type Extent, gatheredBytes, norm, streamBytes, weightGradient } from './extent.ts'
 import type { Pass } from './walk.ts'
 
 /** Bytes of what an activation function keeps and yields: (what it reads), (what the next product reads). */

@@ -1,6 +1,8 @@
 /** @file What a stage holds from step to step: weights, gradients, optimizer, and buffers of communication. */
-import type { Layout, Workload } from '../types.ts'
-import { gatheredBytes, HALF, type MemoryEngine, SINGLE, streamBytes } from './extent.ts'
+
+import { HALF, SINGLE } from '../bytes.ts'
+import type { Engine, Layout, Workload } from '../types.ts'
+import { gatheredBytes, streamBytes } from './extent.ts'
 import type { LayerTerms } from './layer-terms.ts'
 import type { StagePlan } from './stages.ts'
 import type { Sums } from './sums.ts'
@@ -12,7 +14,7 @@ export const OPTIMIZER_BYTES = 3 * SINGLE
 export function addHoldings(
   sums: Sums,
   workload: Workload,
-  engine: MemoryEngine,
+  engine: Engine,
   layout: Layout,
   terms: LayerTerms,
   plan: StagePlan,

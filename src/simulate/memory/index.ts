@@ -1,5 +1,4 @@
 /** @file Memory of a layout: the peak bytes of each stage, and whether they fit. */
-export type { MemoryEngine } from './extent.ts'
 export {
   ALLOCATOR_SLACK,
   createMemoryModel,
@@ -8,4 +7,4 @@ export {
   type Overflow,
   overflowMessage,
 } from './model.ts'
-export { inFlight, stageLayers } from './stages.ts'
+export { evenShare, inFlight, stageLayers } from './stages.ts'

@@ -1,17 +1,10 @@
 /** @file What layers take on one chip, by kind: worked out once for all layouts that split a layer in the same way. */
 import { type Decoder, type Experts, layerParameters } from '../../model/index.ts'
-import type { Layout, Workload } from '../types.ts'
+import { HALF } from '../bytes.ts'
+import type { Engine, Layout, Workload } from '../types.ts'
 import { attentionPasses, attentionWidths } from './attention.ts'
 import { embeddingPass, type Head, head } from './ends.ts'
-import {
-  accumulatesInPlace,
-  type Extent,
-  extentOf,
-  HALF,
-  type MemoryEngine,
-  norm,
-  streamBytes,
-} from './extent.ts'
+import { accumulatesInPlace, type Extent, extentOf, norm, streamBytes } from './extent.ts'
 import { expertPasses, mlpPasses } from './feed-forward.ts'
 import { type Pass, recomputed, type Walk, walk } from './walk.ts'
 
@@ -43,7 +36,7 @@ export interface KindTerms {
   readonly expertElements: number
 }
 
-export function layerTerms(workload: Workload, engine: MemoryEngine, layout: Layout): LayerTerms {
+export function layerTerms(workload: Workload, engine: Engine, layout: Layout): LayerTerms {
   const { decoder } = workload
   const extent = extentOf(workload, engine, layout)
   const hidden = decoder.hiddenSize

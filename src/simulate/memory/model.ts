@@ -1,6 +1,5 @@
 /** @file Bytes that training takes on a chip of each stage: what is held through the step, and the peak of its passes. */
-import type { Layout, MemoryTerms, StageMemory, Workload } from '../types.ts'
-import type { MemoryEngine } from './extent.ts'
+import type { Engine, Layout, MemoryTerms, StageMemory, Workload } from '../types.ts'
 import { addHoldings } from './holdings.ts'
 import { type LayerTerms, layerTerms } from './layer-terms.ts'
 import { raisePeak, savedOf } from './peak.ts'
@@ -48,7 +47,7 @@ export interface Overflow {
  * const overflow = memory.overflow(layout, machine.memoryBytes)
  * if (overflow) console.log(overflowMessage(overflow)) // 2.3 GiB over on stage 0: optimizer 45.1 GiB
  */
-export function createMemoryModel(workload: Workload, engine: MemoryEngine): MemoryModel {
+export function createMemoryModel(workload: Workload, engine: Engine): MemoryModel {
   const { expertLayers, predictionLayers } = workload.decoder
   const kinds = [...expertLayers, ...Array(predictionLayers).fill(expertLayers.at(-1) ?? false)]
   const termsOf = keptTerms((layout) => layerTerms(workload, engine, layout))
@@ -100,7 +99,7 @@ export function overflowMessage({ memory, over, term }: Overflow): string {
 function sumStage(
   sums: Sums,
   workload: Workload,
-  engine: MemoryEngine,
+  engine: Engine,
   layout: Layout,
   stage: number,
   terms: LayerTerms,

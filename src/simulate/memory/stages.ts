@@ -15,16 +15,22 @@ export interface StagePlan {
 }
 
 /**
- * Layers of each stage, first to last. Where the layout does not say, stages differ by one layer at most, and the
- * larger ones are spread among the others.
+ * Layers of each stage, first to last. Where the layout does not say, stages differ by one layer at most.
  */
 export function stageLayers(layers: number, layout: Layout): readonly number[] {
   return layout.stageLayers ?? spread(layers, layout.pipelineParallel)
 }
 
 function spread(total: number, parts: number): number[] {
-  const bound = (part: number) => Math.round((part * total) / parts)
-  return Array.from({ length: parts }, (_, part) => bound(part + 1) - bound(part))
+  return Array.from({ length: parts }, (_, part) => evenShare(total, parts, part))
+}
+
+/** Layers of one of so many stages: they differ by one at most, the longer ones in the middle, away from the ends' work. */
+export function evenShare(layers: number, stages: number, stage: number): number {
+  const whole = Math.floor(layers / stages)
+  const more = layers - whole * stages
+  const before = Math.floor((stages - more) / 2)
+  return whole + (stage >= before && stage < before + more ? 1 : 0)
 }
 
 /**
