@@ -11,7 +11,14 @@ export {
   verifyCheckpoint,
 } from './checkpoint-files.ts'
 export { createDevice, type Device } from './device.ts'
-export { type Estimate, estimateTraining, estimateWithin, type MemoryTerms } from './estimate.ts'
+export {
+  type Estimate,
+  estimateTraining,
+  estimateWithin,
+  type MemoryTerms,
+  type TensorPlace,
+  tensorPlace,
+} from './estimate.ts'
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.ts'
 export * from './events.ts'
 export { exactSettings, requireSameSettings } from './exactness.ts'
@@ -34,7 +41,14 @@ export { prepareShards, prepareTokenizer } from './prepare-data.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
 export { learningRateAt, type Schedule } from './schedule.ts'
-export { allocateState, initializeState, loadMoments, loadWeights, type TrainingState } from './state.ts'
+export {
+  allocateState,
+  initializeState,
+  loadMoments,
+  loadWeights,
+  type TensorSlots,
+  type TrainingState,
+} from './state.ts'
 export {
   type GenerateSamples,
   type SampleContext,

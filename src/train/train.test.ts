@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { missingRuntime } from '../../test/runtimes.ts'
 import { RegaugeError } from '../errors.ts'
 import { hashFile, readEvents as readBoard } from '../formats/index.ts'
 import type { RunEvent } from './events.ts'
@@ -460,8 +461,24 @@ describe('checkRun', () => {
       Object.values(plan.estimate.memory).reduce((sum, term) => sum + term, 0),
     )
     expect(plan.seconds!.best).toBeLessThan(plan.seconds!.expected)
+    expect(plan.memoryOn).toBe('host')
+    expect(plan.availableBytes).toBeGreaterThan(plan.estimate.memoryBytes)
     expect(existsSync(join(place, 'runs', 'planned'))).toBe(false)
   })
+
+  test.skipIf(missingRuntime('webgpu') !== undefined)(
+    'plans for the memory of the device that is named',
+    async () => {
+      const host = await checkRun(runOf('planned'), { threads: 1 })
+      const plan = await checkRun(runOf('planned'), { on: { name: 'webgpu', index: 0 } })
+      expect(plan.memoryOn).toBe('device')
+      expect(plan.estimate.memory).toMatchObject({
+        weights: 2 * host.estimate.memory.weights,
+        moments: 2 * host.estimate.memory.moments,
+        process: 0,
+      })
+    },
+  )
 
   test('reports weights, text and output folder together', async () => {
     const from = join(place, 'spoilt')
@@ -516,7 +533,7 @@ describe('checkRun', () => {
     expect(error.issues.map(({ code }) => code)).toEqual(expect.arrayContaining(['TRAIN_MEMORY']))
     expect(error.issues.length).toBeGreaterThan(1)
     expect(error.message).toMatch(
-      /training needs [\d.]+ GiB or more, there is [\d.]+ GiB; the most is for moments/,
+      /training needs [\d.]+ GiB of the host's memory or more, there is [\d.]+ GiB; the most is for moments/,
     )
   })
 })
