@@ -157,6 +157,8 @@ export {
   runJsonSchema,
   type SamplingOptions,
   type Schedule,
+  type TensorPlace,
+  type TensorSlots,
   type Trainer,
   type TrainerOptions,
   type TrainingState,

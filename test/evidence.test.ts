@@ -85,6 +85,7 @@ describe('published rows', () => {
       active: 8,
       intermediateSize: 1536,
       sharedIntermediateSize: 0,
+      sharedGate: false,
     })
     expect(assumptions).toContain('recomputation none')
     expect(assumptions).toContain('sequence parallelism on')

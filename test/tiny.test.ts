@@ -201,7 +201,7 @@ test('a language model learns a sentence by heart, and says it', async () => {
   expect(last.loss).toBeLessThan(0.1)
   trainer.dispose()
 
-  const generator = createGenerator(cpu, TINY, (name) => state.current(name), 64)
+  const generator = createGenerator(cpu, TINY, state, 64)
   let said = 'the break'
   const prompt = Array.from(said, (letter) => letter.charCodeAt(0))
   const left = text.length - said.length

@@ -129,7 +129,7 @@ async function prepare(family: string): Promise<Ours> {
   const batch = [...model.tokenizer.encode(sentences(3, 60))].slice(0, SEQUENCES * LENGTH)
   const logits = await logitsOf(model, batch)
   const { runtime, architecture, state } = model
-  const generator = createGenerator(runtime, architecture, (name) => state.current(name), LENGTH + NEW_TOKENS)
+  const generator = createGenerator(runtime, architecture, state, LENGTH + NEW_TOKENS)
   const greedy: number[] = []
   const prompt = batch.slice(0, LENGTH)
   for await (const token of generator.generate(prompt, NEW_TOKENS, { temperature: 0, seed: 1 }))

@@ -26,7 +26,7 @@ const architecture = readArchitecture({
 const runtime = createRuntime({ name: 'cpu', threads: 2 })
 const state = allocateState(runtime, architecture, { moments: false })
 await initializeState(state, architecture, 1)
-const generator = createGenerator(runtime, architecture, (name) => state.current(name), promptLength + count)
+const generator = createGenerator(runtime, architecture, state, promptLength + count)
 const prompt = Int32Array.from({ length: promptLength }, (_, i) => (i * 7919) % 16384)
 
 let best = 0

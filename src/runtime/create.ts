@@ -5,6 +5,7 @@ import { type Api, cells, openApi, type Pointer, stringsAt } from './api.ts'
 import { arenaUse, createSharedArena, SHARED_ARENA_OPTION, sharedArena } from './arena.ts'
 import { recordAssignment, requireOnDevice } from './assignment.ts'
 import { openDeviceMemory, type SessionMaker } from './device-memory.ts'
+import { deviceMemoryBytes } from './devices.ts'
 import { findLibrary } from './library.ts'
 import { type Context, makeProgram } from './program.ts'
 import {
@@ -134,6 +135,10 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       check()
       return memory.use()
     },
+    capacity: () =>
+      provider.memory === 'host'
+        ? { on: 'host', bytes: process.availableMemory() }
+        : { on: 'device', bytes: deviceMemoryBytes(options.name, settings.index) },
     dispose() {
       if (disposed) return
       for (const program of [...programs]) program.dispose()

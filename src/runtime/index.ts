@@ -4,7 +4,7 @@ export { inspectRuntime, type RuntimeReport } from './inspect.ts'
 export { legalize } from './legalize.ts'
 export { type MatmulSpeed, measureMatmul } from './matmul.ts'
 export { PROVIDER_NAMES, type ProviderName } from './providers.ts'
-export type { Binding, DeviceTensor, MemoryUse, Program, Runtime, Traffic } from './runtime.ts'
+export type { Binding, Capacity, DeviceTensor, MemoryUse, Program, Runtime, Traffic } from './runtime.ts'
 export { type Coverage, coverage, supportSource, type UnsupportedNode } from './support.ts'
 export {
   type Chosen,

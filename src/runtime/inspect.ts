@@ -1,10 +1,8 @@
 /** @file What this machine has for each runtime: library, version, devices, and what is missing. */
-import { spawnSync } from 'node:child_process'
-import { cpus } from 'node:os'
 import { RegaugeError } from '../errors.ts'
 import { createRuntime, inspectLibrary, libraryOf } from './create.ts'
+import { devicesOf } from './devices.ts'
 import { PROVIDERS, type Provider, type ProviderName } from './providers.ts'
-import { vulkanDevices } from './vulkan.ts'
 
 /** A runtime as it is found on this machine. */
 export interface RuntimeReport {
@@ -45,27 +43,4 @@ function problemOf(error: unknown): Pick<RuntimeReport, 'usable' | 'problem' | '
   if (!(error instanceof RegaugeError)) throw error
   const { message, hint } = error.issues[0]!
   return { usable: false, problem: message, ...(hint !== undefined && { remedy: hint }) }
-}
-
-function devicesOf(name: ProviderName): string[] {
-  switch (name) {
-    case 'cpu':
-      return [cpus()[0]?.model.trim() ?? 'unknown processor']
-    case 'webgpu':
-      return vulkanDevices().map((device) => `${device.name}${device.hardware ? '' : ' (software)'}`)
-    case 'cuda':
-      return linesOf('nvidia-smi', ['--query-gpu=name,memory.total', '--format=csv,noheader'])
-    case 'cann':
-      // the last column of each row of the mapping that npu-smi prints
-      return linesOf('npu-smi', ['info', '-m']).flatMap(
-        (line) => /\b(Ascend\s?\S+)\s*$/.exec(line)?.[1] ?? [],
-      )
-  }
-}
-
-/** Lines that a vendor's tool prints; none where it is not installed, fails or hangs. */
-function linesOf(command: string, args: readonly string[]): string[] {
-  const { status, stdout } = spawnSync(command, args, { encoding: 'utf8', timeout: 5000 })
-  if (status !== 0) return []
-  return stdout.split('\n').flatMap((line) => (line.trim() === '' ? [] : [line.trim()]))
 }

@@ -41,6 +41,13 @@ export interface MemoryUse {
   readonly reserved: number
 }
 
+/** Where tensors lie, and for how many bytes there is room. */
+export interface Capacity {
+  readonly on: 'host' | 'device'
+  /** Of the host what is free, of a device its size; null where nobody tells. */
+  readonly bytes: number | null
+}
+
 /** Bytes copied between host and device. */
 export interface Traffic {
   toDevice: number
@@ -77,5 +84,7 @@ export interface Runtime {
   traffic(): Readonly<Traffic> | null
   /** Memory of intermediate tensors; null before the first `load`, and where the library keeps no statistics. */
   memory(): MemoryUse | null
+  /** The memory in which tensors lie. May ask a vendor's tool. */
+  capacity(): Capacity
   dispose(): void
 }

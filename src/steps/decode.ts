@@ -1,19 +1,17 @@
 /** @file The program that reads new tokens of a sequence against a cache of keys and values: prefill and decode. */
 import {
   add,
-  concat,
   constant,
+  expand,
   Graph,
   gather,
   greater,
-  less,
   matmul,
   mul,
-  optimize,
   reshape,
   scalar,
+  scatterElements,
   softmax,
-  split,
   sub,
   type Tensor,
   transpose,
@@ -21,8 +19,8 @@ import {
 } from '../graph/index.ts'
 import { type Architecture, parametersOf, ropeTables } from '../model/index.ts'
 import { attentionHeads, attentionOutput, mlp, outputMatrix, parameter, parameterInputs } from './decoder.ts'
-import { causalMask, grouped, HIDDEN, linear, rmsNorm } from './layers.ts'
-import { IDS, type Program } from './train-step.ts'
+import { grouped, HIDDEN, linear, rmsNorm } from './layers.ts'
+import { IDS, type Program, programOf, stateNames } from './train-step.ts'
 
 /** Sizes that a decode program is made for. */
 export interface DecodeShape {
@@ -32,28 +30,24 @@ export interface DecodeShape {
   readonly cacheLength: number
 }
 
-/** Names of a layer's cache, (1, key-value heads, cacheLength, headSize), and of the new rows for it. */
+/** Names of a layer's cache, (1, key-value heads, cacheLength, headSize). */
 export const cacheNames = {
   keys: (layer: number) => `cache/keys/${layer}`,
   values: (layer: number) => `cache/values/${layer}`,
-  newKeys: (layer: number) => `new/keys/${layer}`,
-  newValues: (layer: number) => `new/values/${layer}`,
 } as const
 
 /**
  * Reads `tokens` new tokens of one sequence. Inputs: the parameters, `ids` (1, tokens) int32, `position` int32
- * scalar (that of the first new token: so many rows of the cache count), `last` int32 (1) (which of the
- * new tokens the logits are wanted of), and the caches. Outputs: `logits` (1, V), and the new tokens' keys
- * and values (1, key-value heads, tokens, headSize), which the caller puts into the cache from `position` on.
- * Tokens after `last` may be padding: nothing before them depends on them. position + tokens must not exceed
- * cacheLength.
+ * scalar (that of the first new token: so many rows of the cache count), where there are several tokens `last` int32 (1)
+ * (which of them the logits are wanted of), and the caches, which are state: they come out with the new rows in place.
+ * Output besides: `logits` (1, V). Tokens after `last` may be padding: their rows are hidden from whatever comes before
+ * them, and written over by what takes their place. position + tokens must not exceed cacheLength.
  */
 export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape): Program {
   const graph = new Graph()
   const tensors = parameterInputs(graph, parametersOf(a))
   const ids = graph.input('ids', { dtype: IDS, shape: [1, tokens] })
   const position = graph.input('position', { dtype: IDS, shape: [] })
-  const last = graph.input('last', { dtype: IDS, shape: [1] })
   const tables = ropeTables(a.rope, a.headSize, cacheLength, Math.min(cacheLength, a.maxPositions))
   const counting = (length: number) =>
     constant(
@@ -71,19 +65,26 @@ export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape
   const scale = a.headSize ** -0.5
   const rotations = { query: { cos: mul(key.cos, scale), sin: mul(key.sin, scale) }, key }
 
-  const masks = new Map<number | undefined, Masks>()
-  const masksOf = (window: number | undefined): Masks => {
+  /** Which row of the cache each element of the new rows goes to. */
+  const places = expand(reshape(positions, [1, 1, tokens, 1]), [1, a.keyValueHeads, tokens, a.headSize])
+  const pairs: [string, string][] = []
+  const placed = (name: string, rows: Tensor): Tensor => {
+    const shape = [1, a.keyValueHeads, cacheLength, a.headSize]
+    const next = scatterElements(graph.input(name, { dtype: 'float32', shape }), places, rows, 2)
+    graph.output(stateNames.next(name), next)
+    pairs.push([name, stateNames.next(name)])
+    return next
+  }
+
+  const masks = new Map<number | undefined, Tensor>()
+  /** What is added to the scores, (tokens, cacheLength). */
+  const maskOf = (window: number | undefined): Tensor => {
     const known = masks.get(window)
     if (known !== undefined) return known
     const row = reshape(counting(cacheLength), [1, cacheLength])
-    const near =
-      window === undefined
-        ? scalar(graph, 0)
-        : where(greater(row, sub(reshape(positions, [tokens, 1]), window)), 0, HIDDEN)
-    const made = {
-      cached: where(less(row, position), near, HIDDEN),
-      fresh: causalMask(graph, { start: 0, end: tokens, keys: tokens }, window),
-    }
+    const query = reshape(positions, [tokens, 1])
+    const near = window === undefined ? scalar(graph, 0) : where(greater(row, sub(query, window)), 0, HIDDEN)
+    const made = where(greater(row, query), HIDDEN, near)
     masks.set(window, made)
     return made
   }
@@ -93,46 +94,17 @@ export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape
     const of = (name: string) => tensors.get(`model.layers.${layer}.${name}`)
     x = graph.within(`layers.${layer}`, () => {
       const { q, k, v } = attentionHeads(a, of, x, 1, rotations)
-      graph.output(cacheNames.newKeys(layer), k)
-      graph.output(cacheNames.newValues(layer), v)
-      const cache = (name: string) =>
-        graph.input(name, { dtype: 'float32', shape: [1, a.keyValueHeads, cacheLength, a.headSize] })
-      const { cached, fresh } = masksOf(a.slidingWindows[layer])
-      const mixed = cachedAttention(
-        q,
-        { keys: cache(cacheNames.keys(layer)), values: cache(cacheNames.values(layer)), mask: cached },
-        { keys: k, values: v, mask: fresh },
-      )
+      const keys = placed(cacheNames.keys(layer), k)
+      const values = placed(cacheNames.values(layer), v)
+      const scores = grouped(q, a.keyValueHeads, (part) => matmul(part, keys, { transB: true }))
+      const weights = softmax(add(scores, maskOf(a.slidingWindows[layer])))
+      const mixed = grouped(weights, a.keyValueHeads, (part) => matmul(part, values)) // (1, H, tokens, d)
       const y = add(x, attentionOutput(a, of, transpose(mixed, [0, 2, 1, 3])))
       return add(y, mlp(a, of, y))
     })
   }
-  const hidden = rmsNorm(gather(x, last), parameter(tensors, 'model.norm.weight'), a.normEpsilon)
+  if (tokens > 1) x = gather(x, graph.input('last', { dtype: IDS, shape: [1] }))
+  const hidden = rmsNorm(x, parameter(tensors, 'model.norm.weight'), a.normEpsilon)
   graph.output('logits', linear(hidden, outputMatrix(a, tensors)))
-  return { name: 'decode', graph: optimize(graph), state: [] }
-}
-
-/** What is added to the scores of cached and of new keys. */
-interface Masks {
-  readonly cached: Tensor
-  readonly fresh: Tensor
-}
-
-interface Part extends Record<'keys' | 'values' | 'mask', Tensor> {}
-
-/** Attention of q (1, H, t, d) over the cached keys and the new ones in one softmax; (1, H, t, d). */
-function cachedAttention(q: Tensor, cache: Part, fresh: Part): Tensor {
-  const groups = cache.keys.shape[1]!
-  const scores = [cache, fresh].map(({ keys, mask }) =>
-    add(
-      grouped(q, groups, (part) => matmul(part, keys, { transB: true })),
-      mask,
-    ),
-  )
-  const sizes = scores.map((part) => part.shape[3]!)
-  const [old, recent] = split(softmax(concat(scores, -1)), sizes, -1)
-  return add(
-    grouped(old!, groups, (part) => matmul(part, cache.values)),
-    grouped(recent!, groups, (part) => matmul(part, fresh.values)),
-  )
+  return programOf(tokens > 1 ? 'prefill' : 'decode', graph, pairs)
 }

@@ -114,7 +114,7 @@ export function trainStep(a: Architecture, options: TrainOptions): Program {
   })
   graph.output('loss', loss)
   graph.output('gradient_norm', norm)
-  return finish('train_step', graph, pairs, options.precision)
+  return programOf('train_step', graph, pairs, options.precision)
 }
 
 type Result = Pick<Backward, 'loss' | 'combined' | 'norm'>
@@ -144,7 +144,7 @@ export function accumulateStep(
     pairs.push([state, stateNames.next(state)])
   }
   graph.output('loss', loss)
-  return finish('accumulate', graph, pairs, options.precision)
+  return programOf('accumulate', graph, pairs, options.precision)
 }
 
 /**
@@ -160,7 +160,7 @@ export function gradientStep(
   const { graph, loss, combined } = backward(a, { ...shape, accumulates: false, recompute })
   for (const [name, tensor] of combined) graph.output(stateNames.accumulated(name), tensor)
   graph.output('loss', loss)
-  return finish('gradients', graph, [], precision)
+  return programOf('gradients', graph, [], precision)
 }
 
 interface Backward {
@@ -231,7 +231,8 @@ function isExact(scope: string): boolean {
   return /^(optimizer|norm)\b/.test(scope)
 }
 
-function finish(
+/** A graph as a program, optimized; `pairs` are the inputs and outputs that hold its state. */
+export function programOf(
   name: string,
   graph: Graph,
   pairs: readonly (readonly [string, string])[],

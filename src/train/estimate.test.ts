@@ -1,8 +1,8 @@
 /** @file The estimate of memory against what the runtime takes. */
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { RegaugeError } from '../errors.ts'
 import { PRESETS, parameterCount, readArchitecture } from '../model/index.ts'
-import { createRuntime } from '../runtime/index.ts'
+import { createRuntime, type Runtime } from '../runtime/index.ts'
 import { estimateTraining, estimateWithin } from './estimate.ts'
 import { allocateState, initializeState } from './state.ts'
 import { createTrainer, type TrainerOptions } from './trainer.ts'
@@ -40,8 +40,56 @@ test('recomputing and smaller micro-batches take less', () => {
 })
 
 test('too little memory is an error that names the terms, the largest first', () => {
-  expect(() => estimateWithin(architecture, options, 2 ** 24)).toThrow(RegaugeError)
-  expect(() => estimateWithin(architecture, options, 2 ** 24)).toThrow(
-    /there is 0.02 GiB; the most is for process/,
+  const little = { on: 'host', inPlace: true, bytes: 2 ** 24 } as const
+  expect(() => estimateWithin(architecture, options, little)).toThrow(RegaugeError)
+  expect(() => estimateWithin(architecture, options, little)).toThrow(
+    /of the host's memory or more, there is 0.02 GiB; the most is for process/,
   )
+})
+
+describe('on a device that does not write state over itself', () => {
+  const device = { on: 'device', inPlace: false, bytes: null } as const
+  const small = { ...options, batchSize: 2, microBatchSize: 1, sequenceLength: 16 }
+
+  test("state is counted twice, and the process is the host's", () => {
+    const { memory } = estimateTraining(architecture, options, undefined, device)
+    const parameters = parameterCount(architecture)
+    expect(memory).toMatchObject({ weights: 8 * parameters, moments: 16 * parameters, process: 0 })
+  })
+
+  test.each([2, 1])('in micro-batches of %i that is what the tensors take', async (microBatchSize) => {
+    const shape = { ...small, microBatchSize }
+    const allocated = async (inPlace: boolean): Promise<number> => {
+      const runtime = createRuntime({ name: 'cpu', threads: 1 })
+      let bytes = 0
+      const counting: Runtime = {
+        ...runtime,
+        allocate(spec) {
+          const tensor = runtime.allocate(spec)
+          bytes += tensor.byteLength
+          return tensor
+        },
+      }
+      const state = allocateState(counting, architecture, { moments: true })
+      await initializeState(state, architecture, 1)
+      const trainer = await createTrainer(counting, architecture, state, { ...shape, inPlace })
+      const ids = new Int32Array(32).map((_, i) => i)
+      for (let step = 1; step <= 2; step++) await trainer.step({ ids, labels: ids }, step, 1e-3)
+      trainer.dispose()
+      state.dispose()
+      runtime.dispose()
+      return bytes
+    }
+    const estimated = (inPlace: boolean): number =>
+      estimateTraining(architecture, shape, undefined, { on: 'host', inPlace }).memoryBytes
+    expect(estimated(false) - estimated(true)).toBe((await allocated(false)) - (await allocated(true)))
+  })
+
+  test('its own memory is what counts, where that is known', () => {
+    const within = (bytes: number | null) => estimateWithin(architecture, small, { ...device, bytes })
+    expect(() => within(2 ** 24)).toThrow(
+      /of the device's memory or more, there is 0.02 GiB; the most is for moments/,
+    )
+    expect(within(null).estimate).toEqual(within(2 ** 40).estimate)
+  })
 })

@@ -1,12 +1,24 @@
 /** @file What a run will take, before it starts: parameters, memory by term, FLOPs, time. */
 import { RegaugeError } from '../errors.ts'
 import { byteLength, type Graph, graphCost, type Node, type Tensor } from '../graph/index.ts'
-import { type Architecture, parameterCount } from '../model/index.ts'
-import type { Program } from '../steps/index.ts'
+import { type Architecture, parameterCount, parametersOf } from '../model/index.ts'
+import type { Capacity, Runtime } from '../runtime/index.ts'
+import { type Program, stateNames } from '../steps/index.ts'
 import { checkpointBytes } from './checkpoint.ts'
 import { type StepPrograms, stepPrograms, type TrainerOptions } from './trainer.ts'
 
-/** Bytes by what they are for. */
+/** Where the tensors of a run lie: on the host, or in the memory of a device. */
+export interface TensorPlace extends Capacity {
+  /** Whether state is written over itself where that is safe; else there are two sets of it, which take turns. */
+  readonly inPlace: boolean
+}
+
+/** Where a runtime has its tensors. */
+export function tensorPlace(runtime: Runtime): TensorPlace {
+  return { ...runtime.capacity(), inPlace: runtime.inPlace }
+}
+
+/** Bytes, in the memory where the tensors lie, by what they are for. */
 export interface MemoryTerms {
   readonly weights: number
   readonly moments: number
@@ -15,7 +27,10 @@ export interface MemoryTerms {
   readonly activations: number
   /** Logits and what is computed from them. */
   readonly logits: number
-  /** Node, ONNX Runtime's library and compiled programs: measured on small runs, about the same for all. */
+  /**
+   * Node, ONNX Runtime's library and compiled programs: measured on small runs, about the same for all. They are the
+   * host's, so 0 where tensors lie on a device.
+   */
   readonly process: number
 }
 
@@ -32,24 +47,27 @@ export interface Estimate {
 /** Measured resident memory of a process that trains a model of next to no size. */
 const PROCESS_BYTES = 160 * 2 ** 20
 
-/** Counts on the very graphs that the run executes. */
+/** Counts on the very graphs that the run executes; by default for tensors on the host that are written in place. */
 export function estimateTraining(
   a: Architecture,
   options: TrainerOptions,
   { accumulate, train }: StepPrograms = stepPrograms(a, options),
+  { on, inPlace }: Pick<TensorPlace, 'on' | 'inPlace'> = { on: 'host', inPlace: true },
 ): Estimate {
   const micro = options.batchSize / options.microBatchSize
   const parameters = parameterCount(a)
   // the programs take turns in one arena
-  const peaks = [train, ...(accumulate === undefined ? [] : [accumulate])].map(peakMemory)
+  const programs = [train, ...(accumulate === undefined ? [] : [accumulate])]
+  const peaks = programs.map(peakMemory)
   const most = peaks.reduce((one, other) => (bytesOf(other) > bytesOf(one) ? other : one))
+  const second = secondSets(a, programs, inPlace)
   const memory: MemoryTerms = {
-    weights: 4 * parameters,
-    moments: 8 * parameters,
-    gradients: most.gradients + (accumulate === undefined ? 0 : 4 * parameters),
+    weights: 4 * parameters + second.weights,
+    moments: 8 * parameters + second.moments,
+    gradients: most.gradients + (accumulate === undefined ? 0 : 4 * parameters) + second.gradients,
     activations: most.activations,
     logits: most.logits,
-    process: PROCESS_BYTES,
+    process: on === 'host' ? PROCESS_BYTES : 0,
   }
   const flops = (program: Program | undefined) =>
     program === undefined ? 0 : graphCost(program.graph).matmulFlops
@@ -65,24 +83,45 @@ export function estimateTraining(
 
 /**
  * Counts as `estimateTraining` does. Throws `RegaugeError('memory')` that names the largest term when there is less
- * than is needed; for the state alone that is known before the graphs are built.
+ * than is needed and that is known; for the state alone it is so before the graphs are built.
  */
 export function estimateWithin(
   a: Architecture,
   options: TrainerOptions,
-  availableBytes: number,
+  place: TensorPlace,
 ): { readonly estimate: Estimate; readonly programs: StepPrograms } {
   const parameters = parameterCount(a)
-  requireMemory({ weights: 4 * parameters, moments: 8 * parameters, process: PROCESS_BYTES }, availableBytes)
+  const sets = place.inPlace ? 1 : 2
+  const state = { weights: 4 * sets * parameters, moments: 8 * sets * parameters }
+  requireMemory(place.on === 'host' ? { ...state, process: PROCESS_BYTES } : state, place)
   const programs = stepPrograms(a, options)
-  const estimate = estimateTraining(a, options, programs)
-  requireMemory(estimate.memory, availableBytes)
+  const estimate = estimateTraining(a, options, programs, place)
+  requireMemory(estimate.memory, place)
   return { estimate, programs }
 }
 
-function requireMemory(memory: Partial<MemoryTerms>, availableBytes: number): void {
+/** Bytes of the second set of what is state and not written in place. */
+function secondSets(
+  a: Architecture,
+  programs: readonly Program[],
+  inPlace: boolean,
+): Pick<MemoryTerms, 'weights' | 'moments' | 'gradients'> {
+  const names = parametersOf(a).map(({ name }) => name)
+  const [weights, accumulated] = [new Set(names), new Set(names.map(stateNames.accumulated))]
+  const bytes = { weights: 0, moments: 0, gradients: 0 }
+  for (const { graph, state } of programs) {
+    for (const { input, inPlace: safe } of state) {
+      if (inPlace && safe) continue
+      const kind = weights.has(input) ? 'weights' : accumulated.has(input) ? 'gradients' : 'moments'
+      bytes[kind] += byteLength(graph.inputs.get(input)!)
+    }
+  }
+  return bytes
+}
+
+function requireMemory(memory: Partial<MemoryTerms>, { on, bytes }: TensorPlace): void {
   const needed = Object.values(memory).reduce((bytes, term) => bytes + term, 0)
-  if (needed <= availableBytes) return
+  if (bytes === null || needed <= bytes) return
   const terms = Object.entries(memory).sort(([, a], [, b]) => b - a)
   const list = terms.map(([name, bytes]) => `${name} ${gibibytes(bytes)}`).join(', ')
   const remedies: Record<string, string> = {
@@ -91,7 +130,7 @@ function requireMemory(memory: Partial<MemoryTerms>, availableBytes: number): vo
   }
   throw new RegaugeError('memory', {
     code: 'TRAIN_MEMORY',
-    message: `training needs ${gibibytes(needed)} or more, there is ${gibibytes(availableBytes)}; the most is for ${list}`,
+    message: `training needs ${gibibytes(needed)} of the ${on}'s memory or more, there is ${gibibytes(bytes)}; the most is for ${list}`,
     hint: remedies[terms[0]![0]] ?? 'choose a smaller model',
   })
 }

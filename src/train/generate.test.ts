@@ -3,16 +3,11 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import {
-  openSafetensorsFolder,
-  readHfConfig,
-  readSafetensor,
-  readSafetensorsHeader,
-  toFloat32,
-} from '../formats/index.ts'
-import { parametersOf, readArchitecture, uniform } from '../model/index.ts'
-import { createRuntime, type DeviceTensor } from '../runtime/index.ts'
+import { readHfConfig, readSafetensor, readSafetensorsHeader } from '../formats/index.ts'
+import { readArchitecture, uniform } from '../model/index.ts'
+import { createRuntime } from '../runtime/index.ts'
 import { chooseToken, createGenerator } from './generate.ts'
+import { allocateState, loadWeights } from './state.ts'
 
 const GOLDEN = join(import.meta.dirname, '../../test/golden/models')
 
@@ -21,20 +16,13 @@ describe('createGenerator', () => {
     const folder = join(GOLDEN, name)
     const a = readArchitecture(await readHfConfig(join(folder, 'config.json')))
     const runtime = createRuntime({ name: 'cpu', threads: 1 })
-    const weights = await openSafetensorsFolder(folder)
-    const tensors = new Map<string, DeviceTensor>()
-    for (const { name, shape } of parametersOf(a)) {
-      const { file, entry } = weights.tensors.get(name)!
-      const tensor = runtime.allocate({ dtype: 'float32', shape })
-      const values = toFloat32(await readSafetensor(file, name), entry.dtype)
-      await tensor.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
-      tensors.set(name, tensor)
-    }
+    const state = allocateState(runtime, a, { moments: false })
+    await loadWeights(state, a, folder)
     const golden = await readSafetensorsHeader(join(folder, 'golden.safetensors'))
     const ids = async (key: string) =>
       Array.from(new BigInt64Array((await readSafetensor(golden, key)).slice().buffer), Number)
     const [prompt, expected] = [await ids('generate.prompt'), await ids('generate.ids')]
-    const generator = createGenerator(runtime, a, (key) => tensors.get(key)!, 64)
+    const generator = createGenerator(runtime, a, state, 64)
     const made: number[] = []
     for await (const id of generator.generate(prompt, expected.length, { temperature: 0, seed: 0 }))
       made.push(id)

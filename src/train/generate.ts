@@ -1,9 +1,10 @@
 /** @file Text from a model: prompts read in chunks, then a token at a time against a cache. */
 import { RegaugeError } from '../errors.ts'
-import { type DType, toOnnx } from '../graph/index.ts'
 import { type Architecture, uniform } from '../model/index.ts'
-import type { Binding, DeviceTensor, Program, Runtime } from '../runtime/index.ts'
-import { cacheNames, decodeStep, IDS } from '../steps/index.ts'
+import type { Runtime } from '../runtime/index.ts'
+import { cacheNames, decodeStep } from '../steps/index.ts'
+import { createDevice, type Device } from './device.ts'
+import { allocateSlots, type TensorSlots } from './state.ts'
 
 /** How the next token is chosen. */
 export interface SamplingOptions {
@@ -38,41 +39,50 @@ export interface Generator {
 const PREFILL = 64
 
 /**
- * Makes a generator. `parameter` gives the tensor that holds a parameter now; `maxLength` is the number of
- * positions that the cache has room for.
+ * Makes a generator. `state` holds the parameters, and stays the caller's; `maxLength` is the number of positions that
+ * the cache has room for.
  */
 export function createGenerator(
   runtime: Runtime,
   a: Architecture,
-  parameter: (name: string) => DeviceTensor,
+  state: TensorSlots,
   maxLength: number,
 ): Generator {
   const cacheLength = Math.ceil(maxLength / PREFILL) * PREFILL
   const cacheShape = [1, a.keyValueHeads, cacheLength, a.headSize]
-  const caches = Array.from({ length: a.layers }, () => ({
-    keys: runtime.allocate({ dtype: 'float32', shape: cacheShape }),
-    values: runtime.allocate({ dtype: 'float32', shape: cacheShape }),
-  }))
+  const names = Array.from({ length: a.layers }, (_, i) => [cacheNames.keys(i), cacheNames.values(i)]).flat()
+  const caches = allocateSlots(runtime, new Map(names.map((name) => [name, cacheShape])))
   const compiled = new Map<number, Reader>()
 
-  const reader = async (tokens: number): Promise<Reader> => {
-    const made =
-      compiled.get(tokens) ?? (await compileReader(runtime, a, parameter, caches, { tokens, cacheLength }))
-    compiled.set(tokens, made)
-    return made
+  const readerOf = async (tokens: number): Promise<Reader> => {
+    const known = compiled.get(tokens)
+    if (known !== undefined) return known
+    const device = createDevice(runtime, runtime.inPlace)
+    device.hold(state)
+    device.hold(caches)
+    const reader = { device, run: await device.prepare(decodeStep(a, { tokens, cacheLength })) }
+    compiled.set(tokens, reader)
+    return reader
   }
 
-  /** Reads tokens from `position` on; gives the logits of the last one. */
+  /** Reads tokens from `position` on, which go into the caches; gives the logits of the last one. */
   const read = async (ids: ArrayLike<number>, position: number): Promise<Float32Array> => {
-    let logits: Float32Array | undefined
+    let logits: Uint8Array | undefined
     for (let done = 0; done < ids.length; ) {
       const chunk = ids.length - done === 1 ? 1 : PREFILL
       const count = Math.min(chunk, ids.length - done)
-      const part = Int32Array.from({ length: chunk }, (_, i) => ids[done + i] ?? 0)
-      logits = await (await reader(chunk)).run(part, count, position + done)
+      const { device, run } = await readerOf(chunk)
+      await device.write(
+        'ids',
+        Int32Array.from({ length: chunk }, (_, i) => ids[done + i] ?? 0),
+      )
+      await device.write('position', Int32Array.of(position + done))
+      if (chunk > 1) await device.write('last', Int32Array.of(count - 1))
+      await run()
       done += count
+      if (done === ids.length) logits = await device.read('logits')
     }
-    return logits!
+    return new Float32Array(logits!.buffer, logits!.byteOffset, a.vocabularySize)
   }
 
   return {
@@ -94,108 +104,17 @@ export function createGenerator(
       }
     },
     dispose() {
-      for (const made of compiled.values()) made.dispose()
+      for (const { device } of compiled.values()) device.dispose()
       compiled.clear()
-      for (const { keys, values } of caches) {
-        keys.dispose()
-        values.dispose()
-      }
+      caches.dispose()
     },
   }
 }
 
+/** A compiled program, which reads so many tokens. */
 interface Reader {
-  run(ids: Int32Array, count: number, position: number): Promise<Float32Array>
-  dispose(): void
-}
-
-interface Cache {
-  readonly keys: DeviceTensor
-  readonly values: DeviceTensor
-}
-
-async function compileReader(
-  runtime: Runtime,
-  a: Architecture,
-  parameter: (name: string) => DeviceTensor,
-  caches: readonly Cache[],
-  shape: { tokens: number; cacheLength: number },
-): Promise<Reader> {
-  const program: Program = await runtime.load(toOnnx(decodeStep(a, shape).graph, 'decode'))
-  const own: DeviceTensor[] = []
-  const allocate = (dtype: DType, dimensions: readonly number[]) => {
-    const tensor = runtime.allocate({ dtype, shape: dimensions })
-    own.push(tensor)
-    return tensor
-  }
-  const ids = allocate(IDS, [1, shape.tokens])
-  const position = allocate(IDS, [])
-  const last = allocate(IDS, [1])
-  const logits = allocate('float32', [1, a.vocabularySize])
-  const inputs = new Map([
-    ['ids', ids],
-    ['position', position],
-    ['last', last],
-  ])
-  const outputs = new Map([['logits', logits]])
-  const rows = caches.map((cache, layer) => {
-    const dimensions = [1, a.keyValueHeads, shape.tokens, a.headSize]
-    const fresh = { keys: allocate('float32', dimensions), values: allocate('float32', dimensions) }
-    inputs.set(cacheNames.keys(layer), cache.keys)
-    inputs.set(cacheNames.values(layer), cache.values)
-    outputs.set(cacheNames.newKeys(layer), fresh.keys)
-    outputs.set(cacheNames.newValues(layer), fresh.values)
-    return { cache, fresh }
-  })
-  // parameters may move between two tensors while the model trains, so each combination has its binding
-  let bound: { tensors: readonly DeviceTensor[]; binding: Binding } | undefined
-  const names = [...program.inputs.keys()].filter((name) => !inputs.has(name))
-  const bind = (): Binding => {
-    const tensors = names.map(parameter)
-    if (bound?.tensors.every((tensor, i) => tensor === tensors[i])) return bound.binding
-    bound?.binding.dispose()
-    const all = new Map(inputs)
-    names.forEach((name, i) => void all.set(name, tensors[i]!))
-    bound = { tensors, binding: program.bind(all, outputs) }
-    return bound.binding
-  }
-  return {
-    async run(tokens, count, start) {
-      await ids.write(bytesOf(tokens))
-      await position.write(bytesOf(Int32Array.of(start)))
-      await last.write(bytesOf(Int32Array.of(count - 1)))
-      await bind().run()
-      for (const { cache, fresh } of rows) {
-        await placeRows(fresh.keys, cache.keys, count, start)
-        await placeRows(fresh.values, cache.values, count, start)
-      }
-      const view = logits.hostView() ?? (await logits.read())
-      return new Float32Array(view.slice().buffer)
-    },
-    dispose() {
-      bound?.binding.dispose()
-      for (const tensor of own) tensor.dispose()
-      program.dispose()
-    },
-  }
-}
-
-/** Copies the first `count` rows of each head of `fresh` (1, K, t, d) into `cache` (1, K, L, d) from row `start` on. */
-async function placeRows(
-  fresh: DeviceTensor,
-  cache: DeviceTensor,
-  count: number,
-  start: number,
-): Promise<void> {
-  const source = fresh.hostView() ?? (await fresh.read())
-  const view = cache.hostView()
-  const target = view ?? (await cache.read())
-  const row = cache.shape[3]! * 4
-  for (let head = 0; head < cache.shape[1]!; head++) {
-    const from = head * fresh.shape[2]! * row
-    target.set(source.subarray(from, from + count * row), (head * cache.shape[2]! + start) * row)
-  }
-  if (view === null) await cache.write(target)
+  readonly device: Device
+  run(): Promise<void>
 }
 
 /**
@@ -239,8 +158,4 @@ function draw(weights: Float64Array, among: Uint32Array | undefined, random: () 
     if (left < 0) return among?.[i] ?? i
   }
   return among?.[count - 1] ?? count - 1
-}
-
-function bytesOf(array: Int32Array): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 }

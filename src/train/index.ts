@@ -9,7 +9,14 @@ export {
   wholeCheckpoints,
 } from './checkpoint-files.ts'
 export { createDevice, type Device } from './device.ts'
-export { type Estimate, estimateTraining, estimateWithin, type MemoryTerms } from './estimate.ts'
+export {
+  type Estimate,
+  estimateTraining,
+  estimateWithin,
+  type MemoryTerms,
+  type TensorPlace,
+  tensorPlace,
+} from './estimate.ts'
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.ts'
 export * from './events.ts'
 export { exactSettings, requireSameSettings } from './exactness.ts'
@@ -37,6 +44,7 @@ export {
   fillState,
   initializeState,
   loadWeights,
+  type TensorSlots,
   type TrainingState,
 } from './state.ts'
 export {

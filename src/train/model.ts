@@ -104,12 +104,7 @@ export async function* continueText(
       hint: 'shorten the prompt or ask for fewer tokens',
     })
   }
-  const generator = createGenerator(
-    model.runtime,
-    architecture,
-    (name) => model.state.current(name),
-    positions,
-  )
+  const generator = createGenerator(model.runtime, architecture, model.state, positions)
   try {
     yield* textOf(generator, tokenizer, ids, tokens, sampling(options))
   } finally {
@@ -135,7 +130,7 @@ export function createSampler(): GenerateSamples {
       kept?.generator.dispose()
       kept = {
         state,
-        generator: createGenerator(runtime, architecture, (name) => state.current(name), longest),
+        generator: createGenerator(runtime, architecture, state, longest),
       }
     }
     const options = sampling({

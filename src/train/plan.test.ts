@@ -20,6 +20,8 @@ describe('checkRun', () => {
       Object.values(plan.estimate.memory).reduce((sum, term) => sum + term, 0),
     )
     expect(plan.seconds!.best).toBeLessThan(plan.seconds!.expected)
+    expect(plan.memoryOn).toBe('host')
+    expect(plan.availableBytes).toBeGreaterThan(plan.estimate.memoryBytes)
     expect(existsSync(join(place, 'runs', 'planned'))).toBe(false)
   })
 
@@ -76,7 +78,7 @@ describe('checkRun', () => {
     expect(error.issues.map(({ code }) => code)).toEqual(expect.arrayContaining(['TRAIN_MEMORY']))
     expect(error.issues.length).toBeGreaterThan(1)
     expect(error.message).toMatch(
-      /training needs [\d.]+ GiB or more, there is [\d.]+ GiB; the most is for moments/,
+      /training needs [\d.]+ GiB of the host's memory or more, there is [\d.]+ GiB; the most is for moments/,
     )
   })
 })

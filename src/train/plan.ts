@@ -15,8 +15,8 @@ import type { Graph } from '../graph/index.ts'
 import type { Architecture } from '../model/index.ts'
 import { chooseRuntime, measureMatmul, openRuntime, type Target } from '../runtime/index.ts'
 import { decodeStep, evaluateStep } from '../steps/index.ts'
-import { checkSpace } from './checkpoint.ts'
-import { type Estimate, estimateWithin } from './estimate.ts'
+import { checkpointBytes, checkSpace } from './checkpoint.ts'
+import { type Estimate, estimateWithin, type TensorPlace, tensorPlace } from './estimate.ts'
 import { requireKernels } from './kernels.ts'
 import { corpusOf, trainTokenizer } from './prepare-data.ts'
 import { resolveArchitecture, type Vocabulary } from './resolve-model.ts'
@@ -42,7 +42,10 @@ export interface RunPlan {
   readonly matmulFlopsPerSecond: number
   /** Time in the steps that are left: what the limit allows at best, and at the share of it that is usual. */
   readonly seconds: { readonly best: number; readonly expected: number } | undefined
-  readonly availableBytes: number
+  /** Where the tensors lie: whose memory the estimate is of. */
+  readonly memoryOn: TensorPlace['on']
+  /** Of the host what is free, of a device its size; null where nobody tells. */
+  readonly availableBytes: number | null
   /** Where it runs, and why there: library, device. */
   readonly place: string
   /** What a person is to know before it starts, in sentences: text that is little, for instance. */
@@ -65,6 +68,8 @@ export function makePlan(
     | 'matmulFlopsPerSecond'
     | 'notes'
     | 'place'
+    | 'memoryOn'
+    | 'availableBytes'
   >,
 ): RunPlan {
   const { steps, estimate, startStep, matmulFlopsPerSecond } = known
@@ -74,7 +79,6 @@ export function makePlan(
     tokens: steps && steps * estimate.tokensPerStep,
     flops: steps && steps * estimate.flopsPerStep,
     seconds: best === undefined ? undefined : { best, expected: best / USUAL_SHARE },
-    availableBytes: process.availableMemory(),
   }
 }
 
@@ -124,25 +128,28 @@ export async function checkRun(
       else await checkWeights(architecture, from)
     })
   }
-  const within =
-    architecture &&
-    (await attempt(() => estimateWithin(architecture, trainerOptions(run), process.availableMemory())))
-  const estimate = within?.estimate
   const { on, threads } = options
   const settings = threads === undefined ? {} : { threads }
   const place = await attempt(() =>
     on === undefined ? chooseRuntime(settings) : { runtime: openRuntime(on, settings), reason: 'as asked' },
   )
+  const tensors = place && tensorPlace(place.runtime)
+  const within =
+    architecture &&
+    tensors &&
+    (await attempt(() => estimateWithin(architecture, trainerOptions(run), tensors)))
+  const estimate = within?.estimate
   if (within !== undefined && place !== undefined)
     await attempt(() => requireKernels(within.programs, place.runtime.name, run.train.precision))
   await attempt(() => requireWritableFolder(folder))
-  if (estimate !== undefined) await attempt(() => checkSpace(folder, estimate.checkpointBytes))
+  if (architecture !== undefined) await attempt(() => checkSpace(folder, checkpointBytes(architecture)))
   if (
     problems.length > 0 ||
     architecture === undefined ||
     estimate === undefined ||
     split === undefined ||
-    place === undefined
+    place === undefined ||
+    tensors === undefined
   ) {
     place?.runtime.dispose()
     const issues = problems.flatMap((problem) => problem.issues)
@@ -154,7 +161,13 @@ export async function checkRun(
     const steps = await stepsOf(run, folder, tokens)
     const notes = textNotes(run, split, tokens)
     const known = { run, folder, architecture, estimate, startStep: 0, steps, notes }
-    return makePlan({ ...known, matmulFlopsPerSecond: best, place: `${runtime.description} (${reason})` })
+    return makePlan({
+      ...known,
+      matmulFlopsPerSecond: best,
+      place: `${runtime.description} (${reason})`,
+      memoryOn: tensors.on,
+      availableBytes: tensors.bytes,
+    })
   } finally {
     runtime.dispose()
   }

@@ -25,7 +25,7 @@ import {
   newestGoodCheckpoint,
   removePartial,
 } from './checkpoint-files.ts'
-import { estimateWithin } from './estimate.ts'
+import { estimateWithin, tensorPlace } from './estimate.ts'
 import type { RunEvent } from './events.ts'
 import { exactSettings, requireSameSettings } from './exactness.ts'
 import { type RunHistory, readHistory } from './history.ts'
@@ -139,11 +139,6 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   const done = await finishedBefore(job, prepared)
   if (done !== undefined) return done
 
-  const limits = trainerOptions(run)
-  const { estimate, programs } = estimateWithin(prepared.architecture, limits, process.availableMemory())
-  await checkSpace(folder, estimate.checkpointBytes)
-  await writeWhole(join(folder, 'run.yaml'), formatRun(run))
-
   const resources: { dispose(): void }[] = []
   const held = <T extends { dispose(): void }>(resource: T): T => {
     resources.unshift(resource)
@@ -153,6 +148,11 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   try {
     const { reason, ...chosen } = await openPlace(options, checkpoint)
     const runtime = held(chosen.runtime)
+    const limits = trainerOptions(run)
+    const tensors = tensorPlace(runtime)
+    const { estimate, programs } = estimateWithin(prepared.architecture, limits, tensors)
+    await checkSpace(folder, estimate.checkpointBytes)
+    await writeWhole(join(folder, 'run.yaml'), formatRun(run))
     const taken = requireKernels(programs, runtime.name, run.train.precision, options.allowHost)
     const state = held(allocateState(runtime, prepared.architecture, { moments: true }))
     await fillState(state, run, prepared.architecture, checkpoint)
@@ -171,6 +171,8 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
         matmulFlopsPerSecond: limit.best,
         notes,
         place: `${runtime.description} (${reason})`,
+        memoryOn: tensors.on,
+        availableBytes: tensors.bytes,
       }),
     )
     const from: Progress = checkpoint?.state ?? { step: 0, tokens: 0, seconds: 0 }

@@ -216,7 +216,9 @@ function dataProblem(note: (message: string) => void) {
 /** The programs of the run, when there is memory for `copies` of it at a time. */
 function programsWithin(a: Architecture, limits: ReturnType<typeof trainerOptions>, copies: number) {
   try {
-    return estimateWithin(a, limits, process.availableMemory() / copies).programs
+    // what is compared comes to the host, wherever it was computed
+    const bytes = process.availableMemory() / copies
+    return estimateWithin(a, limits, { on: 'host', inPlace: true, bytes }).programs
   } catch (error) {
     if (!(error instanceof RegaugeError) || error.kind !== 'memory') throw error
     const message = `${copies} of it are compared side by side, each with its share of the memory`

@@ -28,6 +28,19 @@ export function planJson(plan: RunPlan): Record<string, unknown> {
   return { name: run.name, model, ...estimate, ...rest }
 }
 
+/** What a run needs, and of what. */
+export function memoryText({
+  estimate,
+  memoryOn,
+  availableBytes,
+}: Pick<RunPlan, 'memoryOn' | 'availableBytes'> & {
+  readonly estimate: Pick<RunPlan['estimate'], 'memoryBytes'>
+}): string {
+  const needed = `about ${bytes(estimate.memoryBytes)} of the ${memoryOn}'s memory`
+  if (availableBytes === null) return `${needed}, whose size is not known`
+  return `${needed}, ${memoryOn === 'host' ? `${bytes(availableBytes)} of it free` : `which has ${bytes(availableBytes)}`}`
+}
+
 /** The plan for people, a term a line. */
 export function planLines(plan: RunPlan, terminal: Pick<Terminal, 'colors'>): string[] {
   const { colors } = terminal
@@ -57,7 +70,7 @@ export function planLines(plan: RunPlan, terminal: Pick<Terminal, 'colors'>): st
         ? `${compact(estimate.flopsPerStep)} a step`
         : `${compact(flops)}, ${compact(estimate.flopsPerStep)} a step`,
     ),
-    row('memory', `about ${bytes(estimate.memoryBytes)} of ${bytes(plan.availableBytes)}`),
+    row('memory', memoryText(plan)),
     ...terms.map(([name, size]) => row('', `${name.padEnd(12)}${bytes(size)}`)),
     row('checkpoint', bytes(estimate.checkpointBytes)),
     row('speed limit', `${compact(plan.matmulFlopsPerSecond)}FLOP/s in matrix products, measured now`),
