@@ -1,5 +1,20 @@
 /** @file Step time and memory of a layout of a model on chips: what a run would take there. */
 export {
+  bandOf,
+  type Constants,
+  type FittedValue,
+  gradeOf,
+  lesserGrade,
+  RATE_NAMES,
+  RATES,
+  type RateName,
+  ratesOf,
+} from './constants.ts'
+export { CostModel, type PassSeconds, type StageParameters } from './costs.ts'
+export { ENGINE_NAMES, ENGINES, type EngineName } from './engines.ts'
+export { FITTED } from './fitted.ts'
+export { type ClusterFigures, machineOf } from './machine.ts'
+export {
   createMemoryModel,
   evenShare,
   type MemoryModel,
@@ -7,4 +22,15 @@ export {
   overflowMessage,
   stageLayers,
 } from './memory/index.ts'
+export * from './pipeline/index.ts'
+export { createSimulator, type Simulator } from './predict.ts'
+export type { Rates } from './rates.ts'
+export {
+  dataSeconds,
+  hopSeconds,
+  optimizerSeconds,
+  type StepSeconds,
+  stageSeconds,
+  stepSeconds,
+} from './step.ts'
 export * from './types.ts'

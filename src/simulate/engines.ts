@@ -1,0 +1,52 @@
+/** @file The engines that runs are planned for, as far as time and memory depend on them. */
+import type { Engine } from './types.ts'
+
+const common = {
+  fusedAttention: true,
+  fusedElementwise: true,
+  fusedLoss: true,
+  gradientPlaceholders: true,
+  gradientBytes: 4,
+  overlapsData: true,
+  overlapsTensor: false,
+  overlapsExperts: false,
+  overlapsPipeline: true,
+  vocabularyMultiple: 128,
+  dropout: false,
+} as const
+
+/**
+ * Engines by the name that a user gives; `id` is that of the measured software whose constants they take. Overlaps are
+ * those that the engines' own recipes turn on.
+ */
+export const ENGINES = {
+  'megatron-lm': {
+    ...common,
+    id: 'megatron-core',
+    name: 'Megatron-LM',
+    dispatchesOnce: true,
+    scattersSends: true,
+  },
+  'mindspeed-llm': {
+    ...common,
+    id: 'mindspeed',
+    name: 'MindSpeed-LLM',
+    overlapsTensor: true,
+    dispatchesOnce: false,
+    scattersSends: true,
+    vocabularyMultiple: 1,
+  },
+  torch: {
+    ...common,
+    id: 'torchtitan',
+    name: 'PyTorch FSDP2',
+    gradientPlaceholders: false,
+    overlapsPipeline: false,
+    dispatchesOnce: false,
+    scattersSends: false,
+    vocabularyMultiple: 1,
+  },
+} as const satisfies Readonly<Record<string, Engine>>
+
+export type EngineName = keyof typeof ENGINES
+export const ENGINE_NAMES = Object.keys(ENGINES) as readonly EngineName[]

@@ -1,0 +1,54 @@
+/** @file What a layout of a run on a machine would take: seconds, where they go, memory, and how sure that is. */
+import { decoderFlops } from '../model/index.ts'
+import { bandOf, type Constants, constantsOf, gradeOf, ratesOf } from './constants.ts'
+import { CostModel } from './costs.ts'
+import { FITTED } from './fitted.ts'
+import { createMemoryModel, type MemoryModel } from './memory/index.ts'
+import { stepSeconds } from './step.ts'
+import type { Engine, Layout, Machine, Prediction, Workload } from './types.ts'
+
+/** A workload on a machine under an engine, ready to be asked about many layouts. */
+export interface Simulator {
+  readonly workload: Workload
+  readonly machine: Machine
+  readonly engine: Engine
+  readonly costs: CostModel
+  readonly memory: MemoryModel
+  /** Seconds of a step; nothing is checked. */
+  seconds(layout: Layout): number
+  /** All that there is to say of a layout, whether it fits or not. */
+  predict(layout: Layout): Prediction
+}
+
+/** Makes a simulator, with the constants that are shipped unless others are given. */
+export function createSimulator(
+  workload: Workload,
+  machine: Machine,
+  engine: Engine,
+  constants: Constants = FITTED,
+): Simulator {
+  const costs = new CostModel(workload, machine, engine, ratesOf(constants, machine, engine))
+  const memory = createMemoryModel(workload, engine)
+  const tokens = workload.globalBatch * workload.sequenceLength
+  const flops = tokens * decoderFlops(workload.decoder, workload.sequenceLength).total
+  return {
+    workload,
+    machine,
+    engine,
+    costs,
+    memory,
+    seconds: (layout) => stepSeconds(costs, layout).seconds,
+    predict: (layout) => {
+      const { seconds, ...terms } = stepSeconds(costs, layout)
+      return {
+        seconds,
+        terms,
+        band: bandOf(constants, seconds, gradeOf(constants, machine, engine)),
+        modelFlopsUtilization: flops / (seconds * machine.count * machine.flops),
+        tokensPerSecond: tokens / seconds,
+        memory: memory.stages(layout),
+        constants: constantsOf(constants, machine, engine),
+      }
+    },
+  }
+}
