@@ -81,14 +81,16 @@ const megatron2022: EngineDefaults = {
   recompute: 'selective',
 }
 
-/** BLOOM's and vTrain's: Megatron-LM 2021 under DeepSpeed, no overlap. */
+/**
+ * BLOOM's and vTrain's: Megatron-LM 2021 under DeepSpeed, no overlap. Its pipeline engine splits what stages send over the
+ * tensor-parallel chips as well (`is_pipe_partitioned`).
+ */
 const megatronDeepSpeed: EngineDefaults = {
   ...megatron2021,
   engine: {
     ...megatron2021.engine,
     id: 'megatron-deepspeed',
     name: 'Megatron-DeepSpeed',
-    scattersSends: false,
   },
 }
 

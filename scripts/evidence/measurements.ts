@@ -97,6 +97,9 @@ function measuredRow(row: Row): MeasuredRow {
     precision: precisionOf(row, defaults, assume),
   }
   const measured = stepOf(row, workload, chips, assume)
+  if (measured.fromFlops && assumptions.includes('micro-batch 1')) {
+    refuse('neither the time of a step nor the micro-batch is stated')
+  }
   return {
     id: row.id,
     source,

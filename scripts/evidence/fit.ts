@@ -1,5 +1,5 @@
 /** @file Fits the constants of the simulation to measured steps. */
-import { type Chip, catalogChips } from '../src/chips/index.ts'
+import { type Chip, catalogChips } from '../../src/chips/index.ts'
 import {
   type Constants,
   type FittedValue,
@@ -7,12 +7,12 @@ import {
   RATES,
   type RateName,
   ratesOf,
-} from '../src/simulate/constants.ts'
-import { CostModel } from '../src/simulate/costs.ts'
-import { machineOf } from '../src/simulate/machine.ts'
-import { stepSeconds } from '../src/simulate/step.ts'
-import type { Machine } from '../src/simulate/types.ts'
-import type { MeasuredRow } from './evidence/index.ts'
+} from '../../src/simulate/constants.ts'
+import { CostModel } from '../../src/simulate/costs.ts'
+import { machineOf } from '../../src/simulate/machine.ts'
+import { stepSeconds } from '../../src/simulate/step.ts'
+import type { Machine } from '../../src/simulate/types.ts'
+import type { MeasuredRow } from './index.ts'
 
 /** What is fitted: a rate in general, by the design of cores, or by engine. */
 interface Parameter {
@@ -89,11 +89,16 @@ export function casesOf(
       continue
     }
     try {
-      const machine = machineOf(chip, row.chips, row.workload.precision, {
+      let machine = machineOf(chip, row.chips, row.workload.precision, {
         serverChips: row.chipsPerNode,
         // where nobody says: 200 Gb/s a chip, as such servers mostly have
         networkBytesPerSecond: row.networkBytesPerSecond ?? chip.scaleOut.bytesPerSecond ?? 25e9,
       })
+      if (row.arithmetic !== null) {
+        const rate = chip.peak[row.arithmetic] ?? chip.peak.fp32
+        if (rate === null) throw new Error(`nobody published the rate of ${chip.id} in ${row.arithmetic}`)
+        machine = inSingles(machine, rate)
+      }
       const rates = ratesOf(priorConstants(), machine, row.engine)
       cases.push({ row, machine, model: new CostModel(row.workload, machine, row.engine, rates) })
     } catch (error) {
@@ -101,6 +106,17 @@ export function casesOf(
     }
   }
   return { cases, failed }
+}
+
+/** The machine with values of 4 bytes where the simulation counts 2: at another rate, over half the bandwidths. */
+function inSingles(machine: Machine, rate: number): Machine {
+  return {
+    ...machine,
+    flops: rate,
+    halfFlops: rate,
+    memoryBytesPerSecond: machine.memoryBytesPerSecond / 2,
+    links: machine.links.map((link) => ({ ...link, bytesPerSecond: link.bytesPerSecond / 2 })),
+  }
 }
 
 export function priorConstants(): Constants {
