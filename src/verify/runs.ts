@@ -37,12 +37,17 @@ export async function verifyRuns(reference: string, other: string): Promise<Veri
   const [a, b] = [await openRun(reference, notes), await openRun(other, notes)]
   const steps = commonSteps(a.history, b.history)
   const recorder = createRecorder()
-  const common = a.checkpoints.filter(({ state: { step } }) =>
-    b.checkpoints.some((one) => one.state.step === step),
-  )
-  for (const one of common) {
-    const second = b.checkpoints.find(({ state }) => state.step === one.state.step)!
-    await compareCheckpoints(recorder, one, second, notes)
+  const common: Checkpoint[] = []
+  for (const one of a.checkpoints) {
+    const second = b.checkpoints.find(({ state }) => state.step === one.state.step)
+    if (second === undefined) continue
+    try {
+      await compareCheckpoints(recorder, one, second, notes)
+      common.push(one)
+    } catch (error) {
+      if (existsSync(one.folder) && existsSync(second.folder)) throw error
+      notes.push(removedNote(one.state.step))
+    }
   }
   if (steps.length === 0 && common.length === 0) {
     const hint = `the first has ${range(a.history)}, the second ${range(b.history)}`
@@ -98,12 +103,19 @@ async function openRun(folder: string, notes: string[]): Promise<OpenedRun> {
       checkpoints.unshift(await verifyCheckpoint(at, { files: true }))
     } catch (error) {
       if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
-      notes.push(
-        `the checkpoint of step ${step} is damaged and passed over: ${error.message.replaceAll('\n', '; ')}`,
-      )
+      if (!existsSync(at)) notes.push(removedNote(step))
+      else
+        notes.push(
+          `the checkpoint of step ${step} is damaged and passed over: ${error.message.replaceAll('\n', '; ')}`,
+        )
     }
   }
   return { folder, history: await readHistory(log), checkpoints }
+}
+
+/** A run that trains meanwhile removes its older checkpoints. */
+function removedNote(step: number): string {
+  return `the checkpoint of step ${step} was removed while the runs were compared, and is left out`
 }
 
 /** Whether a run computes its products in 16 bits; one that says nothing does not. */
