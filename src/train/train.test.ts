@@ -105,6 +105,17 @@ async function stopped(
 }
 
 describe('a run', () => {
+  test('on a runtime that cannot be had is refused before the text is read', async () => {
+    const events: RunEvent[] = []
+    const options: TrainOptions = {
+      on: { name: 'cpu', index: 3 },
+      onEvent: (event) => void events.push(event),
+    }
+    const { message } = await fails(train(runOf('nowhere'), options))
+    expect(message).toContain('cpu:3 is not a device')
+    expect(events.map(({ type }) => type)).toEqual(['state', 'state'])
+  })
+
   test('leaves its folder as documented', async () => {
     expect(reference).toMatchObject({ state: 'finished', step: STEPS, steps: STEPS, tokens: STEPS * 4 * 16 })
     expect(readdirSync(reference.folder).sort()).toEqual([
