@@ -1,5 +1,5 @@
 /** @file Runs that are the same on two runtimes, and deliberate faults, each caught and named. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -413,6 +413,15 @@ describe('runs that were there', () => {
     const { code, err } = await command(words)
     expect(code).toBe(2)
     expect(err).toContain(message)
+  })
+
+  test('a checkpoint that was removed meanwhile, by a run that trains, is left out', async () => {
+    const meanwhile = join(place, 'meanwhile')
+    cpSync(reference, meanwhile, { recursive: true })
+    symlinkSync('nowhere', join(meanwhile, 'checkpoints', 'step-00000001'))
+    const { verdict, notes } = await verifyRuns(reference, meanwhile)
+    expect(verdict).toBe('same')
+    expect(notes).toEqual(['the checkpoint of step 1 was removed meanwhile, and is left out'])
   })
 
   test('folders that hold no run, and runs that share nothing', async () => {

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -166,6 +167,12 @@ describe('regauge init', () => {
     const { code, err } = await regauge(['init'])
     expect([code, err]).toEqual([2, 'run.yaml  there is such a file already: name another one\n'])
     expect(readFileSync(join(work, 'run.yaml'), 'utf8')).toBe('mine')
+  })
+
+  it.skipIf(process.platform === 'win32')('leaves nothing of a file that the disk had no room for', () => {
+    const { code, err } = shell(`trap '' XFSZ; ulimit -f 1; '${process.execPath}' '${main}' init full.yaml`)
+    expect([code, err]).toEqual([3, 'full.yaml  cannot be written (EFBIG)\n'])
+    expect(existsSync(join(work, 'full.yaml'))).toBe(false)
   })
 })
 

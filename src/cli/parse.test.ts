@@ -47,6 +47,8 @@ describe('parseLine', () => {
   })
 
   it('tells what is wrong', () => {
+    expect(mistakes('verify', '--out', '')).toEqual(['--out needs a value: --out <file>'])
+    expect(mistakes('chips', '--chips=')).toEqual(['--chips needs a value: --chips <file>'])
     expect(mistakes('sample')).toEqual([
       'sample needs <run>: for instance: regauge sample runs/books "Once upon a time"',
     ])

@@ -127,7 +127,7 @@ function parseCommand(command: CommandName, words: readonly string[]): ParsedLin
       if (token.value !== undefined)
         problem('CLI_VALUE', `${token.rawName} takes no value, got "${token.value}"`)
       values[token.name] = true
-    } else if (token.value === undefined) {
+    } else if (token.value === undefined || token.value === '') {
       problem('CLI_VALUE', `${token.rawName} needs a value`, `${token.rawName} <${option.value}>`)
     } else {
       const value = readValue(token.rawName, token.value, option, problem)

@@ -176,6 +176,14 @@ describe('a config that cannot be', () => {
   })
 
   test.each([
+    [{ hidden_size: '64' }, 'hidden_size must be an integer from 1 to 16777216, got "64"'],
+    [{ num_attention_heads: -4 }, 'num_attention_heads must be an integer from 1 to 16777216, got -4'],
+    [{ head_dim: 0.5 }, 'head_dim must be an integer from 1 to 16777216, got 0.5'],
+  ])('a size that is wrong is told alone, without what follows from it: %j', (keys, problem) => {
+    expect(messages({ ...TINY, ...keys })).toEqual([problem])
+  })
+
+  test.each([
     [
       'a head size of null with heads that do not divide',
       { num_attention_heads: 5, head_dim: null },

@@ -133,25 +133,27 @@ export function readArchitecture(config: HfConfig, file = 'config.json'): Archit
   const heads = size('num_attention_heads')
   const keyValueHeads =
     config.num_key_value_heads === null ? heads : size('num_key_value_heads', rules.keyValueHeads(heads))
-  const headSize = size('head_dim', rules.headSize ?? Math.floor(hiddenSize / heads))
+  const headSize = size('head_dim', rules.headSize ?? Math.max(1, Math.floor(hiddenSize / heads)))
+  // what follows from a size that is wrong is not told
+  const isSized = issues.length === 0
   const layers = size('num_hidden_layers')
   if (layers > 4096) report('CONFIG_VALUE', `num_hidden_layers must be at most 4096, got ${layers}`)
   const maxPositions = size('max_position_embeddings', rules.maxPositions)
 
-  if (config.head_dim == null && rules.headSize === undefined && hiddenSize % heads !== 0) {
+  if (isSized && config.head_dim == null && rules.headSize === undefined && hiddenSize % heads !== 0) {
     report(
       'CONFIG_SHAPE',
       `hidden_size ${hiddenSize} is not a multiple of num_attention_heads ${heads}`,
       'set head_dim',
     )
   }
-  if (heads % keyValueHeads !== 0) {
+  if (isSized && heads % keyValueHeads !== 0) {
     report(
       'CONFIG_SHAPE',
       `num_attention_heads ${heads} is not a multiple of num_key_value_heads ${keyValueHeads}`,
     )
   }
-  if (headSize % 2 !== 0)
+  if (isSized && headSize % 2 !== 0)
     report('CONFIG_SHAPE', `head_dim must be even for rotary embeddings, got ${headSize}`)
   const activation = config.hidden_act ?? 'silu'
   if (activation !== 'silu') report('CONFIG_VALUE', `hidden_act must be "silu", got ${show(activation)}`)

@@ -1,6 +1,7 @@
 /** @file ONNX Runtime's C API by FFI: the slot and signature of each function used, and calls that throw. */
 import koffi, { type KoffiFunc } from 'koffi'
 import { RegaugeError } from '../errors.ts'
+import { problemOfLibraryFile } from './library-file.ts'
 
 // koffi's default for calls on a worker thread is 128 KiB: compiling a shader in a run overflows it, and ends the process
 koffi.config({ ...koffi.config(), async_stack_size: 8 << 20 })
@@ -223,9 +224,12 @@ const RETURN_TYPES = { status: 'void *', string: 'str', int: 'int', pointer: 'vo
 function openTable(path: string): { version: string; table: Pointer } {
   let base: Pointer
   try {
+    const problem = problemOfLibraryFile(path)
+    if (problem !== undefined) throw new Error(problem)
     const library = koffi.load(path)
     loaded.push(library)
     base = library.func('OrtGetApiBase', 'void *', [])()
+    if (!base) throw new Error('OrtGetApiBase gives no table')
   } catch (cause) {
     const issue = {
       code: 'RUNTIME_LIBRARY_UNUSABLE',

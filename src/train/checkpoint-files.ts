@@ -108,11 +108,19 @@ export async function* wholeCheckpoints(
       yield await verifyCheckpoint(at, { files: true })
     } catch (error) {
       if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
-      note(
-        `the checkpoint of step ${step} is damaged and passed over: ${error.message.replaceAll('\n', '; ')}`,
-      )
+      // a run that trains meanwhile removes its older checkpoints
+      if (!existsSync(at)) note(removedNote(step))
+      else
+        note(
+          `the checkpoint of step ${step} is damaged and passed over: ${error.message.replaceAll('\n', '; ')}`,
+        )
     }
   }
+}
+
+/** What is said of a checkpoint that was there when the folder was listed. */
+export function removedNote(step: number): string {
+  return `the checkpoint of step ${step} was removed meanwhile, and is left out`
 }
 
 /**

@@ -5,6 +5,7 @@ export {
   type CheckpointState,
   type ExactSettings,
   listCheckpoints,
+  removedNote,
   verifyCheckpoint,
   wholeCheckpoints,
 } from './checkpoint-files.ts'

@@ -8,9 +8,9 @@ import type { RunEvent } from './events.ts'
 import { readHistory } from './history.ts'
 import { createSampler } from './model.ts'
 import { loadRun } from './run/index.ts'
-import { train } from './train.ts'
+import { type TrainOptions, train } from './train.ts'
 
-const { place, start, stopped } = openRuns()
+const { place, runOf, start, stopped } = openRuns()
 
 let reference: Started
 beforeAll(async () => {
@@ -18,6 +18,17 @@ beforeAll(async () => {
 })
 
 describe('a run', () => {
+  test('on a runtime that cannot be had is refused before the text is read', async () => {
+    const events: RunEvent[] = []
+    const options: TrainOptions = {
+      on: { name: 'cpu', index: 3 },
+      onEvent: (event) => void events.push(event),
+    }
+    const { message } = await fails(train(runOf('nowhere'), options))
+    expect(message).toContain('cpu:3 is not a device')
+    expect(events.map(({ type }) => type)).toEqual(['state', 'state'])
+  })
+
   test('leaves its folder as documented', async () => {
     expect(reference).toMatchObject({ state: 'finished', step: STEPS, steps: STEPS, tokens: STEPS * 4 * 16 })
     expect(readdirSync(reference.folder).sort()).toEqual([

@@ -134,6 +134,8 @@ interface Job {
 async function trainInFolder(job: Job): Promise<TrainResult> {
   const { run, folder, options, emit } = job
   emit({ type: 'state', state: 'queued' })
+  // a runtime that cannot be had is told before hours go into the text
+  if (options.on !== undefined) openRuntime(options.on).dispose()
   const prepared = await prepare(job)
   const { checkpoint, planned } = prepared
   const done = await finishedBefore(job, prepared)

@@ -17,6 +17,7 @@ import {
   CHECKPOINT_FILES as FILES,
   type RunHistory,
   readHistory,
+  removedNote,
   shownPath,
   wholeCheckpoints,
 } from '../train/index.ts'
@@ -36,12 +37,17 @@ export async function verifyRuns(reference: string, other: string): Promise<Veri
   const [a, b] = [await openRun(reference, notes), await openRun(other, notes)]
   const steps = commonSteps(a.history, b.history)
   const recorder = createRecorder()
-  const common = a.checkpoints.filter(({ state: { step } }) =>
-    b.checkpoints.some((one) => one.state.step === step),
-  )
-  for (const one of common) {
-    const second = b.checkpoints.find(({ state }) => state.step === one.state.step)!
-    await compareCheckpoints(recorder, one, second, notes)
+  const common: Checkpoint[] = []
+  for (const one of a.checkpoints) {
+    const second = b.checkpoints.find(({ state }) => state.step === one.state.step)
+    if (second === undefined) continue
+    try {
+      await compareCheckpoints(recorder, one, second, notes)
+      common.push(one)
+    } catch (error) {
+      if (existsSync(one.folder) && existsSync(second.folder)) throw error
+      notes.push(removedNote(one.state.step))
+    }
   }
   if (steps.length === 0 && common.length === 0) {
     const hint = `the first has ${range(a.history)}, the second ${range(b.history)}`

@@ -15,6 +15,7 @@ export {
 export { writeReport } from './report.ts'
 export {
   figure,
+  requireVerificationPlace,
   VERDICTS,
   widest,
   worstTensors,

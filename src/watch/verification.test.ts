@@ -1,8 +1,24 @@
 /** @file The page of a comparison: as it is, with hostile names, and with values that are not finite. */
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import type { Comparison, Verification } from '../verify/index.ts'
-import { verificationHtml, widest, worstTensors } from './verification.ts'
+import {
+  requireVerificationPlace,
+  verificationHtml,
+  widest,
+  worstTensors,
+  writeVerification,
+} from './verification.ts'
 
 const made = new Date('2026-11-23T12:00:00Z')
 const zero = { cosine: 1, relativeError: 0, maxAbsolute: 0, distance: 0, norm: 1 }
@@ -107,4 +123,46 @@ it('tells the tensors that are furthest apart, and how far', () => {
   expect(found.map(({ relativeError }) => relativeError)).toEqual([Number.NaN, 1.25])
   expect(widest(comparison)).toEqual({ loss: expect.closeTo(1e-3), gradNorm: 0, gradients: 1.25 })
   expect(widest({ ...comparison, tensors }).gradients).toBeNaN()
+})
+
+describe('the place of the page', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'regauge-page-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  const at = (name: string): string => join(folder, name)
+
+  it('is refused where a file lies that is no page, and where nothing can be written', () => {
+    writeFileSync(at('run.yaml'), 'name: books\n')
+    expect(() => requireVerificationPlace(at('run.yaml'))).toThrow(
+      expect.objectContaining({
+        kind: 'usage',
+        message: `${at('run.yaml')}  is there and is no page; it would be lost: choose another place for the page`,
+      }),
+    )
+    for (const [path, code] of [
+      [folder, 'EISDIR'],
+      [at('none/page.html'), 'ENOENT'],
+      [at('run.yaml/page.html'), 'ENOTDIR'],
+    ] as const) {
+      const refused = expect.objectContaining({ kind: 'environment', message: expect.stringContaining(code) })
+      expect(() => requireVerificationPlace(path)).toThrow(refused)
+      expect(() => writeVerification(verification, path)).toThrow(refused)
+    }
+    expect(readdirSync(folder)).toEqual(['run.yaml'])
+  })
+
+  it('may hold an older page, or a link to one, which stays a link', () => {
+    writeVerification(verification, at('page.html'))
+    symlinkSync('page.html', at('link.html'))
+    writeFileSync(at('page.html'), '<!DOCTYPE html>old')
+    requireVerificationPlace(at('link.html'))
+    writeVerification(verification, at('link.html'))
+    expect(lstatSync(at('link.html')).isSymbolicLink()).toBe(true)
+    expect(readFileSync(at('page.html'), 'utf8')).toContain('there')
+  })
+
+  it.runIf(process.platform === 'linux')('may be a device, which stays one', () => {
+    requireVerificationPlace('/dev/full')
+    expect(() => writeVerification(verification, '/dev/full')).toThrow(/cannot be written \(ENOSPC\)/)
+    expect(lstatSync('/dev/full').isCharacterDevice()).toBe(true)
+  })
 })

@@ -1,5 +1,5 @@
 /** @file `regauge init`: writes a commented run file by recipe, and never over an existing one. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { RegaugeError } from '../../errors.ts'
 import { shownPath } from '../../train/index.ts'
@@ -37,6 +37,8 @@ export const run: Command<'init'> = async ({ arguments: [word], options, json, t
       }
       throw new RegaugeError('usage', issue)
     }
+    // what a full disk took of it would stand in the way of the next try
+    if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code ?? '')) rmSync(file, { force: true })
     const issue = { code: 'INIT_UNWRITABLE', message: `cannot be written (${code})`, file: shown }
     throw new RegaugeError('environment', issue, { cause })
   }

@@ -12,6 +12,7 @@ import {
   figure,
   findRun,
   harmless,
+  requireVerificationPlace,
   small,
   VERDICTS,
   widest,
@@ -25,6 +26,7 @@ import type { Terminal } from '../ui/terminal.ts'
 import { wrapped } from '../ui/text.ts'
 
 export const run: Command<'verify'> = async ({ arguments: words, options, json, terminal }) => {
+  if (options.out !== undefined) requireVerificationPlace(options.out)
   const verification = await (options.on === undefined
     ? compareRuns(words, options)
     : compareRuntimes(options.on, words, options, (text) => {

@@ -117,7 +117,8 @@ function readRunFile(file: string, shown: string): Uint8Array {
     const inside = ['run.yaml', 'run.yml', 'run.json', 'run.config.ts'].find((name) =>
       listing(file).includes(name),
     )
-    throw fail('RUN_NOT_A_FILE', 'is a folder', inside && `did you mean ${join(shown, inside)}?`)
+    const otherwise = 'it holds no run.yaml; give the run file'
+    throw fail('RUN_NOT_A_FILE', 'is a folder', inside ? `did you mean ${join(shown, inside)}?` : otherwise)
   }
   if (!stat.isFile()) throw fail('RUN_NOT_A_FILE', 'is not a regular file')
   if (stat.size > MAX_FILE_BYTES) {

@@ -247,6 +247,10 @@ describe('loadRun', () => {
     writeFileSync(join(folder, 'place', 'run.yaml'), GOOD)
     symlinkSync('loop', join(folder, 'loop'))
     expect(await told(join(folder, 'place'))).toContain('is a folder: did you mean')
+    mkdirSync(join(folder, 'begun'))
+    expect(await told(join(folder, 'begun'))).toContain(
+      'is a folder: it holds no run.yaml; give the run file',
+    )
     expect(await told(join(folder, 'place', 'rum.yaml'))).toContain('no such file: did you mean run.yaml?')
     expect(await told(join(folder, 'place', 'x'))).toContain('no such file: regauge init writes one')
     expect(await told(join(folder, 'loop'))).toContain('cannot be read (ELOOP)')
