@@ -27,6 +27,8 @@ export interface MemoryRow {
 const ENGINE: Engine = {
   id: 'megatron-lm',
   name: 'Megatron-LM',
+  lineage: 'megatron',
+  usesAllRails: true,
   fusedAttention: true,
   fusedElementwise: true,
   gradientBytes: 4,

@@ -37,7 +37,11 @@ export function engineFor(
       halves ||
       (isNemo && engine.overlapsTensor && layout.tensorParallel > 1),
     overlapsExperts:
-      !dense && (engine.overlapsExperts || /moe-fb-overlap|moe-(allgather|alltoall)-overlap/i.test(overlap)),
+      !dense &&
+      (engine.overlapsExperts ||
+        /moe-fb-overlap|moe-(allgather|alltoall)-overlap/i.test(overlap) ||
+        // its recipes overlap exchanges of experts that span nodes
+        (isNemo && layout.expertParallel > 8)),
     // Megatron-Core sends beside computation whenever stages are interleaved
     overlapsPipeline:
       engine.overlapsPipeline ||

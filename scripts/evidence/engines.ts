@@ -15,6 +15,8 @@ export interface EngineDefaults {
 }
 
 const base: Omit<Engine, 'id' | 'name'> = {
+  lineage: 'megatron',
+  usesAllRails: true,
   fusedAttention: true,
   fusedElementwise: true,
   fusedLoss: true,
@@ -64,6 +66,8 @@ const deepSpeedZero3: EngineDefaults = {
     ...megatron2021.engine,
     id: 'megatron-2021-zero3',
     name: 'Megatron-LM 2021 with DeepSpeed ZeRO-3',
+    // its own collectives of 2021 took one way out of a node
+    usesAllRails: false,
   },
   zeroStage: 3,
 }
@@ -92,6 +96,12 @@ const megatronDeepSpeed: EngineDefaults = {
     id: 'megatron-deepspeed',
     name: 'Megatron-DeepSpeed',
   },
+}
+
+/** BLOOM's fork of it: ALiBi, an embedding norm, kernels of its own. */
+const bigScience: EngineDefaults = {
+  ...megatronDeepSpeed,
+  engine: { ...megatronDeepSpeed.engine, id: 'bigscience', name: 'Megatron-DeepSpeed of BigScience' },
 }
 
 /** Megatron-Core with Transformer Engine and flash attention; overlaps only where flags ask for them. */
@@ -133,6 +143,7 @@ const llmFoundry: EngineDefaults = {
   engine: {
     ...base,
     id: 'llm-foundry',
+    lineage: 'fsdp',
     name: 'llm-foundry (FSDP)',
     gradientBytes: 2,
     overlapsData: true,
@@ -146,14 +157,27 @@ const llmFoundry: EngineDefaults = {
 /** FSDP2: gradients are reduced in fp32. */
 const torchtitan: EngineDefaults = {
   ...llmFoundry,
-  engine: { ...llmFoundry.engine, id: 'torchtitan', name: 'torchtitan (FSDP2)', gradientBytes: 4 },
+  engine: {
+    ...llmFoundry.engine,
+    id: 'torchtitan',
+    lineage: 'fsdp',
+    name: 'torchtitan (FSDP2)',
+    gradientBytes: 4,
+  },
   sequenceParallel: true,
 }
 
 /** Aleph Alpha's: Megatron-like, ZeRO-1, no overlap told of. */
 const alephAlpha: EngineDefaults = {
   ...defaults,
-  engine: { ...base, id: 'aa-scaling', name: 'AA-Scaling', fusedElementwise: false, vocabularyMultiple: 128 },
+  engine: {
+    ...base,
+    id: 'aa-scaling',
+    lineage: 'fsdp',
+    name: 'AA-Scaling',
+    fusedElementwise: false,
+    vocabularyMultiple: 128,
+  },
   sequenceParallel: false,
   microBatch: null,
 }
@@ -161,26 +185,38 @@ const alephAlpha: EngineDefaults = {
 /** Scripts set make-vocab-size-divisible-by 1. */
 const mindSpeedCore: EngineDefaults = {
   ...defaults,
-  engine: { ...base, id: 'mindspeed', name: 'MindSpeed-LLM' },
+  engine: { ...base, id: 'mindspeed', lineage: 'mindspeed', name: 'MindSpeed-LLM' },
   zeroStage: 0,
 }
 
 const mindSpeedLegacy: EngineDefaults = {
   ...mindSpeedCore,
-  engine: { ...mindSpeedCore.engine, id: 'mindspeed-legacy', name: 'MindSpeed-LLM (legacy)' },
+  engine: {
+    ...mindSpeedCore.engine,
+    id: 'mindspeed-legacy',
+    lineage: 'mindspeed',
+    name: 'MindSpeed-LLM (legacy)',
+  },
 }
 
 /** Graph compiler of MindSpore; sequence parallelism is a flag of the YAML. */
 const mindFormers: EngineDefaults = {
   ...defaults,
-  engine: { ...base, id: 'mindformers', name: 'MindFormers', gradientBytes: 2 },
+  engine: { ...base, id: 'mindformers', lineage: 'mindspeed', name: 'MindFormers', gradientBytes: 2 },
   sequenceParallel: false,
 }
 
 /** Gradients in 16 bits, ZeRO-1 within a node, communication beside the backward pass. */
 const internEvo: EngineDefaults = {
   ...defaults,
-  engine: { ...base, id: 'internevo', name: 'InternEvo', gradientBytes: 2, overlapsData: true },
+  engine: {
+    ...base,
+    id: 'internevo',
+    lineage: 'fsdp',
+    name: 'InternEvo',
+    gradientBytes: 2,
+    overlapsData: true,
+  },
   microBatch: null,
 }
 
@@ -190,6 +226,7 @@ const haiLlm: EngineDefaults = {
     ...base,
     id: 'hai-llm',
     name: 'HAI-LLM',
+    dispatchesOnce: true,
     overlapsData: true,
     overlapsExperts: true,
     overlapsPipeline: true,
@@ -230,7 +267,14 @@ const deepSpeed: EngineDefaults = {
 
 const colossal: EngineDefaults = {
   ...defaults,
-  engine: { ...base, id: 'colossal-ai', name: 'Colossal-AI', gradientBytes: 2, overlapsData: true },
+  engine: {
+    ...base,
+    id: 'colossal-ai',
+    lineage: 'fsdp',
+    name: 'Colossal-AI',
+    gradientBytes: 2,
+    overlapsData: true,
+  },
   microBatch: null,
 }
 
@@ -244,7 +288,6 @@ const sailor: EngineDefaults = {
     ...megatron2021.engine,
     id: 'sailor',
     name: 'Sailor (Megatron-DeepSpeed, fp32)',
-    scattersSends: false,
     fusedElementwise: false,
     gradientBytes: 4,
   },
@@ -266,6 +309,7 @@ export const ENGINES = {
   deepSpeedZero3,
   megatron2022,
   megatronDeepSpeed,
+  bigScience,
   megatronCore,
   nemo,
   pai,
@@ -293,6 +337,7 @@ const BY_FRAMEWORK: readonly (readonly [RegExp, EngineDefaults])[] = [
   [/MegaScale-MoE.*\| Megatron/i, megatronCore],
   [/MegaScale-MoE/i, megaScaleMoe],
   [/MegaScale|Jiang et al/i, megatron2022],
+  [/BigScience/i, bigScience],
   [/Megatron-DeepSpeed/i, megatronDeepSpeed],
   [/MindFormers/i, mindFormers],
   [/MindSpeed.*Legacy/i, mindSpeedLegacy],

@@ -1,22 +1,31 @@
 /** @file Fits the constants of the simulation to measured steps. */
-import { type Chip, catalogChips } from '../../src/chips/index.ts'
+import type { Chip } from '../../src/chips/index.ts'
+import { RegaugeError } from '../../src/errors.ts'
+import { HALF } from '../../src/simulate/bytes.ts'
 import {
   type Constants,
   type FittedValue,
+  fromScale,
   RATE_NAMES,
-  RATES,
   type RateName,
   ratesOf,
+  toScale,
 } from '../../src/simulate/constants.ts'
 import { CostModel } from '../../src/simulate/costs.ts'
+import { ENGINES } from '../../src/simulate/engines.ts'
 import { machineOf } from '../../src/simulate/machine.ts'
+import { mixedStepSeconds } from '../../src/simulate/mixed.ts'
+import { deviceSeconds } from '../../src/simulate/rates.ts'
 import { stepSeconds } from '../../src/simulate/step.ts'
-import type { Machine } from '../../src/simulate/types.ts'
-import type { MeasuredRow } from './index.ts'
+import type { Engine, Machine } from '../../src/simulate/types.ts'
+import type { readKernels } from './aiconfigurator.ts'
+import type { MeasuredRow, PlacedStage, Refusal } from './row.ts'
 
-/** What is fitted: a rate in general, by the design of cores, or by engine. */
+type Scope = 'general' | 'architecture' | 'lineage' | 'engine'
+
+/** What is fitted: a rate in general, by the design of cores, by what an engine is built on, or by engine. */
 interface Parameter {
-  readonly scope: 'general' | 'architecture' | 'engine'
+  readonly scope: Scope
   readonly key: string
   readonly rate: RateName
   /** Where it starts and is drawn to, in the scale that it is fitted in. */
@@ -27,11 +36,12 @@ interface Parameter {
 
 /** Values from before any measurement: data sheets' usual yields, and orders of magnitude of launches and messages. */
 export const PRIORS: Readonly<Record<RateName, { value: number; spread: number }>> = {
-  matmul: { value: 0.75, spread: 1 },
-  matmul8: { value: 0.6, spread: 1 },
+  matmul: { value: 0.8, spread: 1 },
+  matmul8: { value: 0.65, spread: 1 },
+  sustained: { value: 0.92, spread: 0.5 },
   grouped: { value: 0.7, spread: 0.7 },
   attention: { value: 0.45, spread: 1 },
-  attentionStart: { value: 256, spread: 1 },
+  attentionStart: { value: 500, spread: 0.5 },
   operands: { value: 0.35, spread: 0.7 },
   bandwidth: { value: 0.75, spread: 0.7 },
   kernel: { value: 5e-6, spread: 0.7 },
@@ -52,64 +62,110 @@ const BY_ARCHITECTURE: Readonly<Partial<Record<RateName, number>>> = {
   matmul: 0.6,
   matmul8: 0.6,
   grouped: 0.6,
-  attention: 0.6,
-  attentionStart: 0.7,
+  attention: 1,
+  attentionStart: 0.5,
+  operands: 0.5,
   linkShare: 0.6,
-  networkShare: 0.6,
   bandwidth: 0.5,
   kernel: 0.5,
 }
 const BY_ENGINE: Readonly<Partial<Record<RateName, number>>> = {
   software: 0.15,
   host: 0.4,
-  networkShare: 0.8,
+  networkShare: 0.4,
+  grouped: 0.6,
 }
-
-const toScale = (rate: RateName, value: number) =>
-  RATES[rate].share ? Math.log(value / (1 - value)) : Math.log(value)
-const fromScale = (rate: RateName, x: number) => (RATES[rate].share ? 1 / (1 + Math.exp(-x)) : Math.exp(x))
+/** Software that is built on the same shares more than chips do. */
+const BY_LINEAGE: Readonly<Partial<Record<RateName, number>>> = { software: 0.15, host: 0.4 }
 
 /** A row with what does not change while constants do. */
 export interface Case {
   readonly row: MeasuredRow
+  /** Chips of the first stage, where there are several kinds. */
   readonly machine: Machine
-  readonly model: CostModel
+  readonly seconds: (constants: Constants) => number
 }
 
-export function casesOf(
-  rows: readonly MeasuredRow[],
-  chips: readonly Chip[] = catalogChips(),
-): { cases: Case[]; failed: { row: MeasuredRow; reason: string }[] } {
+export interface Cases {
+  readonly cases: readonly Case[]
+  readonly refusals: readonly Refusal[]
+}
+
+/** Rows made ready; what the simulation refuses is kept with the reason. */
+export function casesOf(rows: readonly MeasuredRow[], chips: readonly Chip[]): Cases {
   const cases: Case[] = []
-  const failed: { row: MeasuredRow; reason: string }[] = []
+  const refusals: Refusal[] = []
   for (const row of rows) {
-    const chip = chips.find(({ id }) => id === row.chip)
-    if (chip === undefined) {
-      failed.push({ row, reason: `the chip ${row.chip} is not known` })
-      continue
-    }
     try {
-      let machine = machineOf(chip, row.chips, row.workload.precision, {
-        serverChips: row.chipsPerNode,
-        // where nobody says: 200 Gb/s a chip, as such servers mostly have
-        networkBytesPerSecond: row.networkBytesPerSecond ?? chip.scaleOut.bytesPerSecond ?? 25e9,
-      })
-      if (row.arithmetic !== null) {
-        const rate = chip.peak[row.arithmetic] ?? chip.peak.fp32
-        if (rate === null) throw new Error(`nobody published the rate of ${chip.id} in ${row.arithmetic}`)
-        machine = inSingles(machine, rate)
-      }
-      const rates = ratesOf(priorConstants(), machine, row.engine)
-      cases.push({ row, machine, model: new CostModel(row.workload, machine, row.engine, rates) })
+      cases.push(row.placement === null ? plainCase(row, chips) : mixedCase(row, row.placement, chips))
     } catch (error) {
-      failed.push({ row, reason: (error as Error).message })
+      if (!(error instanceof RegaugeError)) throw error
+      refusals.push({ id: row.id, source: row.source, reason: error.message.split('\n')[0]! })
     }
   }
-  return { cases, failed }
+  return { cases, refusals }
 }
 
-/** The machine with values of 4 bytes where the simulation counts 2: at another rate, over half the bandwidths. */
-function inSingles(machine: Machine, rate: number): Machine {
+function plainCase(row: MeasuredRow, chips: readonly Chip[]): Case {
+  const machine = machineFor(row, row.chip, chips)
+  const like = costsOf(row, machine, PRIOR)
+  return {
+    row,
+    machine,
+    seconds: (constants) => stepSeconds(costsOf(row, machine, constants, like), row.layout).seconds,
+  }
+}
+
+function mixedCase(row: MeasuredRow, placement: readonly PlacedStage[], chips: readonly Chip[]): Case {
+  const names = new Set(placement.flatMap(({ replicas }) => replicas.map(({ chip }) => chip)))
+  const machines = new Map([...names].map((name) => [name, machineFor(row, name, chips)]))
+  const like = new Map([...machines].map(([name, machine]) => [name, costsOf(row, machine, PRIOR)]))
+  const each = row.workload.globalBatch / row.layout.microBatch / row.layout.dataParallel
+  return {
+    row,
+    machine: machines.get(row.chip)!,
+    seconds: (constants) => {
+      const models = new Map(
+        [...machines].map(([name, machine]) => [name, costsOf(row, machine, constants, like.get(name))]),
+      )
+      const stages = placement.map(({ layers, replicas }) => ({
+        layers,
+        replicas: replicas.map(({ chip, tensorParallel }) => ({
+          model: models.get(chip)!,
+          layout: { ...row.layout, tensorParallel },
+        })),
+      }))
+      return mixedStepSeconds(
+        stages,
+        stages[0]!.replicas.map(() => each),
+      )
+    },
+  }
+}
+
+function costsOf(row: MeasuredRow, machine: Machine, constants: Constants, like?: CostModel): CostModel {
+  // gradients of 4 bytes over bandwidths that were halved for all other values
+  const engine: Engine = row.arithmetic === null ? row.engine : { ...row.engine, gradientBytes: 2 }
+  return new CostModel(row.workload, machine, engine, ratesOf(constants, machine, engine), like)
+}
+
+function machineFor(row: MeasuredRow, name: string, chips: readonly Chip[]): Machine {
+  const chip = chips.find(({ id }) => id === name)
+  if (chip === undefined) {
+    throw new RegaugeError('data', { code: 'EVIDENCE_CHIP', message: `the chip ${name} is not known` })
+  }
+  const machine = machineOf(chip, row.chips, row.workload.precision, {
+    serverChips: row.chipsPerNode,
+    // where nobody says: 200 Gb/s a chip, as such servers mostly have
+    networkBytesPerSecond: row.networkBytesPerSecond ?? chip.scaleOut.bytesPerSecond ?? 25e9,
+  })
+  if (row.arithmetic === null) return machine
+  const rate = chip.peak[row.arithmetic] ?? chip.peak.fp32
+  if (rate === null) {
+    const message = `nobody published the rate of ${name} in ${row.arithmetic}`
+    throw new RegaugeError('data', { code: 'EVIDENCE_RATE', message })
+  }
+  // values of 4 bytes where the simulation counts 2: half the bandwidths
   return {
     ...machine,
     flops: rate,
@@ -119,25 +175,124 @@ function inSingles(machine: Machine, rate: number): Machine {
   }
 }
 
-export function priorConstants(): Constants {
-  return {
-    general: Object.fromEntries(
-      RATE_NAMES.map((name) => [name, { value: PRIORS[name].value, from: 'prior' }]),
-    ) as Record<RateName, FittedValue>,
-    architectures: {},
-    engines: {},
-    coverage: {},
-    bands: { 'chip and engine': 1.1, chip: 1.2, family: 1.3, 'data sheet': 1.5 },
-  }
+/** The constants before any measurement. */
+const PRIOR: Constants = {
+  general: Object.fromEntries(
+    RATE_NAMES.map((name) => [name, { value: PRIORS[name].value, from: 'prior' }]),
+  ) as Record<RateName, FittedValue>,
+  architectures: {},
+  lineages: {},
+  engines: {},
+  coverage: {},
+  bands: { 'chip and engine': 1.1, chip: 1.2, family: 1.3, 'data sheet': 1.5 },
 }
 
-export function predictSeconds({ row, machine, model }: Case, constants: Constants): number {
-  const rates = ratesOf(constants, machine, row.engine)
-  return stepSeconds(new CostModel(row.workload, machine, row.engine, rates, model), row.layout).seconds
+export interface FitOptions {
+  readonly log?: (text: string) => void
+  /** Constants to begin with, such as those of nearly the same rows. */
+  readonly from?: Constants
+  readonly rounds?: number
+  /** Products of matrices that were measured alone. */
+  readonly products?: readonly ProductCase[]
+}
+
+/** What a fit compares with: a step, or a product. */
+interface Observation {
+  readonly source: string
+  readonly architecture: string
+  readonly lineage: string | null
+  readonly engine: string | null
+  /** For the coverage: chip and engine. */
+  readonly key: string | null
+  readonly weight: number
+  /** Logarithm of what is predicted over what was measured. */
+  readonly residual: (constants: Constants) => number
+}
+
+/** Each source weighs as the root of its rows. */
+function observationsOf(cases: readonly Case[], products: readonly ProductCase[]): Observation[] {
+  const count = new Map<string, number>()
+  for (const { row } of cases) count.set(row.source, (count.get(row.source) ?? 0) + 1)
+  return [
+    ...cases.map(({ row, machine, seconds }) => ({
+      source: row.source,
+      architecture: machine.architecture,
+      lineage: row.engine.lineage,
+      engine: row.engine.id,
+      key: `${row.chip} ${row.engine.id}`,
+      weight: 1 / Math.sqrt(count.get(row.source)!),
+      residual: (constants: Constants) => Math.log(seconds(constants) / row.measured.stepSeconds),
+    })),
+    ...products.map(({ machine, m, n, k, seconds }) => {
+      const work = {
+        ...NO_WORK,
+        flops: 2 * m * n * k,
+        operandBytes: HALF * (m * k + k * n + m * n),
+        kernels: 1,
+      }
+      return {
+        source: 'products',
+        architecture: machine.architecture,
+        lineage: null,
+        engine: null,
+        key: null,
+        weight: 1 / Math.sqrt(products.length),
+        residual: (constants: Constants) => {
+          const rates = ratesOf(constants, machine, ALONE)
+          return Math.log(deviceSeconds(work, machine, { ...rates, sustained: 1 }, false) / seconds)
+        },
+      }
+    }),
+  ]
+}
+
+/** No engine: a kernel alone. */
+const ALONE = { ...ENGINES['megatron-lm'], id: '', lineage: '' }
+const NO_WORK = {
+  flops: 0,
+  groupedFlops: 0,
+  attentionFlops: 0,
+  attentionFlopsPerKey: 0,
+  operandBytes: 0,
+  elementwiseBytes: 0,
+  kernels: 0,
+}
+
+/** A product of matrices (m, k) x (k, n) in 16 bits, measured alone. */
+export interface ProductCase {
+  readonly machine: Machine
+  readonly m: number
+  readonly n: number
+  readonly k: number
+  readonly seconds: number
+}
+
+/** Products of one table that a fit takes. */
+const PRODUCTS = 60
+
+/** Products of sizes that training has, spread over each table. */
+export function productCases(
+  tables: ReturnType<typeof readKernels>['products'],
+  chips: readonly Chip[],
+): ProductCase[] {
+  return tables.flatMap(({ chip: name, rows }) => {
+    const chip = chips.find(({ id }) => id === name)
+    if (chip === undefined) return []
+    const machine = machineOf(chip, 1, 'bf16')
+    const large = rows.filter(
+      ({ dtype, m, n, k }) => dtype === 'bfloat16' && Math.min(m, n, k) >= 512 && m * n * k >= 2 ** 33,
+    )
+    const step = Math.max(1, large.length / PRODUCTS)
+    return Array.from({ length: Math.min(PRODUCTS, large.length) }, (_, i) => ({
+      machine,
+      ...large[Math.floor(i * step)]!,
+    }))
+  })
 }
 
 /** The constants that fit the cases best, each source with a weight that grows with the root of its rows. */
-export function fit(cases: readonly Case[], log: (text: string) => void = () => {}): Constants {
+export function fitConstants(cases: readonly Case[], options: FitOptions = {}): Constants {
+  const { log = () => {}, from, rounds = 60, products = [] } = options
   const parameters: Parameter[] = RATE_NAMES.filter((rate) => rate !== 'software').map((rate) => ({
     scope: 'general',
     key: '',
@@ -145,49 +300,46 @@ export function fit(cases: readonly Case[], log: (text: string) => void = () => 
     prior: toScale(rate, PRIORS[rate].value),
     spread: PRIORS[rate].spread,
   }))
-  const add = (scope: 'architecture' | 'engine', keys: Iterable<string>, table: typeof BY_ENGINE) => {
+  const add = (scope: Scope, keys: Iterable<string>, table: typeof BY_ENGINE) => {
     for (const key of new Set(keys))
       for (const [rate, spread] of Object.entries(table))
         parameters.push({ scope, key, rate: rate as RateName, prior: 0, spread: spread! })
   }
+  const seen = observationsOf(cases, products)
   add(
     'architecture',
-    cases.map(({ machine }) => machine.architecture),
+    seen.map(({ architecture }) => architecture),
     BY_ARCHITECTURE,
   )
   add(
+    'lineage',
+    seen.flatMap(({ lineage }) => lineage ?? []),
+    BY_LINEAGE,
+  )
+  add(
     'engine',
-    cases.map(({ row }) => row.engine.id),
+    seen.flatMap(({ engine }) => engine ?? []),
     BY_ENGINE,
   )
-
-  const count = new Map<string, number>()
-  for (const { row } of cases) count.set(row.source, (count.get(row.source) ?? 0) + 1)
-  const weights = cases.map(({ row }) => 1 / Math.sqrt(count.get(row.source)!))
-
-  const toConstants = (x: readonly number[]): Constants => assemble(parameters, x, cases)
-  // only rows of its scope depend on a parameter
+  const toConstants = (x: readonly number[]): Constants => assemble(parameters, x, seen)
+  // only observations of its scope depend on a parameter
   const touches = parameters.map(({ scope, key }) =>
-    cases.flatMap(({ machine, row }, i) =>
-      scope === 'general' || (scope === 'architecture' ? machine.architecture : row.engine.id) === key
-        ? [i]
-        : [],
-    ),
+    seen.flatMap((one, i) => (scope === 'general' || one[scope] === key ? [i] : [])),
   )
-  const residual = (i: number, constants: Constants) =>
-    Math.log(predictSeconds(cases[i]!, constants) / cases[i]!.row.measured.stepSeconds)
+  const weights = seen.map(({ weight }) => weight)
+  const residual = (i: number, constants: Constants) => seen[i]!.residual(constants)
   const EPSILON = 0.02
   const loss = (r: number) => Math.sqrt(r * r + EPSILON * EPSILON)
   const cost = (residuals: readonly number[], x: readonly number[]) =>
     residuals.reduce((sum, r, i) => sum + weights[i]! * loss(r), 0) +
     PRIOR_WEIGHT * x.reduce((sum, v, i) => sum + ((v - parameters[i]!.prior) / parameters[i]!.spread) ** 2, 0)
 
-  let x = parameters.map(({ prior }) => prior)
+  let x = parameters.map((parameter) => startOf(parameter, from))
   let constants = toConstants(x)
-  let residuals = cases.map((_, i) => residual(i, constants))
+  let residuals = seen.map((_, i) => residual(i, constants))
   let best = cost(residuals, x)
   let damping = 1e-2
-  for (let round = 0; round < 80; round++) {
+  for (let round = 0; round < rounds; round++) {
     const columns = parameters.map((_, j) => {
       const moved = [...x]
       moved[j]! += 1e-3
@@ -222,7 +374,7 @@ export function fit(cases: readonly Case[], log: (text: string) => void = () => 
       const step = solve(damped, slope)
       const next = x.map((v, j) => v - Math.max(-1, Math.min(1, step[j]!)))
       const nextConstants = toConstants(next)
-      const nextResiduals = cases.map((_, i) => residual(i, nextConstants))
+      const nextResiduals = seen.map((_, i) => residual(i, nextConstants))
       const nextCost = cost(nextResiduals, next)
       if (nextCost < best - 1e-5 * Math.abs(best)) improved = true
       if (nextCost < best) {
@@ -240,34 +392,54 @@ export function fit(cases: readonly Case[], log: (text: string) => void = () => 
   return constants
 }
 
+/** Where a parameter starts: at its prior, or at what an earlier fit found. */
+function startOf({ scope, key, rate, prior }: Parameter, from: Constants | undefined): number {
+  if (from === undefined) return prior
+  if (scope === 'general') return toScale(rate, from.general[rate].value)
+  const table = { architecture: from.architectures, lineage: from.lineages, engine: from.engines }[scope]
+  return table[key]?.[rate]?.value ?? prior
+}
+
 const PRIOR_WEIGHT = 0.02
 
-function assemble(parameters: readonly Parameter[], x: readonly number[], cases: readonly Case[]): Constants {
+function assemble(
+  parameters: readonly Parameter[],
+  x: readonly number[],
+  seen: readonly Observation[],
+): Constants {
   const general = new Map<RateName, number>([['software', 0]])
-  const architectures: Record<string, Partial<Record<RateName, FittedValue>>> = {}
-  const engines: Record<string, Partial<Record<RateName, FittedValue>>> = {}
+  const tables: Record<Exclude<Scope, 'general'>, Record<string, Partial<Record<RateName, FittedValue>>>> = {
+    architecture: {},
+    lineage: {},
+    engine: {},
+  }
   for (const [i, { scope, key, rate }] of parameters.entries()) {
     if (scope === 'general') general.set(rate, x[i]!)
     else {
-      const table = scope === 'architecture' ? architectures : engines
-      table[key] ??= {}
-      table[key][rate] = { value: fromScale(rate, general.get(rate)! + x[i]!), from: '' }
+      tables[scope][key] ??= {}
+      tables[scope][key][rate] = { value: x[i]!, from: sourcesOf(seen.filter((one) => one[scope] === key)) }
     }
   }
   const coverage: Record<string, number> = {}
-  for (const { row } of cases) {
-    const key = `${row.chip} ${row.engine.id}`
-    coverage[key] = (coverage[key] ?? 0) + 1
-  }
+  for (const { key } of seen) if (key !== null) coverage[key] = (coverage[key] ?? 0) + 1
+  const from = sourcesOf(seen)
   return {
-    ...priorConstants(),
+    ...PRIOR,
     general: Object.fromEntries(
-      RATE_NAMES.map((rate) => [rate, { value: fromScale(rate, general.get(rate)!), from: '' }]),
+      RATE_NAMES.map((rate) => [rate, { value: fromScale(rate, general.get(rate)!), from }]),
     ) as Record<RateName, FittedValue>,
-    architectures,
-    engines,
+    architectures: tables.architecture,
+    lineages: tables.lineage,
+    engines: tables.engine,
     coverage,
   }
+}
+
+/** Sources with their rows, such as 'bloom 10, vtrain-multi 64'. */
+function sourcesOf(seen: readonly Observation[]): string {
+  const count = new Map<string, number>()
+  for (const { source } of seen) count.set(source, (count.get(source) ?? 0) + 1)
+  return [...count].map(([source, rows]) => `${source} ${rows}`).join(', ')
 }
 
 /** Solves a x = b by elimination with pivots. */

@@ -1,6 +1,7 @@
 /** @file Reads every table of measured training steps that a folder holds into one list. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { readKernels } from './aiconfigurator.ts'
 import { readMeasurements } from './measurements.ts'
 import type { Evidence, MeasuredRow, Refusal } from './row.ts'
 import { readSailor } from './sailor.ts'
@@ -47,6 +48,12 @@ export function readEvidence(folder: string): Evidence {
     }
   }
   return { rows, refusals }
+}
+
+/** The kernels that a folder of measured steps holds in its folder `aiconfigurator`; none where there is no such one. */
+export function readKernelsOf(folder: string): ReturnType<typeof readKernels> {
+  const kernels = join(folder, 'aiconfigurator')
+  return existsSync(kernels) ? readKernels(kernels) : { products: [], collectives: [] }
 }
 
 /** Equal for the same step in two tables. */

@@ -127,6 +127,7 @@ function refuseUnfit(row: Row): void {
   if (/token.?drop/i.test(row.model)) refuse('tokens are dropped, how many is not stated')
   if (/packed|\bSFT\b/i.test(`${row.task ?? ''} ${row.model}`))
     refuse('packed documents: the lengths that attention spans are not stated')
+  if (/\bCAUTION\b/.test(notes)) refuse('the source contradicts itself about the measured run')
   if (/lora/i.test(text)) refuse('low-rank adaptation, not the training of all weights')
   if (/^MegaScale\b/i.test(row.framework ?? '') && !/MoE/i.test(row.source)) {
     refuse('parallel transformer blocks and sliding windows whose sizes are not stated')

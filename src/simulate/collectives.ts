@@ -31,6 +31,8 @@ export interface Path {
   readonly innerRate: number
   /** Bytes/s of each chip beyond its domain. */
   readonly outerRate: number
+  /** Ways out of a domain that a collective of the group uses. */
+  readonly rails: number
   readonly innerLatency: number
   readonly outerLatency: number
 }
@@ -41,7 +43,12 @@ function rateAmong(link: Link, members: number): number {
   return (link.bytesPerSecond * Math.max(members - 1, 1)) / Math.max(link.size - 1, 1)
 }
 
-export function pathOf(machine: Machine, rates: LinkRates, { size, stride }: Group): Path {
+export function pathOf(
+  machine: Machine,
+  rates: LinkRates,
+  { size, stride }: Group,
+  usesAllRails = true,
+): Path {
   const first = machine.links[0]!
   const inner = Math.max(1, Math.min(size, Math.floor(first.size / stride)))
   const outer = Math.ceil(size / inner)
@@ -52,6 +59,7 @@ export function pathOf(machine: Machine, rates: LinkRates, { size, stride }: Gro
     outer,
     innerRate: rateAmong(first, inner) * rates.linkShare,
     outerRate: far.bytesPerSecond * rates.networkShare,
+    rails: usesAllRails ? inner : 1,
     innerLatency: first.latency + rates.linkLatency,
     outerLatency: far.latency + rates.networkLatency,
   }
@@ -70,7 +78,7 @@ export function gatherSeconds(path: Path, bytes: number, messages = 1): number {
       ? path.innerRate
       : path.inner === 1
         ? path.outerRate
-        : Math.min(path.innerRate, path.outerRate * path.inner)
+        : Math.min(path.innerRate, path.outerRate * path.rails)
   return (
     ((n - 1) / n) * (bytes / rate) +
     messages * ((path.inner - 1) * path.innerLatency + (path.outer - 1) * path.outerLatency)

@@ -4,8 +4,9 @@ import { type Constant, type Engine, EVIDENCE_GRADES, type EvidenceGrade, type M
 
 /** What every constant is: its unit, its meaning, and whether it is a share from 0 to 1. */
 export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean; meaning: string }>> = {
-  matmul: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices in 16 bits' },
-  matmul8: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices in 8 bits' },
+  matmul: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices alone, 16 bits' },
+  matmul8: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices alone, 8 bits' },
+  sustained: { unit: 'of matmul', share: true, meaning: 'rate of products that lasts through training' },
   grouped: { unit: 'of matmul', share: true, meaning: "rate of experts' products" },
   attention: { unit: 'of peak', share: true, meaning: 'rate of the core of attention in 16 bits' },
   attentionStart: {
@@ -39,18 +40,29 @@ export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean;
 export type RateName = keyof Rates
 export const RATE_NAMES = Object.keys(RATES) as readonly RateName[]
 
-/** A value with the rows that it was fitted on, by source. */
+/** A value with what it was fitted on. */
 export interface FittedValue {
   readonly value: number
   readonly from: string
 }
 
+/** The scale that rates are fitted and moved in: logarithms, and for shares those of odds, which keep them in bounds. */
+export function toScale(rate: RateName, value: number): number {
+  return RATES[rate].share ? Math.log(value / (1 - value)) : Math.log(value)
+}
+
+export function fromScale(rate: RateName, x: number): number {
+  return RATES[rate].share ? 1 / (1 + Math.exp(-x)) : Math.exp(x)
+}
+
 /** The constants as one fit gives them. */
 export interface Constants {
   readonly general: Readonly<Record<RateName, FittedValue>>
-  /** What differs by the design of a chip's cores. */
+  /** What differs by the design of a chip's cores: shifts in the scale of each rate. */
   readonly architectures: Readonly<Record<string, Readonly<Partial<Record<RateName, FittedValue>>>>>
-  /** What differs by software. */
+  /** What differs by what an engine is built on, on top of that. */
+  readonly lineages: Readonly<Record<string, Readonly<Partial<Record<RateName, FittedValue>>>>>
+  /** What differs by software, on top of that. */
   readonly engines: Readonly<Record<string, Readonly<Partial<Record<RateName, FittedValue>>>>>
   /** Rows for each chip and engine, as `chip engine`. */
   readonly coverage: Readonly<Record<string, number>>
@@ -61,26 +73,36 @@ export interface Constants {
 /** The rates of an engine on a machine. */
 export function ratesOf(constants: Constants, machine: Machine, engine: Engine): Rates {
   const rates: Partial<Record<RateName, number>> = {}
-  for (const name of RATE_NAMES) rates[name] = fittedOf(constants, machine, engine, name).value
+  for (const name of RATE_NAMES) rates[name] = rateOf(constants, machine, engine, name)
   return rates as Rates
 }
 
-function fittedOf(constants: Constants, machine: Machine, engine: Engine, name: RateName): FittedValue {
-  return (
-    constants.engines[engine.id]?.[name] ??
-    constants.architectures[machine.architecture]?.[name] ??
-    constants.general[name]
-  )
+function rateOf(constants: Constants, machine: Machine, engine: Engine, name: RateName): number {
+  const general = constants.general[name].value
+  const shift =
+    (constants.architectures[machine.architecture]?.[name]?.value ?? 0) +
+    (constants.lineages[engine.lineage]?.[name]?.value ?? 0) +
+    (constants.engines[engine.id]?.[name]?.value ?? 0)
+  return shift === 0 ? general : fromScale(name, toScale(name, general) + shift)
 }
 
 /** The same with what each is and was fitted on. */
 export function constantsOf(constants: Constants, machine: Machine, engine: Engine): Constant[] {
-  return RATE_NAMES.map((name) => ({
-    name,
-    unit: RATES[name].unit,
-    meaning: RATES[name].meaning,
-    ...fittedOf(constants, machine, engine, name),
-  }))
+  return RATE_NAMES.map((name) => {
+    const parts = [
+      constants.engines[engine.id]?.[name],
+      constants.lineages[engine.lineage]?.[name],
+      constants.architectures[machine.architecture]?.[name],
+      constants.general[name],
+    ]
+    return {
+      name,
+      unit: RATES[name].unit,
+      meaning: RATES[name].meaning,
+      value: rateOf(constants, machine, engine, name),
+      from: parts.flatMap((part) => part?.from ?? []).join('; '),
+    }
+  })
 }
 
 /** How close what was measured comes to what is predicted. */

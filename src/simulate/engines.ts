@@ -2,6 +2,7 @@
 import type { Engine } from './types.ts'
 
 const common = {
+  usesAllRails: true,
   fusedAttention: true,
   fusedElementwise: true,
   fusedLoss: true,
@@ -24,6 +25,7 @@ export const ENGINES = {
     ...common,
     id: 'megatron-core',
     name: 'Megatron-LM',
+    lineage: 'megatron',
     dispatchesOnce: true,
     scattersSends: true,
   },
@@ -31,6 +33,7 @@ export const ENGINES = {
     ...common,
     id: 'mindspeed',
     name: 'MindSpeed-LLM',
+    lineage: 'mindspeed',
     overlapsTensor: true,
     dispatchesOnce: false,
     scattersSends: true,
@@ -40,6 +43,7 @@ export const ENGINES = {
     ...common,
     id: 'torchtitan',
     name: 'PyTorch FSDP2',
+    lineage: 'fsdp',
     gradientPlaceholders: false,
     overlapsPipeline: false,
     dispatchesOnce: false,

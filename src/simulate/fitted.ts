@@ -3,6 +3,7 @@ import type { Constants } from './constants.ts'
 
 export const FITTED: Constants = {
   general: {
+    sustained: { value: 0.999, from: '' },
     matmul: {
       value: 0.6948,
       from: '',
@@ -76,6 +77,7 @@ export const FITTED: Constants = {
       from: '',
     },
   },
+  lineages: {},
   architectures: {
     ampere: {
       matmul: {

@@ -5,10 +5,12 @@ import type { Work } from './work.ts'
 
 /** What chips of a family reach of their data sheet, in training. Shares are of the peak, from 0 to 1. */
 export interface ChipRates {
-  /** Matrix products, of peak FLOP/s, when they are large. */
+  /** Matrix products, of peak FLOP/s, when they are large and measured alone. */
   readonly matmul: number
   /** The same in fp8, of the peak in fp8. */
   readonly matmul8: number
+  /** Of those rates, what lasts through training: heat, power, memory that others use. */
+  readonly sustained: number
   /** Products of experts, of the rate of others. */
   readonly grouped: number
   /** Fused attention, of peak FLOP/s. */
@@ -42,7 +44,7 @@ export interface Rates extends ChipRates, LinkRates {
 export function deviceSeconds(work: Work, machine: Machine, rates: ChipRates, eighth: boolean): number {
   const seconds =
     (work.flops + work.groupedFlops / rates.grouped) /
-      (eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul) +
+      ((eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul) * rates.sustained) +
     (work.attentionFlops + work.attentionFlopsPerKey * rates.attentionStart) /
       (machine.halfFlops * rates.attention) +
     (work.operandBytes * rates.operands) / machine.memoryBytesPerSecond +

@@ -155,10 +155,16 @@ export function dataSeconds(
   }
   let whole = 0
   if (held.dense > 0 && copies.dense > 1) {
-    whole += exchange(pathOf(machine, rates, { size: copies.dense, stride: t }), held.dense)
+    whole += exchange(
+      pathOf(machine, rates, { size: copies.dense, stride: t }, engine.usesAllRails),
+      held.dense,
+    )
   }
   if (held.expert > 0 && copies.expert > 1) {
-    whole += exchange(pathOf(machine, rates, { size: copies.expert, stride: ranks }), held.expert)
+    whole += exchange(
+      pathOf(machine, rates, { size: copies.expert, stride: ranks }, engine.usesAllRails),
+      held.expert,
+    )
   }
   if (!engine.overlapsData) return whole
   // beside the passes of one micro-batch, or, where each gathers its own weights, of all

@@ -63,6 +63,10 @@ export interface Layout {
 export interface Engine {
   readonly id: string
   readonly name: string
+  /** What it is built on: engines that share it share what is fitted, besides what is fitted for each. */
+  readonly lineage: string
+  /** Collectives between domains use the ways out of all their chips at once, rather than one. */
+  readonly usesAllRails: boolean
   /** Scores of attention never leave the chip (flash attention), and what causality masks is skipped. */
   readonly fusedAttention: boolean
   /** Norms, gates, dropout and rotary positions are single kernels. */

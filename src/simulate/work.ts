@@ -242,11 +242,12 @@ export function layerWork(
     const routed = held * x.active * etp
     const local = x.count / share.expertParallel
     product(held, h, x.count)
-    forward.elementwise(held * x.count * 12, 6)
-    input.elementwise(held * x.count * 12, 6)
+    // scores, top-k, counts by expert, balance: small kernels, and waits for what they say
+    forward.elementwise(held * x.count * 12, 30)
+    input.elementwise(held * x.count * 12, 20)
     // permuted on both sides of the exchange and summed again
-    forward.elementwise(held * x.active * h * HALF * 8, 6)
-    input.elementwise(held * x.active * h * HALF * 8, 6)
+    forward.elementwise(held * x.active * h * HALF * 8, 20)
+    input.elementwise(held * x.active * h * HALF * 8, 20)
     grouped(local, routed / local, h, (gates * x.intermediateSize) / etp)
     grouped(local, routed / local, x.intermediateSize / etp, h)
     activation(routed, x.intermediateSize / etp)

@@ -19,6 +19,8 @@ const GIBIBYTE = 2 ** 30
 const ENGINE: Engine = {
   id: 'test',
   name: 'test',
+  lineage: 'megatron',
+  usesAllRails: true,
   fusedAttention: true,
   fusedElementwise: true,
   gradientBytes: 4,

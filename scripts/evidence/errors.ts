@@ -1,0 +1,103 @@
+/** @file How far predictions are from measurements: by source, by chip, with a source left out, and in their bands. */
+import { bandOf, type Constants, gradeOf, lesserGrade } from '../../src/simulate/constants.ts'
+import { EVIDENCE_GRADES, type EvidenceGrade } from '../../src/simulate/types.ts'
+import { type Case, fitConstants, type ProductCase } from './fit.ts'
+
+/** A step as it was predicted and as it was measured. */
+export interface Judged {
+  readonly case: Case
+  readonly predicted: number
+  readonly measured: number
+  /** (predicted - measured) / measured. */
+  readonly error: number
+  readonly grade: EvidenceGrade
+  readonly inBand: boolean
+}
+
+export function judge(cases: readonly Case[], constants: Constants): Judged[] {
+  return cases.map((one) => {
+    const predicted = one.seconds(constants)
+    const measured = one.row.measured.stepSeconds
+    const grade = gradeOfCase(one, constants)
+    const { low, high } = bandOf(constants, predicted, grade)
+    return {
+      case: one,
+      predicted,
+      measured,
+      error: (predicted - measured) / measured,
+      grade,
+      inBand: measured >= low && measured <= high,
+    }
+  })
+}
+
+/** The grade of a step; on several kinds of chip, that of the one of which least is known. */
+function gradeOfCase({ machine, row }: Case, constants: Constants): EvidenceGrade {
+  const grade = gradeOf(constants, machine, row.engine)
+  // chips of other kinds were measured with these or not at all
+  return row.placement === null ? grade : lesserGrade(grade, 'chip')
+}
+
+/** Judges the rows of each source by constants that were fitted without it. */
+export function leaveOneOut(
+  cases: readonly Case[],
+  constants: Constants,
+  products: readonly ProductCase[],
+  log: (source: string) => void = () => {},
+): Judged[] {
+  const sources = [...new Set(cases.map(({ row }) => row.source))].sort()
+  return sources.flatMap((source) => {
+    log(source)
+    const others = cases.filter(({ row }) => row.source !== source)
+    const without = {
+      ...fitConstants(others, { from: constants, rounds: 12, products }),
+      bands: constants.bands,
+    }
+    return judge(
+      cases.filter(({ row }) => row.source === source),
+      without,
+    )
+  })
+}
+
+/** Share of cases that a band is to hold. */
+export const BAND_SHARE = 0.8
+
+/**
+ * The band of each grade: the factor within which four of five rows lie that no fit has seen, each source counting
+ * alike. A grade with fewer than 5 rows takes that of all, and none promises more than a better one.
+ */
+export function bandsOf(unseen: readonly Judged[]): Record<EvidenceGrade, number> {
+  const all = factorOf(unseen)
+  let least = 1
+  return Object.fromEntries(
+    EVIDENCE_GRADES.map((grade) => {
+      const own = unseen.filter((one) => one.grade === grade)
+      least = Math.max(least, own.length < 5 ? all : factorOf(own))
+      return [grade, least]
+    }),
+  ) as Record<EvidenceGrade, number>
+}
+
+function factorOf(judged: readonly Judged[]): number {
+  const rows = new Map<string, number>()
+  for (const { case: one } of judged) rows.set(one.row.source, (rows.get(one.row.source) ?? 0) + 1)
+  const weighted = judged
+    .map(({ predicted, measured, case: one }) => ({
+      factor: Math.exp(Math.abs(Math.log(predicted / measured))),
+      weight: 1 / Math.sqrt(rows.get(one.row.source)!),
+    }))
+    .sort((a, b) => a.factor - b.factor)
+  const total = weighted.reduce((sum, { weight }) => sum + weight, 0)
+  let below = 0
+  for (const { factor, weight } of weighted) {
+    below += weight
+    if (below >= BAND_SHARE * total) return factor
+  }
+  return weighted.at(-1)?.factor ?? 1
+}
+
+/** Mean of absolute errors; NaN for none. */
+export function meanError(judged: readonly Judged[]): number {
+  return judged.reduce((sum, { error }) => sum + Math.abs(error), 0) / judged.length
+}

@@ -1,0 +1,79 @@
+/** @file Seconds of a step whose stages and replicas are on chips of several kinds. */
+import { pathOf, reduceSeconds } from './collectives.ts'
+import type { CostModel } from './costs.ts'
+import { type Pipeline, pipelineSeconds } from './pipeline/index.ts'
+import { hopSeconds, optimizerSeconds, stageSeconds } from './step.ts'
+import type { Layout } from './types.ts'
+
+/** Where one stage of one replica runs. */
+export interface Place {
+  readonly model: CostModel
+  /** As of the whole run, with the tensor parallelism of this place. */
+  readonly layout: Layout
+}
+
+/** A stage: its layers, and the place of each replica. */
+export interface MixedStage {
+  readonly layers: number
+  readonly replicas: readonly Place[]
+}
+
+/**
+ * Seconds of a step: the pipeline of each replica, the slowest of which all wait for; then gradients, which each stage
+ * sums over its replicas at the rate of the slowest network among them; then the update.
+ */
+export function mixedStepSeconds(stages: readonly MixedStage[], microBatches: readonly number[]): number {
+  const replicas = stages[0]?.replicas.length ?? 0
+  let passes = 0
+  for (let replica = 0; replica < replicas; replica++) {
+    passes = Math.max(passes, replicaSeconds(stages, replica, microBatches[replica]!))
+  }
+  let from = 0
+  let exchange = 0
+  let update = 0
+  let straggling = 0
+  let fixed = 0
+  for (const { layers, replicas: places } of stages) {
+    const sums = places.map(({ model, layout }) => {
+      const { decoder } = model.workload
+      const held = model.parameters(from, layers, from === 0, from + layers === decoder.layers)
+      // replicas of a stage are on servers of their own
+      const stride = Math.max(layout.tensorParallel, model.machine.links[0]!.size)
+      const path = pathOf(model.machine, model.rates, { size: places.length, stride })
+      update = Math.max(update, optimizerSeconds(model, layout, held))
+      straggling = Math.max(straggling, model.rates.straggling)
+      fixed = Math.max(fixed, model.rates.step)
+      return reduceSeconds(path, (held.dense / layout.tensorParallel) * model.engine.gradientBytes)
+    })
+    exchange = Math.max(exchange, places.length > 1 ? Math.max(...sums) : 0)
+    from += layers
+  }
+  const domains = Math.max(1, stages.length * replicas)
+  return (passes + exchange + update) * (1 + straggling * Math.log2(domains)) + fixed
+}
+
+/** Seconds of the passes of one replica. */
+function replicaSeconds(stages: readonly MixedStage[], replica: number, microBatches: number): number {
+  let from = 0
+  const hops: { forward: number; backward: number }[] = []
+  const passes = stages.map(({ layers, replicas }, stage) => {
+    const { model, layout } = replicas[replica]!
+    const { forward, backward, weight } = stageSeconds(model, layout, stage, from, layers)
+    from += layers
+    if (stage + 1 < stages.length) {
+      // a message goes at the pace of the slower end
+      const next = stages[stage + 1]!.replicas[replica]!
+      const hop = Math.max(hopSeconds(model, layout), hopSeconds(next.model, next.layout))
+      hops.push({ forward: hop, backward: hop })
+    }
+    return [{ forward, backward: backward - weight, weight }]
+  })
+  const pipeline: Pipeline = {
+    schedule: '1f1b',
+    microBatches,
+    passes,
+    links: hops,
+    overlapsTransfers: false,
+  }
+  return pipelineSeconds(pipeline)
+}
