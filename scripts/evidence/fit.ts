@@ -83,6 +83,7 @@ export interface Case {
   readonly row: MeasuredRow
   /** Chips of the first stage, where there are several kinds. */
   readonly machine: Machine
+  readonly architectures: readonly string[]
   readonly seconds: (constants: Constants) => number
 }
 
@@ -112,6 +113,7 @@ function plainCase(row: MeasuredRow, chips: readonly Chip[]): Case {
   return {
     row,
     machine,
+    architectures: [machine.architecture],
     seconds: (constants) => stepSeconds(costsOf(row, machine, constants, like), row.layout).seconds,
   }
 }
@@ -124,6 +126,7 @@ function mixedCase(row: MeasuredRow, placement: readonly PlacedStage[], chips: r
   return {
     row,
     machine: machines.get(row.chip)!,
+    architectures: [...new Set([...machines.values()].map(({ architecture }) => architecture))],
     seconds: (constants) => {
       const models = new Map(
         [...machines].map(([name, machine]) => [name, costsOf(row, machine, constants, like.get(name))]),
@@ -199,9 +202,9 @@ export interface FitOptions {
 /** What a fit compares with: a step, or a product. */
 interface Observation {
   readonly source: string
-  readonly architecture: string
-  readonly lineage: string | null
-  readonly engine: string | null
+  readonly architecture: readonly string[]
+  readonly lineage: readonly string[]
+  readonly engine: readonly string[]
   /** For the coverage: chip and engine. */
   readonly key: string | null
   readonly weight: number
@@ -214,11 +217,11 @@ function observationsOf(cases: readonly Case[], products: readonly ProductCase[]
   const count = new Map<string, number>()
   for (const { row } of cases) count.set(row.source, (count.get(row.source) ?? 0) + 1)
   return [
-    ...cases.map(({ row, machine, seconds }) => ({
+    ...cases.map(({ row, architectures, seconds }) => ({
       source: row.source,
-      architecture: machine.architecture,
-      lineage: row.engine.lineage,
-      engine: row.engine.id,
+      architecture: architectures,
+      lineage: [row.engine.lineage],
+      engine: [row.engine.id],
       key: `${row.chip} ${row.engine.id}`,
       weight: 1 / Math.sqrt(count.get(row.source)!),
       residual: (constants: Constants) => Math.log(seconds(constants) / row.measured.stepSeconds),
@@ -232,9 +235,9 @@ function observationsOf(cases: readonly Case[], products: readonly ProductCase[]
       }
       return {
         source: 'products',
-        architecture: machine.architecture,
-        lineage: null,
-        engine: null,
+        architecture: [machine.architecture],
+        lineage: [],
+        engine: [],
         key: null,
         weight: 1 / Math.sqrt(products.length),
         residual: (constants: Constants) => {
@@ -308,23 +311,23 @@ export function fitConstants(cases: readonly Case[], options: FitOptions = {}): 
   const seen = observationsOf(cases, products)
   add(
     'architecture',
-    seen.map(({ architecture }) => architecture),
+    seen.flatMap(({ architecture }) => architecture),
     BY_ARCHITECTURE,
   )
   add(
     'lineage',
-    seen.flatMap(({ lineage }) => lineage ?? []),
+    seen.flatMap(({ lineage }) => lineage),
     BY_LINEAGE,
   )
   add(
     'engine',
-    seen.flatMap(({ engine }) => engine ?? []),
+    seen.flatMap(({ engine }) => engine),
     BY_ENGINE,
   )
   const toConstants = (x: readonly number[]): Constants => assemble(parameters, x, seen)
   // only observations of its scope depend on a parameter
   const touches = parameters.map(({ scope, key }) =>
-    seen.flatMap((one, i) => (scope === 'general' || one[scope] === key ? [i] : [])),
+    seen.flatMap((one, i) => (scope === 'general' || one[scope].includes(key) ? [i] : [])),
   )
   const weights = seen.map(({ weight }) => weight)
   const residual = (i: number, constants: Constants) => seen[i]!.residual(constants)
@@ -417,7 +420,10 @@ function assemble(
     if (scope === 'general') general.set(rate, x[i]!)
     else {
       tables[scope][key] ??= {}
-      tables[scope][key][rate] = { value: x[i]!, from: sourcesOf(seen.filter((one) => one[scope] === key)) }
+      tables[scope][key][rate] = {
+        value: x[i]!,
+        from: sourcesOf(seen.filter((one) => one[scope].includes(key))),
+      }
     }
   }
   const coverage: Record<string, number> = {}
