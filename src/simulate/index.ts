@@ -17,6 +17,7 @@ export { type ClusterFigures, machineOf } from './machine.ts'
 export {
   createMemoryModel,
   evenShare,
+  LIBRARY_BYTES,
   type MemoryModel,
   type Overflow,
   overflowMessage,
@@ -26,11 +27,15 @@ export * from './pipeline/index.ts'
 export { createSimulator, type Simulator } from './predict.ts'
 export type { Rates } from './rates.ts'
 export {
+  bubbleSeconds,
   dataSeconds,
+  exposedSends,
   hopSeconds,
   optimizerSeconds,
+  type StageSums,
   type StepSeconds,
   stageSeconds,
+  stageSums,
   stepSeconds,
 } from './step.ts'
 export * from './types.ts'
