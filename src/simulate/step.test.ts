@@ -9,6 +9,7 @@ import { CostModel, ENGINES, type Layout, machineOf, type Rates, stepSeconds } f
 const RATES: Rates = {
   matmul: 0.7,
   matmul8: 0.6,
+  sustained: 1,
   grouped: 0.65,
   attention: 0.4,
   attentionStart: 150,
