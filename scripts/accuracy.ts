@@ -28,6 +28,9 @@ const PEERS: Readonly<Record<string, string>> = {
   sailor: 'Sailor 8.9 to 18.5 (one kind), 10.3 (mixed)',
 }
 
+// a reader that has seen enough closes the pipe
+process.stdout.on('error', () => process.exit(0))
+
 const percent = (share: number) => (Number.isNaN(share) ? '' : (100 * share).toFixed(1))
 
 try {
@@ -115,6 +118,6 @@ function signed(share: number): string {
 /** Numbers that were fitted. */
 function constants(): number {
   const tables = [FITTED.architectures, FITTED.lineages, FITTED.engines]
-  const shifts = tables.flatMap((table) => Object.values(table).flatMap((rates) => Object.values(rates)))
-  return Object.keys(FITTED.general).length + shifts.filter(({ value }) => Math.abs(value) >= 0.01).length
+  const shifts = tables.flatMap((table) => Object.values(table).flatMap((rates) => Object.keys(rates)))
+  return Object.keys(FITTED.general).length + shifts.length
 }

@@ -3,12 +3,13 @@
  *
  *     npm run fit -- FOLDER
  */
+import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'
 import { bandsOf, leaveOneOut } from './evidence/errors.ts'
-import { casesOf, fitConstants, productCases } from './evidence/fit.ts'
+import { casesOf, fitConstants, productCases, shipped } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
 
 const TARGET = join(import.meta.dirname, '../src/simulate/fitted.ts')
@@ -34,17 +35,16 @@ try {
   const constants = fitConstants(cases, { products, log: (text) => console.log(text) })
   // bands are of rows that no constant has seen
   const bands = bandsOf(leaveOneOut(cases, constants, products, (source) => console.log(`without ${source}`)))
-  const rounded = JSON.stringify({ ...constants, bands }, (_, value: unknown) =>
-    typeof value === 'number' ? Number(value.toPrecision(4)) : value,
-  )
+  const table = JSON.stringify(shipped(constants, cases, products, bands), null, 2)
   writeFileSync(
     TARGET,
     `/** @file The constants, as \`npm run fit\` makes them from measured steps. */
 import type { Constants } from './constants.ts'
 
-export const FITTED: Constants = ${rounded}
+export const FITTED: Constants = ${table}
 `,
   )
+  execFileSync('npx', ['biome', 'format', '--write', TARGET], { stdio: 'ignore' })
   console.log(`${cases.length} steps and ${products.length} products; wrote ${TARGET}`)
 } catch (error) {
   if (!(error instanceof RegaugeError)) throw error

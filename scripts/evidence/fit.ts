@@ -4,11 +4,11 @@ import { RegaugeError } from '../../src/errors.ts'
 import { HALF } from '../../src/simulate/bytes.ts'
 import {
   type Constants,
-  type FittedValue,
   fromScale,
   RATE_NAMES,
   type RateName,
   ratesOf,
+  type Shifts,
   toScale,
 } from '../../src/simulate/constants.ts'
 import { CostModel } from '../../src/simulate/costs.ts'
@@ -180,9 +180,11 @@ function machineFor(row: MeasuredRow, name: string, chips: readonly Chip[]): Mac
 
 /** The constants before any measurement. */
 const PRIOR: Constants = {
-  general: Object.fromEntries(
-    RATE_NAMES.map((name) => [name, { value: PRIORS[name].value, from: 'prior' }]),
-  ) as Record<RateName, FittedValue>,
+  general: Object.fromEntries(RATE_NAMES.map((name) => [name, PRIORS[name].value])) as Record<
+    RateName,
+    number
+  >,
+  sources: {},
   architectures: {},
   lineages: {},
   engines: {},
@@ -398,9 +400,9 @@ export function fitConstants(cases: readonly Case[], options: FitOptions = {}): 
 /** Where a parameter starts: at its prior, or at what an earlier fit found. */
 function startOf({ scope, key, rate, prior }: Parameter, from: Constants | undefined): number {
   if (from === undefined) return prior
-  if (scope === 'general') return toScale(rate, from.general[rate].value)
+  if (scope === 'general') return toScale(rate, from.general[rate])
   const table = { architecture: from.architectures, lineage: from.lineages, engine: from.engines }[scope]
-  return table[key]?.[rate]?.value ?? prior
+  return table[key]?.[rate] ?? prior
 }
 
 const PRIOR_WEIGHT = 0.02
@@ -411,34 +413,71 @@ function assemble(
   seen: readonly Observation[],
 ): Constants {
   const general = new Map<RateName, number>([['software', 0]])
-  const tables: Record<Exclude<Scope, 'general'>, Record<string, Partial<Record<RateName, FittedValue>>>> = {
+  const tables: Record<Exclude<Scope, 'general'>, Record<string, Partial<Record<RateName, number>>>> = {
     architecture: {},
     lineage: {},
     engine: {},
   }
   for (const [i, { scope, key, rate }] of parameters.entries()) {
     if (scope === 'general') general.set(rate, x[i]!)
-    else {
-      tables[scope][key] ??= {}
-      tables[scope][key][rate] = {
-        value: x[i]!,
-        from: sourcesOf(seen.filter((one) => one[scope].includes(key))),
-      }
-    }
+    else tables[scope][key] = { ...tables[scope][key], [rate]: x[i]! }
   }
-  const coverage: Record<string, number> = {}
-  for (const { key } of seen) if (key !== null) coverage[key] = (coverage[key] ?? 0) + 1
-  const from = sourcesOf(seen)
   return {
     ...PRIOR,
     general: Object.fromEntries(
-      RATE_NAMES.map((rate) => [rate, { value: fromScale(rate, general.get(rate)!), from }]),
-    ) as Record<RateName, FittedValue>,
+      RATE_NAMES.map((rate) => [rate, fromScale(rate, general.get(rate)!)]),
+    ) as Record<RateName, number>,
     architectures: tables.architecture,
     lineages: tables.lineage,
     engines: tables.engine,
-    coverage,
+    coverage: coverageOf(seen),
   }
+}
+
+/** Rows by chip and engine. */
+function coverageOf(seen: readonly Observation[]): Record<string, number> {
+  const coverage: Record<string, number> = {}
+  for (const { key } of seen) if (key !== null) coverage[key] = (coverage[key] ?? 0) + 1
+  return coverage
+}
+
+/** The constants as they are shipped: rounded, without shifts that shift nothing, with what they are from. */
+export function shipped(
+  constants: Constants,
+  cases: readonly Case[],
+  products: readonly ProductCase[],
+  bands: Constants['bands'],
+): Constants {
+  const seen = observationsOf(cases, products)
+  const sources: Record<string, string> = { '': sourcesOf(seen) }
+  const kept = (scope: Exclude<Scope, 'general'>, shifts: Shifts): Shifts =>
+    Object.fromEntries(
+      Object.entries(shifts).map(([key, rates]) => {
+        sources[key] = sourcesOf(seen.filter((one) => one[scope].includes(key)))
+        const large = Object.entries(rates).filter(([, shift]) => Math.abs(shift) >= LEAST_SHIFT)
+        return [key, Object.fromEntries(large.map(([rate, shift]) => [rate, rounded(shift)]))]
+      }),
+    )
+  return {
+    general: Object.fromEntries(
+      Object.entries(constants.general).map(([rate, value]) => [rate, rounded(value)]),
+    ) as Record<RateName, number>,
+    architectures: kept('architecture', constants.architectures),
+    lineages: kept('lineage', constants.lineages),
+    engines: kept('engine', constants.engines),
+    sources,
+    coverage: constants.coverage,
+    bands: Object.fromEntries(
+      Object.entries(bands).map(([grade, factor]) => [grade, rounded(factor)]),
+    ) as Constants['bands'],
+  }
+}
+
+/** Shifts below it move a rate by less than a hundredth. */
+const LEAST_SHIFT = 0.01
+
+function rounded(value: number): number {
+  return Number(value.toPrecision(4))
 }
 
 /** Sources with their rows, such as 'bloom 10, vtrain-multi 64'. */

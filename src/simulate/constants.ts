@@ -40,12 +40,6 @@ export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean;
 export type RateName = keyof Rates
 export const RATE_NAMES = Object.keys(RATES) as readonly RateName[]
 
-/** A value with what it was fitted on. */
-export interface FittedValue {
-  readonly value: number
-  readonly from: string
-}
-
 /** The scale that rates are fitted and moved in: logarithms, and for shares those of odds, which keep them in bounds. */
 export function toScale(rate: RateName, value: number): number {
   return RATES[rate].share ? Math.log(value / (1 - value)) : Math.log(value)
@@ -55,15 +49,20 @@ export function fromScale(rate: RateName, x: number): number {
   return RATES[rate].share ? 1 / (1 + Math.exp(-x)) : Math.exp(x)
 }
 
+/** What differs, as shifts in the scale of each rate. */
+export type Shifts = Readonly<Record<string, Readonly<Partial<Record<RateName, number>>>>>
+
 /** The constants as one fit gives them. */
 export interface Constants {
-  readonly general: Readonly<Record<RateName, FittedValue>>
-  /** What differs by the design of a chip's cores: shifts in the scale of each rate. */
-  readonly architectures: Readonly<Record<string, Readonly<Partial<Record<RateName, FittedValue>>>>>
-  /** What differs by what an engine is built on, on top of that. */
-  readonly lineages: Readonly<Record<string, Readonly<Partial<Record<RateName, FittedValue>>>>>
-  /** What differs by software, on top of that. */
-  readonly engines: Readonly<Record<string, Readonly<Partial<Record<RateName, FittedValue>>>>>
+  readonly general: Readonly<Record<RateName, number>>
+  /** By the design of a chip's cores. */
+  readonly architectures: Shifts
+  /** By what an engine is built on, on top of that. */
+  readonly lineages: Shifts
+  /** By engine, on top of that. */
+  readonly engines: Shifts
+  /** What each was fitted on, rows by source; '' for those in general. */
+  readonly sources: Readonly<Record<string, string>>
   /** Rows for each chip and engine, as `chip engine`. */
   readonly coverage: Readonly<Record<string, number>>
   /** By what factor predictions of each grade are off, at most, in four of five cases that no fit has seen. */
@@ -78,29 +77,29 @@ export function ratesOf(constants: Constants, machine: Machine, engine: Engine):
 }
 
 function rateOf(constants: Constants, machine: Machine, engine: Engine, name: RateName): number {
-  const general = constants.general[name].value
+  const general = constants.general[name]
   const shift =
-    (constants.architectures[machine.architecture]?.[name]?.value ?? 0) +
-    (constants.lineages[engine.lineage]?.[name]?.value ?? 0) +
-    (constants.engines[engine.id]?.[name]?.value ?? 0)
+    (constants.architectures[machine.architecture]?.[name] ?? 0) +
+    (constants.lineages[engine.lineage]?.[name] ?? 0) +
+    (constants.engines[engine.id]?.[name] ?? 0)
   return shift === 0 ? general : fromScale(name, toScale(name, general) + shift)
 }
 
 /** The same with what each is and was fitted on. */
 export function constantsOf(constants: Constants, machine: Machine, engine: Engine): Constant[] {
+  const { sources } = constants
   return RATE_NAMES.map((name) => {
-    const parts = [
-      constants.engines[engine.id]?.[name],
-      constants.lineages[engine.lineage]?.[name],
-      constants.architectures[machine.architecture]?.[name],
-      constants.general[name],
-    ]
+    const shifted = [
+      constants.engines[engine.id]?.[name] === undefined ? undefined : engine.id,
+      constants.lineages[engine.lineage]?.[name] === undefined ? undefined : engine.lineage,
+      constants.architectures[machine.architecture]?.[name] === undefined ? undefined : machine.architecture,
+    ].filter((key) => key !== undefined)
     return {
       name,
       unit: RATES[name].unit,
       meaning: RATES[name].meaning,
       value: rateOf(constants, machine, engine, name),
-      from: parts.flatMap((part) => part?.from ?? []).join('; '),
+      from: [...shifted.map((key) => `${key}: ${sources[key]}`), `all: ${sources['']}`].join('; '),
     }
   })
 }

@@ -1,487 +1,207 @@
-/** @file The constants that `npm run fit` made. Not to be edited. */
+/** @file The constants, as `npm run fit` makes them from measured steps. */
 import type { Constants } from './constants.ts'
 
 export const FITTED: Constants = {
   general: {
-    sustained: { value: 0.999, from: '' },
-    matmul: {
-      value: 0.6948,
-      from: '',
-    },
-    matmul8: {
-      value: 0.682,
-      from: '',
-    },
-    grouped: {
-      value: 0.6561,
-      from: '',
-    },
-    attention: {
-      value: 0.3587,
-      from: '',
-    },
-    attentionStart: {
-      value: 147,
-      from: '',
-    },
-    operands: {
-      value: 0.3168,
-      from: '',
-    },
-    bandwidth: {
-      value: 0.6142,
-      from: '',
-    },
-    kernel: {
-      value: 0.0000113,
-      from: '',
-    },
-    host: {
-      value: 0.00008892,
-      from: '',
-    },
-    software: {
-      value: 1,
-      from: '',
-    },
-    linkShare: {
-      value: 0.7437,
-      from: '',
-    },
-    networkShare: {
-      value: 0.6256,
-      from: '',
-    },
-    linkLatency: {
-      value: 0.000005309,
-      from: '',
-    },
-    networkLatency: {
-      value: 0.00001067,
-      from: '',
-    },
-    exposed: {
-      value: 0.07211,
-      from: '',
-    },
-    exposedTensor: {
-      value: 0.5894,
-      from: '',
-    },
-    step: {
-      value: 0.004887,
-      from: '',
-    },
-    straggling: {
-      value: 0.003267,
-      from: '',
-    },
+    matmul: 0.8005,
+    matmul8: 0.7841,
+    sustained: 0.9201,
+    grouped: 0.632,
+    attention: 0.3055,
+    attentionStart: 477.8,
+    operands: 0.2726,
+    bandwidth: 0.6662,
+    kernel: 6.395e-6,
+    host: 5.47e-5,
+    software: 1,
+    linkShare: 0.7267,
+    networkShare: 0.8258,
+    linkLatency: 1.174e-5,
+    networkLatency: 1.826e-5,
+    exposed: 0.1003,
+    exposedTensor: 0.6352,
+    step: 0.005473,
+    straggling: 0.003588,
   },
-  lineages: {},
   architectures: {
     ampere: {
-      matmul: {
-        value: 0.774,
-        from: '',
-      },
-      matmul8: {
-        value: 0.682,
-        from: '',
-      },
-      grouped: {
-        value: 0.6561,
-        from: '',
-      },
-      attention: {
-        value: 0.4816,
-        from: '',
-      },
-      attentionStart: {
-        value: 123.3,
-        from: '',
-      },
-      linkShare: {
-        value: 0.7786,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6256,
-        from: '',
-      },
-      bandwidth: {
-        value: 0.7297,
-        from: '',
-      },
-      kernel: {
-        value: 0.00001177,
-        from: '',
-      },
+      matmul: 0.5056,
+      attention: 1.291,
+      attentionStart: -0.1781,
+      operands: 0.01434,
+      linkShare: 0.2555,
+      bandwidth: 0.1641,
+      kernel: 0.5569,
     },
     hopper: {
-      matmul: {
-        value: 0.7662,
-        from: '',
-      },
-      matmul8: {
-        value: 0.7695,
-        from: '',
-      },
-      grouped: {
-        value: 0.7399,
-        from: '',
-      },
-      attention: {
-        value: 0.2608,
-        from: '',
-      },
-      attentionStart: {
-        value: 136.6,
-        from: '',
-      },
-      linkShare: {
-        value: 0.7865,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6256,
-        from: '',
-      },
-      bandwidth: {
-        value: 0.3849,
-        from: '',
-      },
-      kernel: {
-        value: 0.00001288,
-        from: '',
-      },
+      matmul: 0.1461,
+      matmul8: 0.2642,
+      grouped: 0.1876,
+      attention: -0.2421,
+      attentionStart: 0.08428,
+      operands: -0.1013,
+      linkShare: 0.3789,
+      bandwidth: -0.462,
+      kernel: -0.06205,
+    },
+    'ampere-consumer': {},
+    turing: {
+      matmul: -0.03029,
+      attention: -2.379,
+      attentionStart: 0.13,
+      linkShare: -0.08246,
+      bandwidth: -0.0307,
     },
     blackwell: {
-      matmul: {
-        value: 0.4757,
-        from: '',
-      },
-      matmul8: {
-        value: 0.6113,
-        from: '',
-      },
-      grouped: {
-        value: 0.6604,
-        from: '',
-      },
-      attention: {
-        value: 0.4045,
-        from: '',
-      },
-      attentionStart: {
-        value: 145.2,
-        from: '',
-      },
-      linkShare: {
-        value: 0.718,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6256,
-        from: '',
-      },
-      bandwidth: {
-        value: 0.6225,
-        from: '',
-      },
-      kernel: {
-        value: 0.000013,
-        from: '',
-      },
+      matmul: -0.628,
+      matmul8: -0.02264,
+      grouped: -0.07038,
+      attention: 0.862,
+      attentionStart: -0.0595,
+      operands: -0.1445,
+      linkShare: -0.4008,
+      bandwidth: 0.08338,
+      kernel: -0.4296,
     },
     'da-vinci-2': {
-      matmul: {
-        value: 0.706,
-        from: '',
-      },
-      matmul8: {
-        value: 0.682,
-        from: '',
-      },
-      grouped: {
-        value: 0.5211,
-        from: '',
-      },
-      attention: {
-        value: 0.2776,
-        from: '',
-      },
-      attentionStart: {
-        value: 145.3,
-        from: '',
-      },
-      linkShare: {
-        value: 0.6771,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6256,
-        from: '',
-      },
-      bandwidth: {
-        value: 0.6246,
-        from: '',
-      },
-      kernel: {
-        value: 0.00001256,
-        from: '',
-      },
+      grouped: -0.3425,
+      attention: -0.1528,
+      attentionStart: -0.02199,
+      operands: 0.04451,
+      linkShare: -0.2399,
+      bandwidth: 0.03711,
+      kernel: 0.05496,
+    },
+  },
+  lineages: {
+    megatron: {
+      software: -0.04579,
+      host: 0.2529,
+    },
+    fsdp: {
+      software: 0.1181,
+    },
+    mindspeed: {
+      software: 0.0116,
     },
   },
   engines: {
     'megatron-deepspeed': {
-      software: {
-        value: 0.9582,
-        from: '',
-      },
-      host: {
-        value: 0.00006153,
-        from: '',
-      },
-      networkShare: {
-        value: 0.7821,
-        from: '',
-      },
+      host: -0.1392,
+      networkShare: 0.1367,
     },
     sailor: {
-      software: {
-        value: 1.564,
-        from: '',
-      },
-      host: {
-        value: 0.00006866,
-        from: '',
-      },
-      networkShare: {
-        value: 0.5786,
-        from: '',
-      },
+      software: 0.09844,
+      networkShare: -0.05821,
     },
     'simumax-megatron': {
-      software: {
-        value: 1.018,
-        from: '',
-      },
-      host: {
-        value: 0.000118,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6256,
-        from: '',
-      },
-    },
-    'megatron-core': {
-      software: {
-        value: 1.008,
-        from: '',
-      },
-      host: {
-        value: 0.00007928,
-        from: '',
-      },
-      networkShare: {
-        value: 0.7777,
-        from: '',
-      },
+      software: 0.3025,
+      host: 0.08843,
+      grouped: 0.4081,
     },
     nemo: {
-      software: {
-        value: 0.9614,
-        from: '',
-      },
-      host: {
-        value: 0.000126,
-        from: '',
-      },
-      networkShare: {
-        value: 0.712,
-        from: '',
-      },
+      software: 0.04609,
+      host: -0.05821,
+      networkShare: -0.1123,
+      grouped: -0.8566,
     },
     'megatron-2021': {
-      software: {
-        value: 0.999,
-        from: '',
-      },
-      host: {
-        value: 0.00008864,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6196,
-        from: '',
-      },
+      software: 0.05901,
     },
     'megatron-2021-zero3': {
-      software: {
-        value: 0.9331,
-        from: '',
-      },
-      host: {
-        value: 0.00008892,
-        from: '',
-      },
-      networkShare: {
-        value: 0.1456,
-        from: '',
-      },
+      software: -0.1878,
+      networkShare: 0.2689,
     },
     'megatron-2022': {
-      software: {
-        value: 0.9249,
-        from: '',
-      },
-      host: {
-        value: 0.00008922,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6245,
-        from: '',
-      },
+      software: -0.0206,
     },
     'hai-llm': {
-      software: {
-        value: 0.6017,
-        from: '',
-      },
-      host: {
-        value: 0.00008775,
-        from: '',
-      },
-      networkShare: {
-        value: 0.7248,
-        from: '',
-      },
+      software: -0.4356,
+      host: -0.06536,
+      networkShare: 0.1053,
+      grouped: 0.2763,
+    },
+    bigscience: {
+      software: 0.1548,
+      networkShare: -0.01603,
     },
     'aa-scaling': {
-      software: {
-        value: 1.112,
-        from: '',
-      },
-      host: {
-        value: 0.0000905,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6026,
-        from: '',
-      },
+      software: 0.02553,
     },
     torchtitan: {
-      software: {
-        value: 1.173,
-        from: '',
-      },
-      host: {
-        value: 0.00008892,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6192,
-        from: '',
-      },
+      software: 0.07806,
     },
     'llm-foundry': {
-      software: {
-        value: 1.118,
-        from: '',
-      },
-      host: {
-        value: 0.00008904,
-        from: '',
-      },
-      networkShare: {
-        value: 0.626,
-        from: '',
-      },
+      software: 0.01448,
     },
     'pai-megatron': {
-      software: {
-        value: 0.6735,
-        from: '',
-      },
-      host: {
-        value: 0.0001464,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6398,
-        from: '',
-      },
+      software: -0.3107,
+      host: 0.0943,
+      networkShare: 0.01005,
+      grouped: 0.4313,
+    },
+    'megatron-core': {
+      software: 0.1215,
+      host: 0.3271,
+      grouped: -0.1419,
     },
     flagscale: {
-      software: {
-        value: 1.067,
-        from: '',
-      },
-      host: {
-        value: 0.00008959,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6248,
-        from: '',
-      },
+      software: 0.1305,
     },
     'mindspeed-legacy': {
-      software: {
-        value: 1.148,
-        from: '',
-      },
-      host: {
-        value: 0.00008881,
-        from: '',
-      },
-      networkShare: {
-        value: 0.629,
-        from: '',
-      },
+      software: 0.1343,
     },
     mindspeed: {
-      software: {
-        value: 0.9909,
-        from: '',
-      },
-      host: {
-        value: 0.00008963,
-        from: '',
-      },
-      networkShare: {
-        value: 0.6164,
-        from: '',
-      },
+      software: -0.02803,
+      grouped: -0.3425,
     },
     mindformers: {
-      software: {
-        value: 0.9095,
-        from: '',
-      },
-      host: {
-        value: 0.00008899,
-        from: '',
-      },
-      networkShare: {
-        value: 0.621,
-        from: '',
-      },
+      software: -0.09464,
     },
   },
+  sources: {
+    '': 'vtrain-single 790, vtrain-multi 64, sailor 30, simumax-b200 43, megatron-readme 2, narayanan 17, korthikanti 9, deepseek-v3 2, bloom 10, hagemann 27, megatron-bridge 30, nemo 8, torchtitan 16, llm-foundry 15, xtuner 6, flagperf 16, mindspeed 34, mindformers 18, products 240',
+    ampere:
+      'vtrain-single 790, vtrain-multi 64, narayanan 17, korthikanti 9, bloom 10, hagemann 27, llm-foundry 8, flagperf 7, products 120',
+    hopper:
+      'sailor 25, megatron-readme 2, deepseek-v3 2, megatron-bridge 16, nemo 8, torchtitan 16, llm-foundry 7, xtuner 6, flagperf 9, products 60',
+    'ampere-consumer': 'sailor 5',
+    turing: 'sailor 5',
+    blackwell: 'simumax-b200 43, megatron-bridge 14, products 60',
+    'da-vinci-2': 'mindspeed 34, mindformers 18',
+    megatron:
+      'vtrain-single 790, vtrain-multi 64, sailor 30, simumax-b200 43, megatron-readme 2, narayanan 17, korthikanti 9, deepseek-v3 2, bloom 10, megatron-bridge 30, nemo 8, xtuner 6, flagperf 16',
+    fsdp: 'hagemann 27, torchtitan 16, llm-foundry 15',
+    mindspeed: 'mindspeed 24',
+    'megatron-deepspeed': 'vtrain-single 790, vtrain-multi 64',
+    sailor: 'sailor 30',
+    'simumax-megatron': 'simumax-b200 43',
+    nemo: 'megatron-readme 2, megatron-bridge 30, nemo 8',
+    'megatron-2021': 'narayanan 11',
+    'megatron-2021-zero3': 'narayanan 6',
+    'megatron-2022': 'korthikanti 9',
+    'hai-llm': 'deepseek-v3 2',
+    bigscience: 'bloom 10',
+    'aa-scaling': 'hagemann 27',
+    torchtitan: 'torchtitan 16',
+    'llm-foundry': 'llm-foundry 15',
+    'pai-megatron': 'xtuner 6',
+    'megatron-core': 'flagperf 13',
+    flagscale: 'flagperf 3',
+    'mindspeed-legacy': 'mindspeed 10',
+    mindformers: 'mindformers 18',
+  },
   coverage: {
-    'a100-80gb-sxm megatron-deepspeed': 864,
+    'a100-80gb-sxm megatron-deepspeed': 854,
     'gh200-96gb sailor': 25,
+    'rtx-3090 sailor': 5,
     'b200-sxm simumax-megatron': 43,
-    'h100-sxm megatron-core': 12,
     'h100-sxm nemo': 26,
     'a100-80gb-sxm megatron-2021': 11,
     'a100-80gb-sxm megatron-2021-zero3': 6,
     'a100-80gb-sxm megatron-2022': 9,
     'h800-sxm hai-llm': 2,
+    'a100-80gb-sxm bigscience': 10,
     'a100-80gb-sxm aa-scaling': 27,
     'b200-sxm nemo': 14,
     'h100-sxm-96gb-hbm2e torchtitan': 16,
@@ -490,17 +210,18 @@ export const FITTED: Constants = {
     'a100-40gb-sxm llm-foundry': 3,
     'h800-sxm pai-megatron': 6,
     'a800-80gb-sxm megatron-core': 7,
+    'h100-sxm megatron-core': 6,
     'h800-sxm flagscale': 3,
     'ascend-910b2 mindspeed-legacy': 10,
     'ascend-910b2 mindspeed': 22,
     'ascend-910c-die mindspeed': 2,
     'ascend-910b3 mindformers': 10,
-    'ascend-910b2 mindformers': 9,
+    'ascend-910b2 mindformers': 8,
   },
   bands: {
-    'chip and engine': 1.1,
-    chip: 1.2,
-    family: 1.3,
-    'data sheet': 1.5,
+    'chip and engine': 1.199,
+    chip: 1.366,
+    family: 1.366,
+    'data sheet': 2.073,
   },
 }

@@ -2,13 +2,13 @@
 export {
   bandOf,
   type Constants,
-  type FittedValue,
   gradeOf,
   lesserGrade,
   RATE_NAMES,
   RATES,
   type RateName,
   ratesOf,
+  type Shifts,
 } from './constants.ts'
 export { CostModel, type PassSeconds, type StageParameters } from './costs.ts'
 export { ENGINE_NAMES, ENGINES, type EngineName } from './engines.ts'

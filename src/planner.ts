@@ -1,0 +1,9 @@
+/**
+ * @file What plans runs, without what needs Node: for pages, by any bundler that leaves out what nothing uses.
+ *
+ * @example
+ * import { createSimulator, ENGINES, machineOf, planLayouts, readDecoder } from 'regauge/planner'
+ */
+export { type Decoder, decoderFlops, decoderParameters, readDecoder } from './model/index.ts'
+export * from './plan/index.ts'
+export * from './simulate/index.ts'

@@ -1,0 +1,98 @@
+/** @file Predictions as a whole: their parts add up, and they move the way that they must. */
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { catalogChips, EXAMPLE_CHIPS, findChip } from '../chips/index.ts'
+import { readDecoder } from '../model/index.ts'
+import { CostModel } from './costs.ts'
+import { ENGINES } from './engines.ts'
+import { FITTED } from './fitted.ts'
+import { createSimulator, ratesOf, stepSeconds } from './index.ts'
+import { machineOf } from './machine.ts'
+import { mixedStepSeconds } from './mixed.ts'
+import type { Layout, Workload } from './types.ts'
+
+const chips = catalogChips()
+const [first, second] = EXAMPLE_CHIPS.map((name) => findChip(chips, name).chip)
+const decoder = readDecoder(JSON.parse(readFileSync('examples/models/llama-3-70b/config.json', 'utf8')))
+const workload: Workload = { decoder, sequenceLength: 8192, globalBatch: 256, precision: 'bf16' }
+const engine = ENGINES['megatron-lm']
+const layout: Layout = {
+  tensorParallel: 8,
+  sequenceParallel: true,
+  contextParallel: 1,
+  contextMethod: 'ring',
+  pipelineParallel: 4,
+  virtualPipeline: 1,
+  dataParallel: 4,
+  expertParallel: 1,
+  expertTensorParallel: 1,
+  zeroStage: 1,
+  microBatch: 1,
+  recompute: 'selective',
+  offloadOptimizer: false,
+  schedule: '1f1b',
+}
+
+describe('a prediction', () => {
+  const simulator = createSimulator(workload, machineOf(second!, 128, 'bf16'), engine)
+  const prediction = simulator.predict(layout)
+
+  test('adds up', () => {
+    const sum = Object.values(prediction.terms).reduce((total, term) => total + term, 0)
+    expect(sum).toBeCloseTo(prediction.seconds, 9)
+    expect(prediction.seconds).toBe(simulator.seconds(layout))
+    expect(prediction.band.low).toBeLessThan(prediction.seconds)
+    expect(prediction.band.high).toBeGreaterThan(prediction.seconds)
+    expect(prediction.tokensPerSecond * prediction.seconds).toBeCloseTo(256 * 8192, 3)
+    expect(prediction.modelFlopsUtilization).toBeGreaterThan(0.2)
+    expect(prediction.modelFlopsUtilization).toBeLessThan(0.7)
+    expect(prediction.memory).toHaveLength(4)
+  })
+
+  test('moves as it must', () => {
+    const { seconds } = simulator
+    const base = seconds(layout)
+    expect(seconds({ ...layout, recompute: 'full' })).toBeGreaterThan(base)
+    expect(seconds({ ...layout, recompute: 'none' })).toBeLessThan(base)
+    // interleaving shortens the bubble
+    expect(seconds({ ...layout, virtualPipeline: 5, schedule: 'interleaved' })).toBeLessThan(base)
+    expect(seconds({ ...layout, schedule: 'zero-bubble' })).toBeLessThan(base)
+    // an uneven stage makes all wait
+    expect(seconds({ ...layout, stageLayers: [26, 18, 18, 18] })).toBeGreaterThan(base)
+    const larger = createSimulator({ ...workload, globalBatch: 512 }, machineOf(second!, 128, 'bf16'), engine)
+    expect(larger.seconds(layout) / base).toBeGreaterThan(1.7)
+    expect(larger.seconds(layout) / base).toBeLessThan(2)
+  })
+})
+
+describe('chips of several kinds', () => {
+  const model = (chip: typeof first, name: keyof typeof ENGINES = 'megatron-lm') => {
+    const machine = machineOf(chip!, 128, 'bf16')
+    return new CostModel(workload, machine, ENGINES[name], ratesOf(FITTED, machine, ENGINES[name]))
+  }
+  const a = model(second)
+  const b = model(first)
+  const own = { ...layout, dataParallel: 1 }
+  const one = { ...workload, globalBatch: 64 }
+  const stages = (models: readonly CostModel[], layers: readonly number[]) =>
+    models.map((each, i) => ({ layers: layers[i]!, replicas: [{ model: each, layout: own }] }))
+
+  test('that are one kind after all take as long as the plain simulation says', () => {
+    const machine = machineOf(second!, 32, 'bf16')
+    const plain = new CostModel(one, machine, engine, ratesOf(FITTED, machine, engine))
+    const mixed = mixedStepSeconds(stages([plain, plain, plain, plain], [20, 20, 20, 20]), [64])
+    expect(mixed / stepSeconds(plain, own).seconds).toBeCloseTo(1, 1)
+  })
+
+  test('are as slow as the slower, and quicker with layers moved to the quicker', () => {
+    const even = mixedStepSeconds(stages([a, a, b, b], [20, 20, 20, 20]), [64])
+    const alone = mixedStepSeconds(stages([a, a, a, a], [20, 20, 20, 20]), [64])
+    const slow = mixedStepSeconds(stages([b, b, b, b], [20, 20, 20, 20]), [64])
+    expect(even).toBeGreaterThan(Math.min(alone, slow))
+    expect(even).toBeLessThan(Math.max(alone, slow) * 1.05)
+    const shifts = [-4, -3, -2, -1, 1, 2, 3, 4].map((by) =>
+      mixedStepSeconds(stages([a, a, b, b], [20 + by, 20 + by, 20 - by, 20 - by]), [64]),
+    )
+    expect(Math.min(...shifts)).toBeLessThan(even)
+  })
+})

@@ -1,0 +1,85 @@
+/** @file Work of layers held against the model's FLOPs, and against how it must split. */
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { type Decoder, decoderFlops, readDecoder } from '../model/index.ts'
+import { ENGINES } from './engines.ts'
+import type { Layout } from './types.ts'
+import { headWork, layerWork, meanSeen, type Passes, type Share, shareOf } from './work.ts'
+
+const engine = ENGINES['megatron-lm']
+
+function decoder(name: string): Decoder {
+  return readDecoder(JSON.parse(readFileSync(`examples/models/${name}/config.json`, 'utf8')))
+}
+
+function share(change: Partial<Share> = {}): Share {
+  const layout = {
+    microBatch: 1,
+    tensorParallel: 1,
+    sequenceParallel: false,
+    contextParallel: 1,
+    expertParallel: 1,
+    expertTensorParallel: 1,
+  } as Layout
+  return { ...shareOf(layout), ...change }
+}
+
+const flopsOf = ({ forward, input, weight }: Passes) =>
+  [forward, input, weight].reduce(
+    (sum, work) => sum + work.flops + work.groupedFlops + work.attentionFlops,
+    0,
+  )
+
+describe.each(['gpt3-175b', 'llama-3-70b', 'mixtral-8x7b', 'deepseek-v3'])('%s', (name) => {
+  const d = { ...decoder(name), predictionLayers: 0 }
+  const sequenceLength = 4096
+  const layers = (s: Share) =>
+    d.expertLayers.map((expert, layer) =>
+      layerWork(d, engine, s, sequenceLength, { expert, window: d.windows[layer] }),
+    )
+
+  test('does the FLOPs of the model, and the scores of attention once more backward', () => {
+    const own = layers(share()).reduce((sum, passes) => sum + flopsOf(passes), 0)
+    const head = flopsOf(headWork(d, engine, share(), sequenceLength))
+    const published = decoderFlops(d, sequenceLength)
+    // backward computes the scores again: a sixth more of the core
+    const again = published.attentionCore / 6
+    const padded = (published.head * Math.ceil(d.vocabularySize / 128) * 128) / d.vocabularySize
+    const expected = published.total - published.head + padded + again
+    expect((own + head) / sequenceLength / expected).toBeCloseTo(1, 2)
+  })
+
+  test('splits products over tensor, context and micro-batch', () => {
+    const sum = (s: Share) =>
+      layers(s).reduce((total, { forward }) => total + forward.flops + forward.groupedFlops, 0)
+    const whole = sum(share())
+    expect(sum(share({ microBatch: 2 })) / whole).toBeCloseTo(2, 10)
+    expect(sum(share({ contextParallel: 2 })) / whole).toBeCloseTo(0.5, 10)
+    // projections to latents and key heads fewer than chips are not split
+    const half = sum(share({ tensorParallel: 2 })) / whole
+    expect(half).toBeGreaterThanOrEqual(0.5 - 1e-9)
+    expect(half).toBeLessThan(d.attention.kind === 'latent' ? 0.56 : 0.501)
+  })
+
+  test('does the same with experts spread over chips', () => {
+    const grouped = (s: Share) => layers(s).reduce((total, { forward }) => total + forward.groupedFlops, 0)
+    const spread = grouped(share({ expertParallel: 8 }))
+    expect(spread).toBeCloseTo(grouped(share()), -6)
+  })
+})
+
+test('attention without fusion sees all keys and moves its scores', () => {
+  const d = decoder('gpt3-175b')
+  const kind = { expert: false, window: undefined }
+  const fused = layerWork(d, engine, share(), 2048, kind).forward
+  const plain = layerWork(d, { ...engine, fusedAttention: false }, share(), 2048, kind).forward
+  expect(plain.attentionFlops / fused.attentionFlops).toBeCloseTo(2048 / meanSeen(2048, undefined), 10)
+  // scores of 96 heads: written, and read and written by the softmax, and read
+  expect(plain.elementwiseBytes - fused.elementwiseBytes).toBe(96 * 2048 * 2048 * 8)
+})
+
+test('keys that a query sees', () => {
+  expect(meanSeen(4, undefined)).toBe((1 + 2 + 3 + 4) / 4)
+  expect(meanSeen(4, 2)).toBe((1 + 2 + 2 + 2) / 4)
+  expect(meanSeen(4, 9)).toBe(2.5)
+})

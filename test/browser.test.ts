@@ -1,0 +1,82 @@
+/** @file The simulation and the planner in a real browser: the same answers as in Node, to the last bit. */
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { build } from 'esbuild'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { catalogChips } from '../src/chips/index.ts'
+import { answers, type Question } from './browser-questions.ts'
+
+const place = mkdtempSync(join(tmpdir(), 'regauge-browser-'))
+afterAll(() => rmSync(place, { recursive: true, force: true }))
+
+const BROWSER = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
+
+const question = (model: string, chip: string, count: number, more: Partial<Question> = {}): Question => ({
+  config: JSON.parse(readFileSync(resolve(`examples/models/${model}/config.json`), 'utf8')),
+  chip: catalogChips().find(({ id }) => id === chip)!,
+  count,
+  engine: 'megatron-lm',
+  sequenceLength: 4096,
+  globalBatch: 512,
+  ...more,
+})
+const QUESTIONS = [
+  question('llama-3-70b', 'h100-sxm', 256),
+  question('gpt3-175b', 'a100-80gb-sxm', 64, { sequenceLength: 2048, globalBatch: 1536 }),
+  question('deepseek-v3', 'ascend-910b2', 1024, { engine: 'mindspeed-llm', globalBatch: 4096 }),
+]
+
+let bundle: string
+beforeAll(async () => {
+  const { outputFiles } = await build({
+    entryPoints: [resolve(import.meta.dirname, 'browser-questions.ts')],
+    bundle: true,
+    format: 'iife',
+    globalName: 'asked',
+    platform: 'browser',
+    external: ['node:*'],
+    write: false,
+    logLevel: 'error',
+  })
+  bundle = outputFiles[0]!.text
+})
+
+test('a bundle of it asks for nothing of Node', () => {
+  expect(bundle).toContain('layerParameters')
+  expect(bundle.match(/['"]node:\w+['"]|\bprocess\.|\bBuffer\b|\brequire\(/g)).toBeNull()
+})
+
+test.skipIf(BROWSER === undefined)(
+  'a page gives the answers of Node',
+  () => {
+    const page = join(place, 'page.html')
+    const escaped = JSON.stringify(QUESTIONS).replaceAll('<', '\\u003c')
+    writeFileSync(
+      page,
+      `<!doctype html><meta charset="utf-8"><pre id="out"></pre><script>${bundle.replaceAll('</script', '<\\/script')}</script>
+<script>
+try { document.getElementById('out').textContent = JSON.stringify(asked.answers(${escaped})) }
+catch (error) { document.getElementById('out').textContent = String(error.stack) }
+</script>`,
+    )
+    const dumped = execFileSync(
+      BROWSER!,
+      [
+        '--headless',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--virtual-time-budget=60000',
+        '--dump-dom',
+        `file://${page}`,
+      ],
+      { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 120_000, maxBuffer: 1 << 26 },
+    )
+    const text = /<pre id="out">(.*?)<\/pre>/s.exec(dumped)?.[1] ?? ''
+    const unescaped = text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&')
+    expect(unescaped).toMatch(/^\[/)
+    expect(JSON.parse(unescaped)).toEqual(JSON.parse(JSON.stringify(answers(QUESTIONS))))
+  },
+  180_000,
+)
