@@ -2,6 +2,7 @@
 
 import { EXAMPLE_CHIPS, RUNTIMES, STATUSES } from '../chips/index.ts'
 import { PROVIDER_NAMES } from '../runtime/index.ts'
+import { ENGINE_NAMES, PRECISIONS } from '../simulate/index.ts'
 
 /** What a word on the command line stands for, for completion. */
 export type WordKind = 'run-file' | 'folder' | 'file' | 'text'
@@ -17,6 +18,8 @@ export interface OptionSpec {
   readonly least?: number
   /** May be given more than once; the values are a list. */
   readonly many?: true
+  /** The command needs it. */
+  readonly required?: true
   readonly choices?: readonly string[]
   readonly completes?: WordKind
   /** Shown in help; the command fills it in. */
@@ -98,6 +101,48 @@ const chipsFile = {
 } as const satisfies OptionSpec
 
 const [exampleChip, exampleFamily, otherFamily] = EXAMPLE_CHIPS
+
+const plannedModel = {
+  description: 'Model to train: its folder or config.json',
+  short: 'm',
+  value: 'path',
+  completes: 'file',
+  required: true,
+} as const satisfies OptionSpec
+
+const sequence = {
+  description: 'Tokens of a sequence',
+  value: 'tokens',
+  kind: 'integer',
+  least: 1,
+  required: true,
+} as const satisfies OptionSpec
+
+const batch = {
+  description: 'Batch of a step: sequences (2048) or tokens (16M-tokens)',
+  value: 'count',
+  required: true,
+} as const satisfies OptionSpec
+
+const precision = {
+  description: 'Number format of products',
+  value: 'format',
+  choices: PRECISIONS,
+  default: 'bf16',
+} as const satisfies OptionSpec
+
+const engine = {
+  description: 'Engine that trains',
+  value: 'name',
+  choices: ENGINE_NAMES,
+  default: "the one for the chips' vendor",
+} as const satisfies OptionSpec
+
+const report = {
+  description: 'Write a page with pictures',
+  value: 'file',
+  completes: 'file',
+} as const satisfies OptionSpec
 
 /** Commands by name; a name of two words is a command and its sub-command. */
 export const COMMANDS = {
@@ -390,6 +435,44 @@ export const COMMANDS = {
       },
     ],
   },
+  simulate: {
+    summary: 'Predict time, memory and where they go for one layout of a model on chips',
+    details:
+      'A prediction, not a measurement: the band tells what held on published runs. A layout is written in keys\n' +
+      'with numbers (tp cp pp vp dp ep etp mb zero shards) or words (schedule= recompute= stages=7,8x14,7 sp= ring=\n' +
+      'offload). Left out: dp such that all chips are used, zero1, sp with tp, otherwise 1.',
+    arguments: [],
+    options: {
+      model: plannedModel,
+      seq: sequence,
+      batch,
+      on: {
+        description: 'Chips as chip:count, or chip:count@50GB/s with the network bandwidth of each',
+        value: 'chips',
+        required: true,
+      },
+      layout: { description: 'How the run is spread', short: 'l', value: 'keys', required: true },
+      precision,
+      engine,
+      chips: chipsFile,
+      report,
+      trace: {
+        description: 'Write the pipeline as a trace for chrome://tracing or Perfetto',
+        value: 'file',
+        completes: 'file',
+      },
+    },
+    examples: [
+      {
+        command: `regauge simulate --model ./llama --seq 8192 --batch 16M-tokens --on ${exampleChip}:4096 --layout "tp8 pp16 vp2"`,
+        does: 'time, memory by stage, where the time goes',
+      },
+      {
+        command: `regauge simulate -m ./llama --seq 8192 --batch 2048 --on ${otherFamily}:1024@50GB/s -l "tp8 pp8 schedule=zero-bubble" --report llama.html --trace llama.json`,
+        does: 'with a page and a trace of the pipeline',
+      },
+    ],
+  },
   doctor: {
     summary: 'Check that this machine has what regauge needs, and which runtimes it has',
     arguments: [],
@@ -444,7 +527,9 @@ type OptionsOf<C extends CommandName> = (typeof COMMANDS)[C]['options']
 type ValueOf<S> = S extends { many: true }
   ? readonly string[]
   : S extends { value: string }
-    ? (S extends { kind: 'number' | 'integer' } ? number : string) | undefined
+    ?
+        | (S extends { kind: 'number' | 'integer' } ? number : string)
+        | (S extends { required: true } ? never : undefined)
     : boolean
 
 /** Values of the options of a command as its module receives them, keyed by the option's name. */

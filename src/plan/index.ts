@@ -1,0 +1,2 @@
+/** @file Planning: which layouts engines run. */
+export { violations } from './rules.ts'

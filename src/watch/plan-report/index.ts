@@ -1,0 +1,13 @@
+/** @file Reports of what is planned: pages with pictures, and traces. */
+export { type Simulation, simulationHtml, writeSimulation } from './simulation.ts'
+export {
+  GRADES,
+  gibibytes,
+  largestTerm,
+  MEMORY_TERMS,
+  parameters,
+  seconds,
+  type Term,
+  TIME_TERMS,
+} from './terms.ts'
+export { type TraceEvent, traceEvents, writeTrace } from './trace.ts'
