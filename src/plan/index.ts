@@ -1,2 +1,5 @@
-/** @file Planning: which layouts engines run. */
+/** @file Search over layouts: which one of all that an engine runs takes the least, and why the others lost. */
+export { type Abilities, abilitiesOf } from './abilities.ts'
+export { planLayouts } from './plan.ts'
 export { violations } from './rules.ts'
+export * from './types.ts'

@@ -1,6 +1,7 @@
 /** @file What engines demand of a layout, so that what is planned can be launched. */
 import type { Decoder } from '../model/index.ts'
 import type { Engine, Layout, Workload } from '../simulate/index.ts'
+import { type Abilities, abilitiesOf } from './abilities.ts'
 
 /** What a rule sees. */
 interface Case {
@@ -9,16 +10,39 @@ interface Case {
   readonly workload: Workload
   readonly chips: number
   readonly engine: Engine
+  readonly abilities: Abilities
 }
 
 /** Says what is wrong, with the numbers and what would do; undefined when nothing is. */
 type Rule = (c: Case) => string | undefined
+
+/** Parameters of a layout that count something. */
+const COUNTS = [
+  'tensorParallel',
+  'contextParallel',
+  'pipelineParallel',
+  'virtualPipeline',
+  'dataParallel',
+  'expertParallel',
+  'expertTensorParallel',
+  'microBatch',
+  'shardGroup',
+  'recomputeLayers',
+] as const
 
 /**
  * Rules of Megatron-LM's `validate_args`, `TransformerConfig` and `parallel_state` at commit d98e8a64, which
  * MindSpeed-LLM (commit c77308a1) keeps and adds to; and of torch's FSDP2.
  */
 const RULES: readonly Rule[] = [
+  ({ layout: l }) => {
+    const wrong = COUNTS.filter(
+      (name) => l[name] !== undefined && !(Number.isInteger(l[name]) && l[name]! > 0),
+    )
+    return wrong.length === 0
+      ? undefined
+      : `${wrong.map((name) => `${name} ${l[name]}`).join(', ')}: integers from 1 on are needed`
+  },
   ({ layout: l, chips }) => {
     const product = l.tensorParallel * l.contextParallel * l.pipelineParallel * l.dataParallel
     return product === chips
@@ -39,9 +63,32 @@ const RULES: readonly Rule[] = [
       ? undefined
       : `${a.keyValueHeads} key-value heads are neither a multiple nor a divisor of tensor parallelism ${l.tensorParallel}`
   },
+  ({ layout: { tensorParallel: t }, decoder: d }) => {
+    const widths = [
+      ...(d.expertLayers.every(Boolean) ? [] : [d.intermediateSize]),
+      ...(d.experts === null ? [] : [d.experts.sharedIntermediateSize]),
+    ]
+    const wrong = widths.find((width) => width % t !== 0)
+    return wrong === undefined ? undefined : `an MLP ${wrong} wide does not divide by tensor parallelism ${t}`
+  },
+  ({ layout: { expertTensorParallel: t }, decoder: { experts } }) => {
+    if (t === 1) return undefined
+    if (experts === null) return 'expert-tensor parallelism needs a model with experts'
+    return experts.intermediateSize % t === 0
+      ? undefined
+      : `experts ${experts.intermediateSize} wide do not divide by expert-tensor parallelism ${t}`
+  },
   ({ layout: l }) =>
     l.sequenceParallel && l.tensorParallel === 1
       ? 'sequence parallelism needs tensor parallelism above 1'
+      : undefined,
+  ({ layout: l, workload: w }) =>
+    l.sequenceParallel && (w.sequenceLength / l.contextParallel) % l.tensorParallel !== 0
+      ? `${w.sequenceLength / l.contextParallel} tokens a chip do not divide by tensor parallelism ${l.tensorParallel}, as sequence parallelism needs`
+      : undefined,
+  ({ layout: l, decoder: d, abilities, engine }) =>
+    abilities.expertsNeedSequence && d.experts !== null && l.tensorParallel > 1 && !l.sequenceParallel
+      ? `${engine.name} needs sequence parallelism where experts meet tensor parallelism ${l.tensorParallel}`
       : undefined,
   ({ layout: l, decoder: d }) =>
     l.pipelineParallel * l.virtualPipeline <= d.layers
@@ -55,6 +102,14 @@ const RULES: readonly Rule[] = [
     if (total !== d.layers) return `stages of ${l.stageLayers.join('+')} layers are ${total}, not ${d.layers}`
     return l.stageLayers.every((n) => Number.isInteger(n) && n > 0) ? undefined : 'every stage needs a layer'
   },
+  ({ layout: l }) =>
+    l.stageLayers !== undefined && l.schedule !== '1f1b' && l.schedule !== 'zero-bubble'
+      ? `stages of given layers do not go with the schedule ${l.schedule}`
+      : undefined,
+  ({ layout: l, decoder: d, abilities, engine }) =>
+    abilities.unevenStages || (l.stageLayers === undefined && d.layers % l.pipelineParallel === 0)
+      ? undefined
+      : `${engine.name} needs stages that are alike, ${d.layers} layers do not divide into ${l.pipelineParallel}`,
   ({ layout: l, decoder: d }) =>
     l.virtualPipeline > 1 && d.layers % (l.pipelineParallel * l.virtualPipeline) !== 0
       ? `${d.layers} layers do not divide into ${l.pipelineParallel} stages of ${l.virtualPipeline} chunks`
@@ -111,6 +166,35 @@ const RULES: readonly Rule[] = [
       ? undefined
       : `the schedule dualpipe needs at least ${2 * l.pipelineParallel} micro-batches, there are ${micro}`
   },
+  ({ layout: l, abilities: a, engine }) => {
+    const lacks = [
+      !a.tensorParallel && l.tensorParallel > 1 && 'tensor parallelism',
+      !a.pipelineParallel && l.pipelineParallel > 1 && 'pipeline parallelism',
+      l.contextParallel > 1 &&
+        !a.contextMethods.includes(l.contextMethod) &&
+        `${l.contextMethod} context parallelism`,
+      !a.expertParallel && l.expertParallel > 1 && 'expert parallelism',
+      !a.expertTensorParallel && l.expertTensorParallel > 1 && 'expert-tensor parallelism',
+      !a.schedules.includes(l.schedule) && `the schedule ${l.schedule}`,
+      !a.zeroStages.includes(l.zeroStage) && `ZeRO stage ${l.zeroStage}`,
+      l.recompute === 'selective' && !a.selectiveRecompute && 'selective recomputation',
+      l.recomputeLayers !== undefined && !a.recomputeLayers && 'recomputation of some layers',
+      l.offloadOptimizer && a.offloadFrom === undefined && "an optimizer's state with the host",
+    ].filter((lack) => lack !== false)
+    return lacks.length === 0 ? undefined : `${engine.name} has no ${lacks.join(', no ')}`
+  },
+  ({ layout: l, abilities: { offloadFrom }, engine }) =>
+    l.offloadOptimizer && offloadFrom !== undefined && l.zeroStage < offloadFrom
+      ? `${engine.name} keeps the optimizer's state with the host from ZeRO stage ${offloadFrom} on, not at ${l.zeroStage}`
+      : undefined,
+  ({ layout: l }) => {
+    if (l.recomputeLayers === undefined) return undefined
+    if (l.recompute !== 'full')
+      return `${l.recomputeLayers} layers to recompute do not go with recompute ${l.recompute}`
+    return l.recomputeLayers % l.virtualPipeline === 0
+      ? undefined
+      : `${l.recomputeLayers} layers to recompute do not divide into ${l.virtualPipeline} chunks`
+  },
   ({ layout: l }) =>
     l.zeroStage >= 2 && l.pipelineParallel > 1
       ? `ZeRO stage ${l.zeroStage} with pipeline parallelism gathers weights or scatters gradients for every micro-batch, and no engine here runs it`
@@ -126,6 +210,7 @@ const RULES: readonly Rule[] = [
 
 /** Everything that keeps an engine from running a layout; nothing where it can be launched. */
 export function violations(layout: Layout, workload: Workload, chips: number, engine: Engine): string[] {
-  const c: Case = { layout, workload, chips, engine, decoder: workload.decoder }
+  const abilities = abilitiesOf(engine)
+  const c: Case = { layout, workload, chips, engine, abilities, decoder: workload.decoder }
   return RULES.flatMap((rule) => rule(c) ?? [])
 }

@@ -45,9 +45,12 @@ export interface StageParameters {
 }
 
 interface LayerCosts {
+  /** By kind. */
   readonly layers: readonly PassSeconds[]
   /** With all of it recomputed. */
   readonly recomputed: readonly PassSeconds[]
+  /** With the core of attention recomputed. */
+  readonly selective: readonly PassSeconds[]
   readonly first: PassSeconds
   readonly last: PassSeconds
 }
@@ -68,8 +71,9 @@ export class CostModel {
   /** For each kind, how many of the first n layers are of it. */
   readonly #counts: readonly (readonly number[])[]
   readonly #parameters: readonly StageParameters[]
-  readonly #works: Map<string, ShareWork>
-  readonly #costs = new Map<string, LayerCosts>()
+  readonly #works: KeptByShare<ShareWork>
+  readonly #costs: KeptByShare<LayerCosts> = new KeptByShare()
+  readonly #lastKind: number
 
   /** `like` is a model of the same workload, machine and engine at other rates: work is not counted twice. */
   constructor(workload: Workload, machine: Machine, engine: Engine, rates: Rates, like?: CostModel) {
@@ -77,7 +81,7 @@ export class CostModel {
     this.machine = machine
     this.engine = engine
     this.rates = rates
-    this.#works = like === undefined ? new Map() : like.#works
+    this.#works = like === undefined ? new KeptByShare() : like.#works
     const d = workload.decoder
     const kinds: LayerKind[] = []
     const kindOf = d.windows.map((window, layer) => {
@@ -90,6 +94,7 @@ export class CostModel {
       let count = 0
       return [0, ...kindOf.map((own) => (own === kind ? ++count : count))]
     })
+    this.#lastKind = kindOf.at(-1)!
     this.#parameters = kinds.map(({ expert }) => {
       const counts = layerParameters(d, expert ? 'expert' : 'dense')
       const experts = expert && d.experts !== null ? counts.expert * d.experts.count : 0
@@ -108,20 +113,20 @@ export class CostModel {
   ): PassSeconds {
     const costs = this.#costsOf(layout)
     const sum = noSeconds()
+    const layers = layout.recompute === 'selective' ? costs.selective : costs.layers
     const share = size === 0 ? 0 : recomputed / size
-    for (const [kind, layer] of costs.layers.entries()) {
+    for (let kind = 0; kind < layers.length; kind++) {
       const counts = this.#counts[kind]!
       const times = counts[from + size]! - counts[from]!
       if (times === 0) continue
-      if (share < 1) add(sum, layer, times * (1 - share))
+      if (share < 1) add(sum, layers[kind]!, times * (1 - share))
       if (share > 0) add(sum, costs.recomputed[kind]!, times * share)
     }
     if (isFirst) add(sum, costs.first, 1)
     if (isLast) {
       // each prediction layer is one more of the last kind with a head of its own
-      const { layers, predictionLayers } = this.workload.decoder
-      const kind = this.#counts.findIndex((counts) => counts[layers]! > counts[layers - 1]!)
-      if (predictionLayers > 0) add(sum, costs.layers[kind]!, predictionLayers)
+      const { predictionLayers } = this.workload.decoder
+      if (predictionLayers > 0) add(sum, layers[this.#lastKind]!, predictionLayers)
       add(sum, costs.last, 1 + predictionLayers)
     }
     return sum
@@ -145,34 +150,29 @@ export class CostModel {
   }
 
   #costsOf(layout: Layout): LayerCosts {
-    const share = shareOf(layout)
-    const key = `${share.microBatch} ${share.tensorParallel} ${share.sequenceParallel} ${share.contextParallel} ${layout.contextMethod} ${share.expertParallel} ${share.expertTensorParallel} ${layout.recompute}`
-    const known = this.#costs.get(key)
-    if (known !== undefined) return known
-    const works = this.#worksOf(key, share)
-    const layers = (full: boolean) =>
-      works.layers.map((passes, kind) => this.#layer(layout, share, passes, this.#kinds[kind]!.expert, full))
-    const costs = {
-      layers: layers(false),
-      recomputed: layers(true),
-      first: this.#plain(works.first),
-      last: this.#plain(works.last),
-    }
-    this.#costs.set(key, costs)
-    return costs
+    return this.#costs.of(layout, () => {
+      const share = shareOf(layout)
+      const works = this.#works.of(layout, () => this.#worksOf(share))
+      const all = works.layers.map((passes, kind) =>
+        this.#layer(layout, share, passes, this.#kinds[kind]!.expert),
+      )
+      return {
+        layers: all.map(({ plain }) => plain),
+        recomputed: all.map(({ plain }) => again(plain, plain.forward)),
+        selective: all.map(({ plain, core }) => again(plain, core)),
+        first: this.#plain(works.first),
+        last: this.#plain(works.last),
+      }
+    })
   }
 
-  #worksOf(key: string, share: Share): ShareWork {
-    const known = this.#works.get(key)
-    if (known !== undefined) return known
+  #worksOf(share: Share): ShareWork {
     const { decoder, sequenceLength } = this.workload
-    const works = {
+    return {
       layers: this.#kinds.map((kind) => layerWork(decoder, this.engine, share, sequenceLength, kind)),
       first: embeddingWork(decoder, this.engine, share, sequenceLength),
       last: headWork(decoder, this.engine, share, sequenceLength),
     }
-    this.#works.set(key, works)
-    return works
   }
 
   #plain(passes: Passes): PassSeconds {
@@ -185,7 +185,12 @@ export class CostModel {
     return { ...noSeconds(), forward: seconds('forward'), backward: seconds('input') + weight, weight }
   }
 
-  #layer(layout: Layout, share: Share, passes: Passes, isExpert: boolean, full: boolean): PassSeconds {
+  #layer(
+    layout: Layout,
+    share: Share,
+    passes: Passes,
+    isExpert: boolean,
+  ): { readonly plain: PassSeconds; readonly core: number } {
     const { decoder, sequenceLength, precision } = this.workload
     const machine = this.machine
     const rates = this.rates
@@ -245,20 +250,50 @@ export class CostModel {
       floor(passes.forward.kernels + messages),
     )
     const weight = work('weight')
-    const recompute = full ? forward : layout.recompute === 'selective' ? work('core') : 0
     const backward = later(
       work('input') + weight + tensorBackward + 2 * context + expert,
       floor(passes.input.kernels + passes.weight.kernels + messages),
     )
-    return {
+    const plain = {
       forward,
-      backward: backward + recompute,
+      backward,
       weight,
-      recompute,
+      recompute: 0,
       tensor: tensor + tensorBackward,
       context: 3 * context,
       expert: 2 * expert,
     }
+    return { plain, core }
+  }
+}
+
+/** A layer of which some is done again in the backward pass. */
+function again(layer: PassSeconds, recompute: number): PassSeconds {
+  return { ...layer, backward: layer.backward + recompute, recompute }
+}
+
+/** Values by what of a layout the work on one chip depends on, as numbers: text would take longer to make than to use. */
+class KeptByShare<Value> {
+  readonly #kept = new Map<number, Map<number, Value>>()
+  #last: { readonly degrees: number; readonly rest: number; readonly value: Value } | undefined
+
+  of(l: Layout, make: () => Value): Value {
+    const degrees = (l.tensorParallel * 2 ** 20 + l.contextParallel) * 2 ** 16 + l.expertParallel
+    const flags = (l.sequenceParallel ? 1 : 0) + (l.contextMethod === 'ring' ? 2 : 0)
+    const rest = (l.microBatch * 2 ** 16 + l.expertTensorParallel) * 4 + flags
+    if (this.#last?.degrees === degrees && this.#last.rest === rest) return this.#last.value
+    let kept = this.#kept.get(degrees)
+    if (kept === undefined) {
+      kept = new Map()
+      this.#kept.set(degrees, kept)
+    }
+    let value = kept.get(rest)
+    if (value === undefined) {
+      value = make()
+      kept.set(rest, value)
+    }
+    this.#last = { degrees, rest, value }
+    return value
   }
 }
 

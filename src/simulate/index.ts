@@ -19,6 +19,7 @@ export { type ClusterFigures, machineOf } from './machine.ts'
 export {
   createMemoryModel,
   evenShare,
+  LIBRARY_BYTES,
   type MemoryModel,
   type Overflow,
   overflowMessage,
@@ -29,10 +30,13 @@ export { createSimulator, type Simulator } from './predict.ts'
 export type { Rates } from './rates.ts'
 export {
   dataSeconds,
+  exposedSends,
   hopSeconds,
   optimizerSeconds,
+  type StageSums,
   type StepSeconds,
   stageSeconds,
+  stageSums,
   stepSeconds,
 } from './step.ts'
 export * from './types.ts'

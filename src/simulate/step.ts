@@ -11,20 +11,24 @@ export interface StepSeconds extends TimeTerms {
   readonly seconds: number
 }
 
-/** Seconds of a step under a layout, on chips of one kind. */
-export function stepSeconds(model: CostModel, layout: Layout): StepSeconds {
-  const { decoder, globalBatch } = model.workload
-  const { machine, rates } = model
-  const p = layout.pipelineParallel
-  const microBatches = globalBatch / (layout.microBatch * layout.dataParallel)
+/** The stages of a pipeline for one micro-batch: the one that takes longest, and all together. */
+export interface StageSums {
+  readonly slowest: PassSeconds
+  readonly slowestFrom: number
+  readonly slowestSize: number
+  readonly all: PassSeconds
+}
 
+/** What of a step depends neither on the data-parallel degree nor on how its chips share. */
+export function stageSums(model: CostModel, layout: Layout): StageSums {
+  const p = layout.pipelineParallel
   let from = 0
   let slowest = noSeconds()
   let slowestFrom = 0
   let slowestSize = 0
   const all = noSeconds()
   for (let stage = 0; stage < p; stage++) {
-    const size = layout.stageLayers?.[stage] ?? evenShare(decoder.layers, p, stage)
+    const size = layout.stageLayers?.[stage] ?? evenShare(model.workload.decoder.layers, p, stage)
     const seconds = stageSeconds(model, layout, stage, from, size)
     accumulate(all, seconds)
     if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) {
@@ -34,6 +38,23 @@ export function stepSeconds(model: CostModel, layout: Layout): StepSeconds {
     }
     from += size
   }
+  return { slowest, slowestFrom, slowestSize, all }
+}
+
+/**
+ * Seconds of a step under a layout, on chips of one kind: as many as its degrees multiply to.
+ * @param stages Those of the layout, where they are known.
+ */
+export function stepSeconds(
+  model: CostModel,
+  layout: Layout,
+  stages: StageSums = stageSums(model, layout),
+): StepSeconds {
+  const { decoder, globalBatch } = model.workload
+  const { machine, rates } = model
+  const p = layout.pipelineParallel
+  const microBatches = globalBatch / (layout.microBatch * layout.dataParallel)
+  const { slowest, slowestFrom, slowestSize, all } = stages
   const pass = slowest.forward + slowest.backward
   const hop = p > 1 ? hopSeconds(model, layout) : 0
   const sends = p > 1 ? exposedSends(model, layout) * hop : 0
@@ -49,7 +70,8 @@ export function stepSeconds(model: CostModel, layout: Layout): StepSeconds {
   const optimizer = optimizerSeconds(model, layout, parameters)
   const ideal = microBatches * (pass + sends) + bubble + data + optimizer
   // each doubling of the domains that wait for each other adds to the chance that one of them is late
-  const domains = Math.max(1, machine.count / machine.links[0]!.size)
+  const chips = layout.tensorParallel * layout.contextParallel * p * layout.dataParallel
+  const domains = Math.max(1, chips / machine.links[0]!.size)
   const overhead = ideal * rates.straggling * Math.log2(domains) + rates.step
   const communication = slowest.tensor + slowest.context + slowest.expert
   return {

@@ -1,0 +1,31 @@
+/** @file Days, energy and money of a whole run. */
+import type { Machine } from '../simulate/index.ts'
+import type { RunCost } from './types.ts'
+
+const DAY = 86_400
+const HOUR = 3600
+
+/** What a run of so many tokens takes on chips that train so many a second; what is missing is named. */
+export function costOf(
+  {
+    tokens,
+    pricePerChipHour,
+    machine,
+  }: { readonly tokens?: number; readonly pricePerChipHour?: number; readonly machine: Machine },
+  chips: number,
+  tokensPerSecond: number,
+): RunCost {
+  const seconds = tokens === undefined ? null : tokens / tokensPerSecond
+  const { watts, chip } = machine
+  return {
+    days: seconds === null ? null : seconds / DAY,
+    energy: seconds === null || watts === null ? null : (chips * watts * seconds) / HOUR / 1000,
+    money:
+      seconds === null || pricePerChipHour === undefined ? null : (chips * pricePerChipHour * seconds) / HOUR,
+    missing: [
+      ...(tokens === undefined ? ['the tokens of the run'] : []),
+      ...(watts === null ? [`the power of ${chip.id}, which nobody published`] : []),
+      ...(pricePerChipHour === undefined ? ['the price of a chip-hour'] : []),
+    ],
+  }
+}

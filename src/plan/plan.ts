@@ -1,0 +1,51 @@
+/** @file The best layouts of a run on chips of one kind. */
+import { createSimulator, type Machine, type Simulator } from '../simulate/index.ts'
+import { costOf } from './cost.ts'
+import { type Candidate, search } from './search.ts'
+import { chipsOf, spaceOf } from './space.ts'
+import type { PlannedLayout, PlanRequest, PlanResult } from './types.ts'
+
+/** Layouts that are answered where a request does not say. */
+const TOP = 5
+
+/**
+ * Finds the layouts that take the least of the objective, over the whole space: the best is the best.
+ * @throws RegaugeError 'usage' with everything that is wrong with a request.
+ * @example
+ * const { best } = planLayouts({ workload, machine: machineOf(chip, 64, 'bf16'), engine: ENGINES['megatron-lm'] })
+ * best[0]?.seconds // of an optimizer step
+ */
+export function planLayouts(request: PlanRequest): PlanResult {
+  const space = spaceOf(request)
+  const simulator = createSimulator(request.workload, request.machine, request.engine, request.constants)
+  const { best, ...counts } = search(space, simulator, request.top ?? TOP)
+  return {
+    ...counts,
+    best: best.map((candidate) => plannedOf(request, simulator, candidate)),
+    rejected: [],
+    remedies: [],
+    simulator,
+  }
+}
+
+function plannedOf(
+  request: PlanRequest,
+  simulator: Simulator,
+  { layout, seconds }: Candidate,
+): PlannedLayout {
+  const chips = chipsOf(layout)
+  const machine: Machine = { ...request.machine, count: chips }
+  const prediction = createSimulator(request.workload, machine, request.engine, request.constants).predict(
+    layout,
+  )
+  return {
+    layout,
+    chips,
+    idle: request.machine.count - chips,
+    seconds,
+    prediction,
+    peakBytes: simulator.memory.peak(layout),
+    memoryBytes: machine.memoryBytes,
+    cost: costOf(request, chips, prediction.tokensPerSecond),
+  }
+}

@@ -1,0 +1,320 @@
+/** @file The space that a search goes over: which values each parameter of a layout can take, and how many layouts that makes. */
+import type { Layout, Recompute, Schedule } from '../simulate/index.ts'
+import { type Abilities, abilitiesOf } from './abilities.ts'
+import type { Fixed, PlanRequest } from './types.ts'
+
+/** Layers that the first stage may hold beside an even share, and the last: embedding, head and lighter layers lie there. */
+const FIRST_STAGE = [-2, -1, 0, 1, 2] as const
+const LAST_STAGE = [-3, -2, -1, 0, 1] as const
+
+/** How a layer and its tokens are spread over chips. */
+export interface Share {
+  readonly tensorParallel: number
+  readonly sequenceParallel: boolean
+  readonly contextParallel: number
+  readonly contextMethod: Layout['contextMethod']
+  readonly expertParallel: number
+  readonly expertTensorParallel: number
+}
+
+/** The order of passes, and the layers of stages where they are not as even as can be. */
+export interface Split {
+  readonly schedule: Schedule
+  readonly virtualPipeline: number
+  readonly stageLayers: readonly number[] | undefined
+  /** What may be recomputed, the time it takes ascending from the third on. */
+  readonly recomputes: readonly Again[]
+}
+
+/** What is recomputed; `layers` of each stage, all where it is undefined. */
+export interface Again {
+  readonly recompute: Recompute
+  readonly layers: number | undefined
+}
+
+/** What replicas share out, and where the optimizer's state is. */
+export interface Sharing {
+  readonly zeroStage: Layout['zeroStage']
+  readonly offloadOptimizer: boolean
+}
+
+/** The values of a request, worked out once. */
+export interface Space {
+  readonly request: PlanRequest
+  readonly abilities: Abilities
+  readonly chips: number
+  readonly shares: readonly Share[]
+  readonly microBatches: readonly number[]
+  readonly pipelines: readonly number[]
+  /** Replicas that a micro-batch allows, most first. */
+  readonly replicas: (microBatch: number) => readonly number[]
+  readonly splits: (pipelineParallel: number) => readonly Split[]
+  readonly sharings: (pipelineParallel: number) => readonly Sharing[]
+}
+
+export function spaceOf(request: PlanRequest): Space {
+  const { workload, machine, engine, fixed = {} } = request
+  const { decoder, globalBatch } = workload
+  const abilities = abilitiesOf(engine)
+  const chips = machine.count
+  const divisors = divisorsOf(globalBatch)
+  const replicas = kept((microBatch) =>
+    only(
+      fixed.dataParallel,
+      divisors.filter((n) => n <= chips && globalBatch % (n * microBatch) === 0).reverse(),
+    ),
+  )
+  return {
+    request,
+    abilities,
+    chips,
+    shares: sharesOf(request, abilities),
+    microBatches: only(fixed.microBatch, divisors),
+    pipelines: only(
+      fixed.pipelineParallel,
+      abilities.pipelineParallel ? upTo(Math.min(decoder.layers, chips)) : [1],
+    ),
+    replicas,
+    splits: kept((p) => splitsOf(decoder.layers, p, abilities, decoder.tiedEmbeddings, fixed)),
+    sharings: kept((p) => sharingsOf(p, abilities, fixed)),
+  }
+}
+
+function sharesOf({ workload, machine, fixed = {} }: PlanRequest, abilities: Abilities): Share[] {
+  const { decoder, sequenceLength } = workload
+  const { experts, attention } = decoder
+  const chips = machine.count
+  const domain = machine.links[0]!.size
+  /** Groups fill domains, or domains fill groups: others would lie across the ends of domains. */
+  const aligned = (n: number) => domain === Number.POSITIVE_INFINITY || domain % n === 0 || n % domain === 0
+  const tensors = abilities.tensorParallel
+    ? divisorsOf(attention.heads).filter((t) => t <= chips && aligned(t) && tensorFits(t))
+    : [1]
+  function tensorFits(t: number): boolean {
+    if (attention.kind === 'heads' && attention.keyValueHeads % t !== 0 && t % attention.keyValueHeads !== 0)
+      return false
+    if (!decoder.expertLayers.every(Boolean) && decoder.intermediateSize % t !== 0) return false
+    return experts === null || experts.sharedIntermediateSize % t === 0
+  }
+  const contexts = (t: number): (readonly [number, Layout['contextMethod']])[] => [
+    [1, 'ring'],
+    ...abilities.contextMethods.flatMap((method) =>
+      divisorsOf(sequenceLength)
+        .filter((c) => c > 1 && c * t <= chips)
+        .filter((c) => (method === 'ring' ? sequenceLength % (2 * c) === 0 : attention.heads % (c * t) === 0))
+        .map((c) => [c, method] as const),
+    ),
+  ]
+  const expertDegrees =
+    experts !== null && abilities.expertParallel ? divisorsOf(experts.count).filter((e) => e <= chips) : [1]
+  const expertTensors =
+    experts !== null && abilities.expertTensorParallel
+      ? divisorsOf(experts.intermediateSize).filter((t) => t <= Math.min(domain, chips) && aligned(t))
+      : [1]
+  const shares: Share[] = []
+  for (const tensorParallel of only(fixed.tensorParallel, tensors)) {
+    for (const [contextParallel, contextMethod] of contexts(tensorParallel)) {
+      if (fixed.contextParallel !== undefined && fixed.contextParallel !== contextParallel) continue
+      if (fixed.contextMethod !== undefined && contextParallel > 1 && fixed.contextMethod !== contextMethod)
+        continue
+      const sequences =
+        tensorParallel === 1
+          ? [false]
+          : [true, false].filter(
+              (on) =>
+                (on && (sequenceLength / contextParallel) % tensorParallel === 0) ||
+                (!on && !(abilities.expertsNeedSequence && experts !== null)),
+            )
+      for (const sequenceParallel of only(fixed.sequenceParallel, sequences)) {
+        for (const expertParallel of only(fixed.expertParallel, expertDegrees)) {
+          for (const expertTensorParallel of only(fixed.expertTensorParallel, expertTensors)) {
+            shares.push({
+              tensorParallel,
+              sequenceParallel,
+              contextParallel,
+              contextMethod,
+              expertParallel,
+              expertTensorParallel,
+            })
+          }
+        }
+      }
+    }
+  }
+  return shares
+}
+
+/** Whether a split goes with so many micro-batches and the chips of a replica. */
+export function splitGoes(split: Split, p: number, contextParallel: number, microBatches: number): boolean {
+  switch (split.schedule) {
+    case 'interleaved':
+      return microBatches % p === 0
+    case 'dualpipe':
+      return contextParallel === 1 && microBatches >= 2 * p
+    default:
+      return true
+  }
+}
+
+function splitsOf(
+  layers: number,
+  p: number,
+  abilities: Abilities,
+  tiedEmbeddings: boolean,
+  fixed: Fixed,
+): Split[] {
+  const splits: Split[] = []
+  const even = Math.ceil(layers / p)
+  const add = (schedule: Schedule, virtualPipeline: number, stageLayers?: readonly number[]) => {
+    if (fixed.schedule !== undefined && fixed.schedule !== schedule) return
+    if (fixed.virtualPipeline !== undefined && fixed.virtualPipeline !== virtualPipeline) return
+    const most = stageLayers === undefined ? even : Math.max(...stageLayers)
+    const recomputes = recomputesOf(most, virtualPipeline, abilities, fixed)
+    splits.push({ schedule, virtualPipeline, stageLayers, recomputes })
+  }
+  const uneven = p > 1 && abilities.unevenStages ? unevenStages(layers, p) : []
+  for (const schedule of abilities.schedules) {
+    switch (schedule) {
+      case '1f1b':
+      case 'zero-bubble':
+        if (schedule === 'zero-bubble' && p === 1) break
+        if (layers % p !== 0 && !abilities.unevenStages) break
+        add(schedule, 1)
+        for (const stages of uneven) add(schedule, 1, stages)
+        break
+      case 'interleaved':
+        if (p === 1 || layers % p !== 0) break
+        for (const v of divisorsOf(layers / p)) if (v > 1) add(schedule, v)
+        break
+      case 'dualpipe':
+        if (p === 1 || layers < 2 * p || tiedEmbeddings) break
+        if (layers % p !== 0 && !abilities.unevenStages) break
+        add(schedule, 1)
+        break
+    }
+  }
+  return splits
+}
+
+/** Stages whose first and last hold some layers more or fewer than the others, which share the rest evenly. */
+export function unevenStages(layers: number, p: number): readonly (readonly number[])[] {
+  const even = Math.floor(layers / p)
+  const found = new Map<string, readonly number[]>()
+  const isEven = spreadKey(layers, p)
+  for (const more of FIRST_STAGE) {
+    for (const less of LAST_STAGE) {
+      const first = even + more
+      const last = p === 2 ? layers - first : even + less
+      const rest = layers - first - last
+      if (first < 1 || last < 1 || (p > 2 && rest < p - 2)) continue
+      const stages = [first, ...spread(rest, p - 2), last]
+      const key = stages.join()
+      if (key !== isEven && !found.has(key)) found.set(key, stages)
+    }
+  }
+  return [...found.values()]
+}
+
+/** As even as can be, the longer ones in the middle. */
+function spread(total: number, parts: number): number[] {
+  const whole = Math.floor(total / parts)
+  const more = total - whole * parts
+  const before = Math.floor((parts - more) / 2)
+  return Array.from({ length: parts }, (_, i) => whole + (i >= before && i < before + more ? 1 : 0))
+}
+
+function spreadKey(layers: number, p: number): string {
+  return spread(layers, p).join()
+}
+
+function recomputesOf(most: number, virtualPipeline: number, abilities: Abilities, fixed: Fixed): Again[] {
+  const all: Again[] = [{ recompute: 'none', layers: undefined }]
+  if (abilities.selectiveRecompute) all.push({ recompute: 'selective', layers: undefined })
+  if (abilities.recomputeLayers) {
+    for (let n = virtualPipeline; n < most; n += virtualPipeline) all.push({ recompute: 'full', layers: n })
+  }
+  all.push({ recompute: 'full', layers: undefined })
+  return all.filter(
+    ({ recompute, layers }) =>
+      (fixed.recompute === undefined || fixed.recompute === recompute) &&
+      (fixed.recomputeLayers === undefined || fixed.recomputeLayers === layers),
+  )
+}
+
+function sharingsOf(p: number, { zeroStages, offloadFrom }: Abilities, fixed: Fixed): Sharing[] {
+  return zeroStages
+    .filter((zero) => (p === 1 || zero < 2) && (fixed.zeroStage === undefined || fixed.zeroStage === zero))
+    .flatMap((zeroStage) =>
+      (offloadFrom !== undefined && zeroStage >= offloadFrom ? [false, true] : [false])
+        .filter((offload) => fixed.offloadOptimizer === undefined || fixed.offloadOptimizer === offload)
+        .map((offloadOptimizer) => ({ zeroStage, offloadOptimizer })),
+    )
+}
+
+/** A layout of the space. */
+export function layoutOf(
+  share: Share,
+  microBatch: number,
+  pipelineParallel: number,
+  dataParallel: number,
+  split: Split,
+  again: Again,
+  sharing: Sharing,
+): Layout {
+  return {
+    tensorParallel: share.tensorParallel,
+    sequenceParallel: share.sequenceParallel,
+    contextParallel: share.contextParallel,
+    contextMethod: share.contextMethod,
+    pipelineParallel,
+    virtualPipeline: split.virtualPipeline,
+    ...(split.stageLayers === undefined ? {} : { stageLayers: split.stageLayers }),
+    dataParallel,
+    expertParallel: share.expertParallel,
+    expertTensorParallel: share.expertTensorParallel,
+    zeroStage: sharing.zeroStage,
+    microBatch,
+    recompute: again.recompute,
+    ...(again.layers === undefined ? {} : { recomputeLayers: again.layers }),
+    offloadOptimizer: sharing.offloadOptimizer,
+    schedule: split.schedule,
+  }
+}
+
+export function chipsOf(layout: Layout): number {
+  return layout.tensorParallel * layout.contextParallel * layout.pipelineParallel * layout.dataParallel
+}
+
+/** All divisors, least first. */
+export function divisorsOf(n: number): number[] {
+  const low: number[] = []
+  const high: number[] = []
+  for (let d = 1; d * d <= n; d++) {
+    if (n % d !== 0) continue
+    low.push(d)
+    if (d * d !== n) high.push(n / d)
+  }
+  return [...low, ...high.reverse()]
+}
+
+function upTo(n: number): number[] {
+  return Array.from({ length: n }, (_, i) => i + 1)
+}
+
+/** Those values that are not held fixed at another. */
+function only<Value>(fixed: Value | undefined, values: readonly Value[]): readonly Value[] {
+  return fixed === undefined ? values : values.filter((value) => value === fixed)
+}
+
+/** Keeps what a function makes of a number. */
+function kept<Value>(make: (n: number) => Value): (n: number) => Value {
+  const known = new Map<number, Value>()
+  return (n) => {
+    let value = known.get(n)
+    if (value === undefined) {
+      value = make(n)
+      known.set(n, value)
+    }
+    return value
+  }
+}

@@ -1,0 +1,78 @@
+/** @file Seconds of steps held to the last bit: caches and shortcuts must not change what is predicted. */
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { catalogChips } from '../chips/index.ts'
+import { readDecoder } from '../model/index.ts'
+import { CostModel, ENGINES, type Layout, machineOf, type Rates, stepSeconds } from './index.ts'
+
+/** Round numbers near what is fitted, so that a new fit changes nothing here. */
+const RATES: Rates = {
+  matmul: 0.7,
+  matmul8: 0.6,
+  grouped: 0.65,
+  attention: 0.4,
+  attentionStart: 150,
+  operands: 0.3,
+  bandwidth: 0.6,
+  kernel: 1e-5,
+  host: 5e-5,
+  software: 1.1,
+  linkShare: 0.75,
+  networkShare: 0.6,
+  linkLatency: 5e-6,
+  networkLatency: 1e-5,
+  step: 0.01,
+  straggling: 0.005,
+  exposed: 0.2,
+  exposedTensor: 0.5,
+}
+
+const base: Layout = {
+  tensorParallel: 8,
+  sequenceParallel: true,
+  contextParallel: 1,
+  contextMethod: 'ring',
+  pipelineParallel: 4,
+  virtualPipeline: 1,
+  dataParallel: 8,
+  expertParallel: 1,
+  expertTensorParallel: 1,
+  zeroStage: 1,
+  microBatch: 1,
+  recompute: 'none',
+  offloadOptimizer: false,
+  schedule: '1f1b',
+}
+
+const VARIANTS: Readonly<Record<string, Partial<Layout>>> = {
+  plain: {},
+  'without sequence parallelism': { sequenceParallel: false, zeroStage: 0 },
+  ring: { contextParallel: 2, dataParallel: 4 },
+  'all to all': { contextParallel: 2, contextMethod: 'all-to-all', dataParallel: 4, recompute: 'selective' },
+  interleaved: { virtualPipeline: 2, schedule: 'interleaved', microBatch: 2 },
+  'all layers again': { recompute: 'full' },
+  'some layers again': { recompute: 'full', recomputeLayers: 3, offloadOptimizer: true },
+  'zero bubble': { schedule: 'zero-bubble' },
+  'both ends': { schedule: 'dualpipe', tensorParallel: 1, sequenceParallel: false, dataParallel: 64 },
+  'all sharded': { pipelineParallel: 1, zeroStage: 3, dataParallel: 32 },
+}
+
+for (const [model, chip] of [
+  ['gpt3-175b', 'a100-80gb-sxm'],
+  ['deepseek-v3', 'ascend-910b2'],
+  ['mixtral-8x7b', 'h100-sxm'],
+] as const) {
+  test(`${model} on ${chip}`, () => {
+    const config = JSON.parse(readFileSync(`examples/models/${model}/config.json`, 'utf8'))
+    const decoder = readDecoder(config)
+    const found = catalogChips().find(({ id }) => id === chip)
+    const machine = machineOf(found!, 256, 'bf16', { networkBytesPerSecond: 25e9 })
+    const workload = { decoder, sequenceLength: 4096, globalBatch: 512, precision: 'bf16' } as const
+    const costs = new CostModel(workload, machine, ENGINES['mindspeed-llm'], RATES)
+    const seconds = Object.entries(VARIANTS).map(([name, variant]) => {
+      const experts = decoder.experts === null ? {} : { expertParallel: 8 }
+      return [name, stepSeconds(costs, { ...base, ...experts, ...variant })]
+    })
+    expect(Object.fromEntries(seconds)).toMatchSnapshot()
+  })
+}
