@@ -8,6 +8,7 @@
  * before any of their members is looked at; the best of what fits bounds them from above.
  */
 import {
+  bubbleSeconds,
   type Layout,
   type MemoryModel,
   type Simulator,
@@ -132,93 +133,138 @@ class Search {
 
   #microBatch(share: Share, microBatch: number): void {
     const space = this.#space
-    const chipSeconds = this.#chipSeconds(share, microBatch)
-    if (this.#hopeless(chipSeconds, space.chips)) return
+    const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
+    const all = this.#simulator.costs.stage(whole, 0, this.#layers, 0, true, true)
+    const seconds = all.forward + all.backward
     const width = share.tensorParallel * share.contextParallel
+    const steps = this.#batch / microBatch
+    if (this.#hopeless(steps * seconds * width, space.chips)) return
     const grid = share.expertParallel * share.expertTensorParallel
-    const all = space.replicas(microBatch)
+    const weights = this.#weights(share)
     for (const p of space.pipelines) {
-      const replicas = all.filter((n) => n * width * p <= space.chips && (n * width) % grid === 0)
+      // stages of a pipeline hold their weights and gradients whole
+      if (p > 1 && weights > p * this.#bytes) continue
+      const replicas = space
+        .replicas(microBatch)
+        .filter((n) => n * width * p <= space.chips && (n * width) % grid === 0)
       if (replicas.length === 0) continue
-      if (this.#hopeless(chipSeconds, replicas[0]! * width * p)) continue
+      const most = replicas[0]!
+      const pass = Math.max(seconds / p, this.#longest(whole, p))
+      // what the slowest stage adds to its passes, the bubble cannot lose more than once
+      const bubble = Math.min(
+        ...space.schedules(p).map(([schedule, v]) => bubbleSeconds(schedule, v, p, NOTHING, all, 0)),
+      )
+      const least = Math.max((steps / most) * pass, (steps / most - 1) * pass + bubble)
+      if (this.#hopeless(least * most * width * p, most * width * p)) continue
       this.#pipeline(share, microBatch, p, replicas)
     }
   }
 
+  /** Seconds that some stage takes at the least: one of them has as many layers as an even share, rounded up. */
+  #longest(whole: Layout, p: number): number {
+    const size = Math.ceil(this.#layers / p)
+    let least = Number.POSITIVE_INFINITY
+    for (const from of this.#space.windows(size)) {
+      const { forward, backward } = this.#simulator.costs.stage(whole, from, size, 0, false, false)
+      least = Math.min(least, forward + backward)
+    }
+    return least
+  }
+
+  /** Bytes of weights and gradients of a whole replica on the chips of a stage. */
+  #weights({ tensorParallel, expertParallel, expertTensorParallel }: Share): number {
+    const { dense, expert } = this.#simulator.costs.parameters(0, this.#layers, true, true)
+    const each = 2 + this.#simulator.engine.gradientBytes
+    return each * (dense / tensorParallel + expert / (expertParallel * expertTensorParallel))
+  }
+
   #pipeline(share: Share, microBatch: number, p: number, replicas: readonly number[]): void {
     const { costs } = this.#simulator
-    const width = share.tensorParallel * share.contextParallel
-    const most = replicas[0]!
+    const sharings = this.#space.sharings(p)
+    const first = layoutOf(share, microBatch, p, replicas[0]!, WHOLE, NONE, PLAIN)
+    const known = replicas.map((dataParallel) => this.#list.known({ ...first, dataParallel }))
     /** Of stages as even as can be: schedules share them. */
     const even = new Map<Again['recompute'] | number, StageSums>()
     for (const split of this.#space.splits(p)) {
+      let full: boolean | undefined
       for (const again of split.recomputes) {
-        const layout = layoutOf(share, microBatch, p, most, split, again, PLAIN)
         let stages: StageSums | undefined
-        if (split.stageLayers === undefined) {
-          const key = again.layers ?? again.recompute
-          stages = even.get(key) ?? stageSums(costs, layout)
-          even.set(key, stages)
-        } else {
-          stages = stageSums(costs, layout)
+        const key = again.layers ?? again.recompute
+        if (split.stageLayers === undefined) stages = even.get(key)
+        if (stages === undefined) {
+          stages = stageSums(costs, layoutOf(share, microBatch, p, replicas[0]!, split, again, PLAIN))
+          if (split.stageLayers === undefined) even.set(key, stages)
         }
-        const pass = stages.slowest.forward + stages.slowest.backward
-        const chipSeconds = (this.#batch / microBatch) * pass * width * p
-        if (this.#hopeless(chipSeconds, most * width * p)) {
+        const node: Node = {
+          share,
+          microBatch,
+          p,
+          replicas,
+          known,
+          split,
+          again,
+          stages,
+          pass: stages.slowest.forward + stages.slowest.backward,
+          bubble: bubbleSeconds(split.schedule, split.virtualPipeline, p, stages.slowest, stages.all, 0),
+        }
+        if (!replicas.some((_, i) => this.#hopeful(node, i))) {
           // more layers take longer yet
-          if (again.recompute === 'full') break
-          continue
+          if (again.recompute === 'selective') continue
+          break
         }
-        for (const sharing of this.#space.sharings(p)) {
-          this.#replicas(share, microBatch, p, replicas, split, again, sharing, stages, chipSeconds)
+        if (again.recompute !== 'selective') {
+          // all layers recomputed keep the least
+          full ??= sharings.some((sharing) => this.#leastFits(node, ALL_AGAIN, sharing))
+          if (!full) continue
         }
+        for (const sharing of sharings) this.#replicas(node, sharing)
       }
     }
   }
 
-  #replicas(
-    share: Share,
-    microBatch: number,
-    p: number,
-    replicas: readonly number[],
-    split: Split,
-    again: Again,
-    sharing: Sharing,
-    stages: StageSums,
-    chipSeconds: number,
-  ): void {
-    const width = share.tensorParallel * share.contextParallel
+  /** Whether a layout of a node, on its i-th number of replicas, could be better than what is known. */
+  #hopeful(node: Node, i: number): boolean {
+    const { share, microBatch, p, replicas } = node
+    const chips = replicas[i]! * share.tensorParallel * share.contextParallel * p
+    const steps = this.#batch / (microBatch * replicas[i]!)
+    const seconds = this.#overhead(steps * node.pass + node.bubble, chips) * ROUNDING
+    const score = this.#byChips ? seconds * chips : seconds
+    return seconds <= this.#limit && score <= this.#list.threshold && score <= node.known[i]!
+  }
+
+  /** Whether a layout fits that takes the least of a node: its replicas are the most, the optimizer's state is elsewhere. */
+  #leastFits({ share, microBatch, p, replicas, split }: Node, again: Again, { zeroStage }: Sharing): boolean {
+    const offloadOptimizer = this.#space.abilities.offloadFrom !== undefined
+    return this.#fits(
+      layoutOf(share, microBatch, p, replicas[0]!, split, again, { zeroStage, offloadOptimizer }),
+    )
+  }
+
+  #replicas(node: Node, sharing: Sharing): void {
+    const { share, microBatch, p, replicas, split, again, stages } = node
     let fits: boolean | undefined
-    for (const dataParallel of replicas) {
-      const chips = dataParallel * width * p
-      if (this.#hopeless(chipSeconds, chips)) {
-        // fewer chips take longer yet, but not more chip-seconds
-        if (this.#byChips && (chipSeconds / chips) * ROUNDING <= this.#limit) continue
-        return
-      }
+    for (let i = 0; i < replicas.length; i++) {
+      if (!this.#hopeful(node, i)) continue
+      const dataParallel = replicas[i]!
       const microBatches = this.#batch / (microBatch * dataParallel)
       if (!splitGoes(split, p, share.contextParallel, microBatches)) continue
       const layout = layoutOf(share, microBatch, p, dataParallel, split, again, sharing)
       const { seconds } = stepSeconds(this.#simulator.costs, layout, stages)
       this.#evaluated++
       if (seconds > this.#limit) continue
-      const score = this.#byChips ? seconds * chips : seconds
-      if (score > this.#list.threshold) continue
+      const score = this.#byChips ? seconds * chipsOf(layout) : seconds
+      if (score > this.#list.threshold || score > node.known[i]!) continue
       const candidate = { layout, seconds, score }
       if (!this.#list.wants(candidate)) continue
-      // what the first fits in takes the least: its replicas are the most, and its optimizer's state is elsewhere
-      fits ??= this.#fits(
-        layoutOf(share, microBatch, p, replicas[0]!, split, again, {
-          ...sharing,
-          offloadOptimizer: this.#space.abilities.offloadFrom !== undefined,
-        }),
-      )
+      fits ??= this.#leastFits(node, again, sharing)
       if (!fits) {
         this.#overfull++
         return
       }
-      if (this.#fits(layout)) this.#list.add(candidate)
-      else this.#overfull++
+      if (this.#fits(layout)) {
+        this.#list.add(candidate)
+        node.known[i] = score
+      } else this.#overfull++
     }
   }
 
@@ -227,6 +273,24 @@ class Search {
   }
 }
 
+/** Layouts that differ in replicas and what they share alone. */
+interface Node {
+  readonly share: Share
+  readonly microBatch: number
+  readonly p: number
+  readonly replicas: readonly number[]
+  /** The best score of the degrees that go with each number of replicas. */
+  readonly known: number[]
+  readonly split: Split
+  readonly again: Again
+  readonly stages: StageSums
+  readonly pass: number
+  /** Seconds of the bubble at the least. */
+  readonly bubble: number
+}
+
+const NOTHING = { forward: 0, backward: 0, weight: 0, recompute: 0, tensor: 0, context: 0, expert: 0 }
+const ALL_AGAIN: Again = { recompute: 'full', layers: undefined }
 const WHOLE: Split = { schedule: '1f1b', virtualPipeline: 1, stageLayers: undefined, recomputes: [] }
 const NONE: Again = { recompute: 'none', layers: undefined }
 const PLAIN: Sharing = { zeroStage: 0, offloadOptimizer: false }
@@ -247,6 +311,11 @@ export class Ranking {
     if (candidate.score > this.threshold) return false
     const known = this.#best.get(degreesOf(candidate.layout))
     return known === undefined || compare(candidate, known) < 0
+  }
+
+  /** The score of what there is of the degrees of a layout. */
+  known(layout: Layout): number {
+    return this.#best.get(degreesOf(layout))?.score ?? Number.POSITIVE_INFINITY
   }
 
   add(candidate: Candidate): void {

@@ -50,6 +50,10 @@ export interface Space {
   readonly replicas: (microBatch: number) => readonly number[]
   readonly splits: (pipelineParallel: number) => readonly Split[]
   readonly sharings: (pipelineParallel: number) => readonly Sharing[]
+  /** Each schedule that so many stages can run, with the most chunks of a stage. */
+  readonly schedules: (pipelineParallel: number) => readonly (readonly [Schedule, number])[]
+  /** Where as many layers begin, for each different mix of kinds of layers among them. */
+  readonly windows: (size: number) => readonly number[]
 }
 
 export function spaceOf(request: PlanRequest): Space {
@@ -64,6 +68,7 @@ export function spaceOf(request: PlanRequest): Space {
       divisors.filter((n) => n <= chips && globalBatch % (n * microBatch) === 0).reverse(),
     ),
   )
+  const splits = kept((p) => splitsOf(decoder.layers, p, abilities, decoder.tiedEmbeddings, fixed))
   return {
     request,
     abilities,
@@ -75,7 +80,25 @@ export function spaceOf(request: PlanRequest): Space {
       abilities.pipelineParallel ? upTo(Math.min(decoder.layers, chips)) : [1],
     ),
     replicas,
-    splits: kept((p) => splitsOf(decoder.layers, p, abilities, decoder.tiedEmbeddings, fixed)),
+    splits,
+    schedules: kept((p) => {
+      const chunks = new Map<Schedule, number>()
+      for (const { schedule, virtualPipeline } of splits(p))
+        chunks.set(schedule, Math.max(chunks.get(schedule) ?? 1, virtualPipeline))
+      return [...chunks]
+    }),
+    windows: kept((size) => {
+      const kinds = decoder.windows.map((window, layer) => `${window} ${decoder.expertLayers[layer]}`)
+      const first = new Map<string, number>()
+      for (let from = 0; from + size <= decoder.layers; from++) {
+        const mix = kinds
+          .slice(from, from + size)
+          .sort()
+          .join()
+        if (!first.has(mix)) first.set(mix, from)
+      }
+      return [...first.values()]
+    }),
     sharings: kept((p) => sharingsOf(p, abilities, fixed)),
   }
 }

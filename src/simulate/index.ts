@@ -29,6 +29,7 @@ export * from './pipeline/index.ts'
 export { createSimulator, type Simulator } from './predict.ts'
 export type { Rates } from './rates.ts'
 export {
+  bubbleSeconds,
   dataSeconds,
   exposedSends,
   hopSeconds,
