@@ -23,6 +23,7 @@ const MODULES: { readonly [C in CommandName]?: () => Promise<{ run: Command<C> }
   chips: () => import('./commands/chips.ts'),
   'chips show': () => import('./commands/chips-show.ts'),
   'chips compare': () => import('./commands/chips-compare.ts'),
+  plan: () => import('./commands/plan.ts'),
   simulate: () => import('./commands/simulate.ts'),
   doctor: () => import('./commands/doctor.ts'),
   completion: () => import('./commands/completion.ts'),

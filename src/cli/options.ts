@@ -132,10 +132,10 @@ const precision = {
 } as const satisfies OptionSpec
 
 const engine = {
-  description: 'Engine that trains',
+  description: 'Engine',
   value: 'name',
   choices: ENGINE_NAMES,
-  default: "the one for the chips' vendor",
+  default: 'by the chips',
 } as const satisfies OptionSpec
 
 const report = {
@@ -435,11 +435,73 @@ export const COMMANDS = {
       },
     ],
   },
+  plan: {
+    summary: 'Find the layouts of a model on chips that take the least, and say why others lost',
+    details: 'Layouts of the whole space that an engine runs are searched. Predictions, not measurements.',
+    arguments: [],
+    options: {
+      model: plannedModel,
+      seq: sequence,
+      batch,
+      tokens: { description: 'Tokens of the whole run, such as 10T', value: 'count', required: true },
+      on: {
+        description: 'Chips as chip:count or chip:count@50GB/s; repeat for other pools',
+        value: 'chips',
+        many: true,
+        required: true,
+      },
+      objective: {
+        description: 'What is made least',
+        short: 'o',
+        value: 'name',
+        choices: ['time', 'chips', 'energy', 'money'],
+        default: 'time',
+      },
+      days: { description: 'Days that the run may take', value: 'count', kind: 'number' },
+      top: {
+        description: 'Layouts to print',
+        short: 't',
+        value: 'count',
+        kind: 'integer',
+        least: 1,
+        default: '5',
+      },
+      price: {
+        description: 'Price of an hour of a chip; repeat for other chips',
+        value: 'chip=2.5/h',
+        many: true,
+      },
+      explain: { description: 'Say why this layout is not the best', value: 'layout' },
+      sweep: {
+        description: 'Plan for fewer chips too, and show days against chips',
+        value: 'what',
+        choices: ['chips'],
+      },
+      precision,
+      engine,
+      chips: chipsFile,
+      report,
+    },
+    examples: [
+      {
+        command: `regauge plan --model ./llama --tokens 10T --seq 8192 --batch 16M-tokens --on ${exampleChip}:30000`,
+        does: 'the five fastest layouts, and why others lost',
+      },
+      {
+        command: `regauge plan -m ./llama --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:1024 --sweep chips --report plan.html`,
+        does: 'how many chips for how many days, as a page',
+      },
+      {
+        command: `regauge plan -m ./llama --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:512 --on ${otherFamily}:256@50GB/s`,
+        does: 'two pools: which is better',
+      },
+    ],
+  },
   simulate: {
     summary: 'Predict time, memory and where they go for one layout of a model on chips',
     details:
-      'A prediction, not a measurement: the band tells what held on published runs. A layout is written in keys\n' +
-      'with numbers (tp cp pp vp dp ep etp mb zero shards) or words (schedule= recompute= stages=7,8x14,7 sp= ring=\n' +
+      'A prediction, not a measurement: the band is what four of five published runs kept to. A layout is keys with\n' +
+      'numbers (tp cp pp vp dp ep etp mb zero shards) or words (schedule= recompute= stages=7,8x14,7 sp= ring=\n' +
       'offload). Left out: dp such that all chips are used, zero1, sp with tp, otherwise 1.',
     arguments: [],
     options: {
@@ -447,7 +509,7 @@ export const COMMANDS = {
       seq: sequence,
       batch,
       on: {
-        description: 'Chips as chip:count, or chip:count@50GB/s with the network bandwidth of each',
+        description: 'Chips as chip:count, or chip:count@50GB/s with the network of each',
         value: 'chips',
         required: true,
       },
@@ -468,8 +530,8 @@ export const COMMANDS = {
         does: 'time, memory by stage, where the time goes',
       },
       {
-        command: `regauge simulate -m ./llama --seq 8192 --batch 2048 --on ${otherFamily}:1024@50GB/s -l "tp8 pp8 schedule=zero-bubble" --report llama.html --trace llama.json`,
-        does: 'with a page and a trace of the pipeline',
+        command: `regauge simulate -m llama --seq 8192 --batch 2K --on ${otherFamily}:1K@50GB/s -l "tp8 pp5 vp2" --trace a.json`,
+        does: 'with a trace of the pipeline',
       },
     ],
   },

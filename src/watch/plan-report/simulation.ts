@@ -108,7 +108,12 @@ function tilesHtml({ prediction, simulator: { machine } }: Simulation): Html {
   ]}</dl><p class="note">Constants ${GRADES[band.grade]}.</p>`
 }
 
-function memoryHtml({ prediction, layout, simulator: { machine, workload } }: Simulation): Html {
+/** Memory by stage and term under the chip's limit. */
+export function memoryHtml({
+  prediction,
+  layout,
+  simulator: { machine, workload },
+}: Pick<Simulation, 'prediction' | 'layout' | 'simulator'>): Html {
   const { memory } = prediction
   const layers = stageLayers(workload.decoder.layers, layout)
   const count = Math.min(memory.length, MOST_STAGES)

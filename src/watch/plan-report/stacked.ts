@@ -5,6 +5,8 @@ import type { Term } from './terms.ts'
 
 export interface StackedRow<Key extends string> {
   readonly name: string
+  /** Its name in the table; the same where it is undefined. */
+  readonly short?: string
   readonly terms: Readonly<Record<Key, number>>
 }
 
@@ -73,7 +75,7 @@ ${bars.note === undefined ? '' : html`<p class="note">${bars.note}</p>`}
     ({ name }) => html`<th scope="col" class="n">${name}</th>`,
   )}<th scope="col" class="n">sum</th></tr></thead><tbody>${rows.map(
     (row) =>
-      html`<tr><th scope="row">${row.name}</th>${shown.map(
+      html`<tr><th scope="row">${row.short ?? row.name}</th>${shown.map(
         ({ key }) => html`<td class="n">${format(row.terms[key])}</td>`,
       )}<td class="n">${format(sumOf(row))}</td></tr>`,
   )}</tbody></table></div></figure>`
