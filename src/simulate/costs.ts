@@ -132,6 +132,13 @@ export class CostModel {
     return sum
   }
 
+  /** Whether as many layers from two places on cost the same. */
+  alike(from: number, other: number, size: number): boolean {
+    return this.#counts.every(
+      (counts) => counts[from + size]! - counts[from]! === counts[other + size]! - counts[other]!,
+    )
+  }
+
   /** Weights of the same layers, of the embeddings and the head. */
   parameters(from: number, size: number, isFirst: boolean, isLast: boolean): StageParameters {
     const { decoder } = this.workload
