@@ -1,4 +1,4 @@
-/** @file `regauge simulate` as a process over the build, on models that were published: text, JSON, page, trace, errors. */
+/** @file `regauge simulate` and `regauge plan` as processes over the build, on models that were published: text, JSON, page, trace, errors. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -259,5 +259,106 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       error: { exit: 3, issues: [{ code: 'REPORT_UNWRITABLE' }] },
     })
     expect(readdirSync(at()).filter((name) => name.endsWith('.tmp'))).toEqual([])
+  })
+})
+
+const plan = (model: string, ...more: string[]) =>
+  regauge('plan', '--model', join(MODELS, model), '--seq', '4096', ...more)
+
+interface PlanPrinted {
+  readonly pools: readonly {
+    readonly best: readonly {
+      readonly text: string
+      readonly seconds: number
+      readonly peakBytes: number
+      readonly memoryBytes: number
+      readonly cost: { readonly days: number; readonly energy: number; readonly money: number | null }
+    }[]
+    readonly frontier: readonly { readonly chips: number; readonly days: number }[]
+    readonly explained?: { readonly violations: readonly string[]; readonly ratio?: number }
+  }[]
+}
+
+describe('plan', { timeout: TIMEOUT }, () => {
+  const small = ['--batch', '64', '--tokens', '1T', '--on', '910b2:64']
+
+  test('prints the best layouts, which fit and can be simulated', async () => {
+    const { code, out } = await plan('llama-3-70b', ...small, '--top', '3', '--price', '2.5/h', '--json')
+    expect(code).toBe(0)
+    const { best } = (JSON.parse(out) as PlanPrinted).pools[0]!
+    expect(best).toHaveLength(3)
+    for (const { text, seconds, peakBytes, memoryBytes, cost } of best) {
+      expect(peakBytes).toBeLessThanOrEqual(memoryBytes)
+      expect(seconds).toBeGreaterThanOrEqual(best[0]!.seconds)
+      expect(cost.money).toBeCloseTo(cost.days * 24 * 64 * 2.5, -2)
+      const again = await simulate(
+        'llama-3-70b',
+        '910b2:64',
+        text,
+        '--seq',
+        '4096',
+        '--batch',
+        '64',
+        '--json',
+      )
+      expect((JSON.parse(again.out) as Printed).seconds).toBeCloseTo(seconds, 6)
+    }
+  })
+
+  test('prints a table in 80 columns, days against chips, and why a layout is not the best', async () => {
+    const explain = ['--explain', 'tp8 pp2 recompute=full']
+    const { code, out, err } = await plan(
+      'llama-3-70b',
+      ...small,
+      '--sweep',
+      'chips',
+      ...explain,
+      '--report',
+      'plan.html',
+    )
+    expect(code).toBe(0)
+    expect(widest(out)).toBeLessThanOrEqual(80)
+    expect(out).toMatch(/^# +step +band +MFU +days +GiB +energy +most besides computing$/m)
+    expect(out).toMatch(/^tp8 pp2 dp4 mb1 zero1 recompute=full, on 64 chips: [\d.]+ s a step,/m)
+    expect(out).toMatch(/% slower\s+than the best/)
+    expect(out).toMatch(/^chips +days +band +layout$/m)
+    expect(err).toContain('page: plan.html')
+    const page = readFileSync(at('plan.html'), 'utf8')
+    for (const text of ['The best layouts', 'Memory of the best', 'Days against chips'])
+      expect(page).toContain(text)
+    expect(page).not.toMatch(/NaN|undefined/)
+  })
+
+  test('puts pools beside each other', async () => {
+    const { code, out } = await plan('llama-3-70b', ...small, '--on', 'h20-96gb:32@50GB/s', '--top', '1')
+    expect(code).toBe(0)
+    expect(out).toMatch(/^each alone +step +MFU +days +energy$/m)
+    expect(out).toMatch(/^✓ .* alone is the fastest$/m)
+  })
+
+  test('says that nothing fits', async () => {
+    const { code, out } = await plan('llama-3.1-405b', '--batch', '64', '--tokens', '1T', '--on', '910b2:2')
+    expect(code).toBe(0)
+    expect(out).toContain('✗ no layout fits')
+  })
+
+  test('tells every mistake at once', async () => {
+    const { code, out, err } = await plan(
+      'llama-3-70b',
+      ...['--batch', '64', '--tokens', 'lots', '--on', '910b2:64', '--on', 'h20:0', '--days', '0'],
+      ...['--price', '2/h', '--objective', 'money', '--explain', 'tp8 qq3'],
+    )
+    expect([code, out]).toEqual([2, ''])
+    expect(err.split('\n').slice(0, -2)).toEqual([
+      'error  --tokens: "lots" is not a number of tokens: for instance 10T, 500B or 3e11',
+      'error  --days: no run takes 0 days: give more, or leave it out',
+      'error  --price: "2/h" does not say of which chip: there are 2 pools: give it as 910b2=2.5/h',
+      'error  --explain: unknown key "qq3" in the layout: keys are tp, cp, pp, vp, dp, ep, etp, mb, zero, shards, sp, ring, offload, schedule, recompute, stages',
+      'error  --on: "0" chips of h20: give a whole number from 1 to 100000000, for instance h20:4096 or h20:30K',
+      'error  --objective: money needs a price of ascend-910b2: give --price ascend-910b2=2.5/h',
+    ])
+    expect((await plan('llama-3-70b', '--batch', '1', '--tokens', '1')).err).toMatch(
+      /^error {2}plan needs --on <chips>/,
+    )
   })
 })

@@ -1,18 +1,20 @@
 /** @file A plan as lines for people: the best layouts, why others lost, pools beside each other, days against chips. */
-import { layoutText } from '../simulate/index.ts'
+import type { Explanation } from '../plan/index.ts'
+import { layoutText, type TimeTerms } from '../simulate/index.ts'
 import {
-  boundText,
   daysText,
   energyText,
   GRADES,
   gibibytes,
   grouped,
+  largestTerm,
   moneyText,
   type PlannedPool,
   type PlanReport,
   parameters,
   percent,
   seconds,
+  TIME_TERMS,
 } from '../watch/index.ts'
 import { modelText, type PlannedModel } from './planning.ts'
 import { tableLines } from './ui/table.ts'
@@ -21,7 +23,12 @@ import { wrapped } from './ui/text.ts'
 
 const WIDTH = 100
 
-export function planLines(model: PlannedModel, plan: PlanReport, terminal: Terminal): string[] {
+export function planLines(
+  model: PlannedModel,
+  plan: PlanReport,
+  explanations: readonly (Explanation | undefined)[],
+  terminal: Terminal,
+): string[] {
   const { colors } = terminal
   const width = Math.min(terminal.width(), WIDTH)
   const { workload, tokens, pools } = plan
@@ -34,12 +41,17 @@ export function planLines(model: PlannedModel, plan: PlanReport, terminal: Termi
       'run',
       `${parameters(tokens)} tokens in ${grouped(Math.ceil(steps))} steps of ${grouped(workload.globalBatch)} sequences of ${grouped(workload.sequenceLength)}, ${workload.precision}; least ${plan.objective}`,
     ),
-    ...pools.flatMap((pool) => ['', ...poolLines(pool, terminal, width)]),
+    ...pools.flatMap((pool, i) => ['', ...poolLines(pool, explanations[i], terminal, width)]),
     ...(pools.length > 1 ? ['', ...comparisonLines(pools, terminal)] : []),
   ]
 }
 
-function poolLines({ name, result, frontier }: PlannedPool, terminal: Terminal, width: number): string[] {
+function poolLines(
+  { name, result, frontier }: PlannedPool,
+  explanation: Explanation | undefined,
+  terminal: Terminal,
+  width: number,
+): string[] {
   const { colors, glyphs } = terminal
   const { best, rejected, remedies, simulator } = result
   const head = `${colors.bold(name)}, ${simulator.engine.name}`
@@ -47,8 +59,12 @@ function poolLines({ name, result, frontier }: PlannedPool, terminal: Terminal, 
     texts.flatMap((text) =>
       wrapped(text, width - 4).map((line, i) => `${i === 0 ? `  ${glyphs.dot} ` : '    '}${line}`),
     )
+  const asked =
+    explanation === undefined
+      ? []
+      : ['', ...wrapped(explanation.lines[0]!, width).map(colors.bold), ...list(explanation.lines.slice(1))]
   if (best.length === 0) {
-    return [head, colors.red(`${glyphs.bad} no layout fits`), ...list(remedies)]
+    return [head, colors.red(`${glyphs.bad} no layout fits`), ...list(remedies), ...asked]
   }
   const money = best.some(({ cost }) => cost.money !== null)
   const right = (title: string) => ({ title, align: 'right' as const })
@@ -62,7 +78,7 @@ function poolLines({ name, result, frontier }: PlannedPool, terminal: Terminal, 
       right('GiB'),
       right('energy'),
       ...(money ? [right('money')] : []),
-      { title: 'bound by' },
+      { title: 'most besides computing' },
     ],
     best.map(({ prediction, cost, peakBytes }, i) => [
       String(i + 1),
@@ -73,7 +89,7 @@ function poolLines({ name, result, frontier }: PlannedPool, terminal: Terminal, 
       gibibytes(peakBytes),
       energyText(cost),
       ...(money ? [moneyText(cost)] : []),
-      boundText(prediction.terms, prediction.seconds),
+      costliestText(prediction.terms, prediction.seconds),
     ]),
     colors.bold,
   )
@@ -101,8 +117,18 @@ function poolLines({ name, result, frontier }: PlannedPool, terminal: Terminal, 
       `${grouped(evaluated)} layouts worked out, ${grouped(pruned)} left out by bounds, ${grouped(overfull)} fast enough but too large`,
       width,
     ).map(colors.dim),
+    ...asked,
     ...(frontier.length < 2 ? [] : ['', ...frontierLines(frontier, terminal)]),
   ]
+}
+
+/** The term that takes the most besides computing. */
+function costliestText(terms: TimeTerms, step: number): string {
+  const { key, name } = largestTerm(
+    terms,
+    TIME_TERMS.filter((term) => term.key !== 'compute'),
+  )
+  return `${name} ${percent(terms[key] / step)}`
 }
 
 function frontierLines(frontier: PlannedPool['frontier'], { colors }: Terminal): string[] {

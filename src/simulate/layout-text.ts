@@ -53,7 +53,9 @@ export function parseLayout(text: string, chips: number): Layout {
   for (const word of text.split(/\s+/).filter((one) => one !== '')) {
     const [key, value] = split(word)
     if (!LAYOUT_KEYS.includes(key)) {
-      const near = nearest(key, LAYOUT_KEYS)
+      // all short keys are near each other: a letter must be the same
+      const alike = LAYOUT_KEYS.filter((known) => [...known].some((letter) => key.includes(letter)))
+      const near = nearest(key, alike)
       const hint = near === undefined ? `keys are ${LAYOUT_KEYS.join(', ')}` : `did you mean ${near}?`
       issues.push({ code: 'LAYOUT_KEY', message: `unknown key "${word}" in the layout`, hint })
     } else if (found.has(key)) {

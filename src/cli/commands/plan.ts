@@ -2,13 +2,21 @@
 import { type Chip, EXAMPLE_CHIPS, findChip, loadChips } from '../../chips/index.ts'
 import { RegaugeError } from '../../errors.ts'
 import { decoderParameters } from '../../model/index.ts'
-import { type PlannedLayout, type PlanRequest, type PlanResult, planLayouts } from '../../plan/index.ts'
+import {
+  type Explanation,
+  type PlannedLayout,
+  type PlanRequest,
+  type PlanResult,
+  planLayouts,
+} from '../../plan/index.ts'
 import {
   type Engine,
+  type Layout,
   layoutText,
   type Machine,
   machineOf,
   type Precision,
+  parseLayout,
   type Workload,
 } from '../../simulate/index.ts'
 import {
@@ -21,6 +29,7 @@ import {
 } from '../../watch/index.ts'
 import { chipNamed } from '../chips.ts'
 import type { Command } from '../context.ts'
+import { explained } from '../explain.ts'
 import type { OptionValues } from '../options.ts'
 import { planLines } from '../plan-text.ts'
 import { engineFor, machineJson, type PlannedModel, plannedModel, plannedWorkload } from '../planning.ts'
@@ -60,10 +69,14 @@ export const run: Command<'plan'> = async ({ options, json, terminal }) => {
     pools,
     notes: asked.notes,
   }
+  const explanations = pools.map(({ result }, i) => {
+    const { layout, machine } = asked.pools[i]!
+    return layout && explained(requestOf(asked.pools[i]!, asked, machine), layout, result.best[0])
+  })
   if (options.report !== undefined) writePlan(report, options.report)
-  if (json) terminal.data(JSON.stringify(planJson(asked.model, report), null, 2))
+  if (json) terminal.data(JSON.stringify(planJson(asked.model, report, explanations), null, 2))
   else {
-    for (const line of planLines(asked.model, report, terminal)) terminal.data(line)
+    for (const line of planLines(asked.model, report, explanations, terminal)) terminal.data(line)
     for (const note of report.notes) talk(note)
     if (options.report !== undefined) talk(`page: ${options.report}`)
   }
@@ -75,6 +88,8 @@ interface Pool {
   readonly machine: Machine
   readonly engine: Engine
   readonly price: number | undefined
+  /** To be explained. */
+  readonly layout: Layout | undefined
 }
 
 /** What is asked, read. */
@@ -117,7 +132,12 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
         precision,
         networkBytesPerSecond === undefined ? {} : { networkBytesPerSecond },
       )
+      const { explain } = options
       return {
+        layout:
+          explain === undefined
+            ? undefined
+            : reported(report, '--explain', () => parseLayout(explain, count)),
         name: `${grouped(count)} ${chip.name}`,
         machine,
         engine: engineFor(chip, options.engine),
@@ -240,7 +260,11 @@ function pointOf(chips: number, best: PlannedLayout | undefined): FrontierPoint[
 }
 
 /** All of it for scripts. Bytes, seconds, kilowatt-hours. */
-function planJson(model: PlannedModel, { workload, tokens, objective, pools, notes }: PlanReport) {
+function planJson(
+  model: PlannedModel,
+  { workload, tokens, objective, pools, notes }: PlanReport,
+  explanations: readonly (Explanation | undefined)[],
+) {
   const { total, active } = decoderParameters(model.decoder)
   return {
     model: { name: model.name, family: model.family, parameters: total, activeParameters: active },
@@ -249,7 +273,14 @@ function planJson(model: PlannedModel, { workload, tokens, objective, pools, not
     precision: workload.precision,
     tokens,
     objective,
-    pools: pools.map(({ result, frontier }) => ({ ...resultJson(result), frontier })),
+    pools: pools.map(({ result, frontier }, i) => {
+      const { best: _, ...explained } = explanations[i] ?? { best: undefined }
+      return {
+        ...resultJson(result),
+        frontier,
+        ...(explanations[i] !== undefined && { explained }),
+      }
+    }),
     notes,
   }
 }

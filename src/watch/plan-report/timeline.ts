@@ -10,6 +10,8 @@ const MOST_ROWS = 16
 /** Micro-batches that are simulated for a drawing, for each stage: the run in, the steady part, the run out. */
 const ROUNDS = 2
 const LEAST_MICRO_BATCHES = 8
+/** With many chunks, as many forwards of a stage as can be told apart. */
+const MOST_FORWARDS = 100
 
 const WIDTH = 1040
 const LEFT = 62
@@ -86,8 +88,10 @@ export function tracksOf(passes: readonly Pass[]): Pass[][] {
 /** The same pipeline with fewer micro-batches, as many as the schedule needs to show all that it does. */
 function shortened(pipeline: Pipeline): Pipeline {
   const stages = pipeline.passes.length
-  const rounds = Math.max(ROUNDS, Math.ceil(LEAST_MICRO_BATCHES / stages))
-  const few = rounds * stages * (pipeline.schedule.startsWith('dualpipe') ? 2 : 1)
+  const chunks = pipeline.passes[0]?.length ?? 1
+  const wanted = Math.max(ROUNDS, Math.ceil(LEAST_MICRO_BATCHES / stages))
+  const rounds = Math.max(1, Math.min(wanted, Math.floor(MOST_FORWARDS / (chunks * stages))))
+  const few = pipeline.schedule.startsWith('dualpipe') ? 2 * wanted * stages : rounds * stages
   // a few more would not be missed
   return pipeline.microBatches <= few * 1.5 ? pipeline : { ...pipeline, microBatches: few }
 }
