@@ -136,7 +136,7 @@ class Search {
     const weights = this.#weights(share)
     let least = Number.POSITIVE_INFINITY
     for (const p of this.#space.pipelines) {
-      if (p > 1 && weights > p * this.#bytes) continue
+      if (this.#holdsWhole(p) && weights > p * this.#bytes) continue
       least = Math.min(least, Math.max(0, this.#bubble(all, p) - (all.forward + all.backward) / p))
       if (least === 0) break
     }
@@ -184,8 +184,7 @@ class Search {
     let longest = 0
     let size = 0
     for (const p of space.pipelines) {
-      // stages of a pipeline hold their weights and gradients whole
-      if (p > 1 && weights > p * this.#bytes) continue
+      if (this.#holdsWhole(p) && weights > p * this.#bytes) continue
       const from = replicas.findIndex((n) => n * width * p <= space.chips)
       if (from < 0) continue
       const most = replicas[from]!
@@ -219,6 +218,11 @@ class Search {
       least = Math.min(least, forward + backward)
     }
     return least
+  }
+
+  /** Whether so many stages hold their weights and gradients whole, rather than share them with other replicas. */
+  #holdsWhole(p: number): boolean {
+    return this.#space.sharings(p).every(({ zeroStage }) => zeroStage < 2)
   }
 
   /** Bytes of weights and gradients of a whole replica on the chips of a stage. */
@@ -328,7 +332,7 @@ class Search {
   }
 
   #fits(layout: Layout): boolean {
-    return this.#memory.overflow(layout, this.#bytes) === undefined
+    return this.#memory.fits(layout, this.#bytes)
   }
 }
 
