@@ -88,8 +88,47 @@ export {
 export * from './graph/index.ts'
 // Architectures.
 export * from './model/index.ts'
+// Plans: what layouts of a model on chips take, and which takes the least. Seconds, bytes.
+export {
+  abilitiesOf,
+  type Objective as PlanObjective,
+  type PlannedLayout,
+  type PlanRequest,
+  type PlanResult,
+  planLayouts,
+  type Rejection as RejectedLayouts,
+  type RunCost,
+  violations,
+} from './plan/index.ts'
 // Programs on a device.
 export * from './runtime/index.ts'
+// Predictions of one layout.
+export {
+  type ClusterFigures,
+  type Constant,
+  createSimulator,
+  ENGINE_NAMES,
+  ENGINES,
+  type Engine,
+  type EngineName,
+  type EvidenceGrade,
+  type Layout,
+  layoutPipeline,
+  layoutText,
+  type Machine,
+  type MemoryTerms,
+  machineOf,
+  type Pipeline,
+  type PipelineRun,
+  type Prediction,
+  parseLayout,
+  type Simulator,
+  type StageMemory,
+  simulatePipeline,
+  type TimeTerms,
+  tracePipeline,
+  type Workload,
+} from './simulate/index.ts'
 // The programs that train, evaluate and generate.
 export {
   type AdamWOptions,
@@ -184,7 +223,7 @@ export {
   verifyRuns,
   verifyRuntimes,
 } from './verify/index.ts'
-// What runs have written, and what this machine has.
+// What runs have written, what this machine has, and pages of plans.
 export {
   compareRuns,
   diagnose,
@@ -196,6 +235,10 @@ export {
   type RunRecord,
   readRun,
   readRuns,
+  type Simulation,
+  traceEvents,
   writeReport,
+  writeSimulation,
+  writeTrace,
   writeVerification,
 } from './watch/index.ts'

@@ -4,14 +4,25 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import {
+  catalogChips,
   compareRuns,
   completeRun,
+  createSimulator,
   diagnose,
+  ENGINES,
   figuresOf,
+  findChip,
   findRun,
   formatRun,
+  layoutText,
+  machineOf,
+  parseLayout,
+  planLayouts,
+  readDecoder,
+  readHfConfig,
   readRun,
   readRuns,
+  violations,
   writeReport,
 } from '../src/index.ts'
 import { openEventLog } from '../src/train/index.ts'
@@ -68,4 +79,26 @@ test('the machine is diagnosed', async () => {
   const disk = (await diagnose(join(place, 'nowhere'))).find(({ name }) => name === 'disk')
   expect(disk).toMatchObject({ ok: false, fix: expect.any(String) })
   expect(existsSync(join(place, 'nowhere'))).toBe(false)
+})
+
+test('a model is planned for chips, and the best layout is the one that a simulation likes best', async () => {
+  const decoder = readDecoder(
+    await readHfConfig(join(import.meta.dirname, '../examples/models/llama-3-70b/config.json')),
+  )
+  const { chip } = findChip(catalogChips(), 'ascend-910b2')
+  const machine = machineOf(chip, 64, 'bf16')
+  const engine = ENGINES['mindspeed-llm']
+  const workload = { decoder, sequenceLength: 4096, globalBatch: 64, precision: 'bf16' } as const
+  const { best } = planLayouts({ workload, machine, engine, top: 2, tokens: 1e12 })
+  const [first, second] = best
+  expect(violations(first!.layout, workload, first!.chips, engine)).toEqual([])
+  expect(first!.seconds).toBeLessThanOrEqual(second!.seconds)
+  expect(first!.peakBytes).toBeLessThanOrEqual(machine.memoryBytes)
+  expect(first!.cost.days).toBeCloseTo(((1e12 / (4096 * 64)) * first!.prediction.seconds) / 86_400, 6)
+  const simulator = createSimulator(workload, { ...machine, count: first!.chips }, engine)
+  expect(simulator.seconds(first!.layout)).toBeCloseTo(first!.prediction.seconds, 9)
+  expect(parseLayout(layoutText(first!.layout), first!.chips)).toMatchObject({
+    tensorParallel: first!.layout.tensorParallel,
+    microBatch: first!.layout.microBatch,
+  })
 })

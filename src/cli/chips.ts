@@ -13,14 +13,17 @@ export async function chipsNamed(
   terminal: Terminal,
 ): Promise<Chip[]> {
   const chips = await loadChips(file)
-  return words.map((word) => {
-    const { chip, exact, others } = findChip(chips, word)
-    if (!exact) {
-      const also = others.length === 0 ? '' : `; there are also ${others.map(({ id }) => id).join(', ')}`
-      terminal.talk(harmless(`"${word}" is taken as ${chip.name} (${chip.id})${also}`))
-    }
-    return chip
-  })
+  return words.map((word) => chipNamed(chips, word, terminal))
+}
+
+/** The same for one word among chips that are loaded. */
+export function chipNamed(chips: readonly Chip[], word: string, terminal: Terminal): Chip {
+  const { chip, exact, others } = findChip(chips, word)
+  if (!exact) {
+    const also = others.length === 0 ? '' : `; there are also ${others.map(({ id }) => id).join(', ')}`
+    terminal.talk(harmless(`"${word}" is taken as ${chip.name} (${chip.id})${also}`))
+  }
+  return chip
 }
 
 /** Four digits at most with a decimal prefix: 376 TFLOP/s, 64 GB, 1.6 TB/s. */

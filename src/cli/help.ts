@@ -91,7 +91,8 @@ function optionRows(options: Readonly<Record<string, OptionSpec>>): [string, str
     const short = option.short === undefined ? '    ' : `-${option.short}, `
     const value = option.value === undefined ? '' : ` <${option.value}>`
     const fallback = option.default === undefined ? '' : ` (default: ${option.default})`
-    return [`${short}--${name}${value}`, option.description + choices(option.choices) + fallback]
+    const required = option.required ? ' (required)' : ''
+    return [`${short}--${name}${value}`, option.description + choices(option.choices) + fallback + required]
   })
 }
 

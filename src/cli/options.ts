@@ -2,6 +2,7 @@
 
 import { EXAMPLE_CHIPS, RUNTIMES, STATUSES } from '../chips/index.ts'
 import { PROVIDER_NAMES } from '../runtime/index.ts'
+import { ENGINE_NAMES, PRECISIONS } from '../simulate/index.ts'
 
 /** What a word on the command line stands for, for completion. */
 export type WordKind = 'run-file' | 'folder' | 'file' | 'text'
@@ -17,6 +18,8 @@ export interface OptionSpec {
   readonly least?: number
   /** May be given more than once; the values are a list. */
   readonly many?: true
+  /** The command needs it. */
+  readonly required?: true
   readonly choices?: readonly string[]
   readonly completes?: WordKind
   /** Shown in help; the command fills it in. */
@@ -98,6 +101,48 @@ const chipsFile = {
 } as const satisfies OptionSpec
 
 const [exampleChip, exampleFamily, otherFamily] = EXAMPLE_CHIPS
+
+const plannedModel = {
+  description: 'Model to train: its folder or config.json',
+  short: 'm',
+  value: 'path',
+  completes: 'file',
+  required: true,
+} as const satisfies OptionSpec
+
+const sequence = {
+  description: 'Tokens of a sequence',
+  value: 'tokens',
+  kind: 'integer',
+  least: 1,
+  required: true,
+} as const satisfies OptionSpec
+
+const batch = {
+  description: 'Batch of a step: sequences (2048) or tokens (16M-tokens)',
+  value: 'count',
+  required: true,
+} as const satisfies OptionSpec
+
+const precision = {
+  description: 'Number format of products',
+  value: 'format',
+  choices: PRECISIONS,
+  default: 'bf16',
+} as const satisfies OptionSpec
+
+const engine = {
+  description: 'Engine',
+  value: 'name',
+  choices: ENGINE_NAMES,
+  default: 'by the chips',
+} as const satisfies OptionSpec
+
+const report = {
+  description: 'Write a page with pictures',
+  value: 'file',
+  completes: 'file',
+} as const satisfies OptionSpec
 
 /** Commands by name; a name of two words is a command and its sub-command. */
 export const COMMANDS = {
@@ -390,6 +435,106 @@ export const COMMANDS = {
       },
     ],
   },
+  plan: {
+    summary: 'Find the layouts of a model on chips that take the least, and say why others lost',
+    details: 'Layouts of the whole space that an engine runs are searched. Predictions, not measurements.',
+    arguments: [],
+    options: {
+      model: plannedModel,
+      seq: sequence,
+      batch,
+      tokens: { description: 'Tokens of the whole run, such as 10T', value: 'count', required: true },
+      on: {
+        description: 'Chips as chip:count or chip:count@50GB/s; repeat for other pools',
+        value: 'chips',
+        many: true,
+        required: true,
+      },
+      objective: {
+        description: 'What is made least',
+        short: 'o',
+        value: 'name',
+        choices: ['time', 'chips', 'energy', 'money'],
+        default: 'time',
+      },
+      days: { description: 'Days that the run may take', value: 'count', kind: 'number' },
+      top: {
+        description: 'Layouts to print',
+        short: 't',
+        value: 'count',
+        kind: 'integer',
+        least: 1,
+        default: '5',
+      },
+      price: {
+        description: 'Price of an hour of a chip; repeat for other chips',
+        value: 'chip=2.5/h',
+        many: true,
+      },
+      explain: { description: 'Say why this layout is not the best', value: 'layout' },
+      sweep: {
+        description: 'Plan for fewer chips too, and show days against chips',
+        value: 'what',
+        choices: ['chips'],
+      },
+      precision,
+      engine,
+      chips: chipsFile,
+      report,
+    },
+    examples: [
+      {
+        command: `regauge plan --model ./llama --tokens 10T --seq 8192 --batch 16M-tokens --on ${exampleChip}:30000`,
+        does: 'the five fastest layouts, and why others lost',
+      },
+      {
+        command: `regauge plan -m ./llama --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:1024 --sweep chips --report plan.html`,
+        does: 'how many chips for how many days, as a page',
+      },
+      {
+        command: `regauge plan -m ./llama --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:512 --on ${otherFamily}:256@50GB/s`,
+        does: 'two pools: which is better',
+      },
+    ],
+  },
+  simulate: {
+    summary: 'Predict time, memory and where they go for one layout of a model on chips',
+    details:
+      'A prediction, not a measurement: the band is what four of five published runs kept to. A layout is keys with\n' +
+      'numbers (tp cp pp vp dp ep etp mb zero shards) or words (schedule= recompute= stages=7,8x14,7 sp= ring=\n' +
+      'offload). Left out: dp such that all chips are used, zero1, sp with tp, otherwise 1.',
+    arguments: [],
+    options: {
+      model: plannedModel,
+      seq: sequence,
+      batch,
+      on: {
+        description: 'Chips as chip:count, or chip:count@50GB/s with the network of each',
+        value: 'chips',
+        required: true,
+      },
+      layout: { description: 'How the run is spread', short: 'l', value: 'keys', required: true },
+      precision,
+      engine,
+      chips: chipsFile,
+      report,
+      trace: {
+        description: 'Write the pipeline as a trace for chrome://tracing or Perfetto',
+        value: 'file',
+        completes: 'file',
+      },
+    },
+    examples: [
+      {
+        command: `regauge simulate --model ./llama --seq 8192 --batch 16M-tokens --on ${exampleChip}:4096 --layout "tp8 pp16 vp2"`,
+        does: 'time, memory by stage, where the time goes',
+      },
+      {
+        command: `regauge simulate -m llama --seq 8192 --batch 2K --on ${otherFamily}:1K@50GB/s -l "tp8 pp5 vp2" --trace a.json`,
+        does: 'with a trace of the pipeline',
+      },
+    ],
+  },
   doctor: {
     summary: 'Check that this machine has what regauge needs, and which runtimes it has',
     arguments: [],
@@ -444,7 +589,9 @@ type OptionsOf<C extends CommandName> = (typeof COMMANDS)[C]['options']
 type ValueOf<S> = S extends { many: true }
   ? readonly string[]
   : S extends { value: string }
-    ? (S extends { kind: 'number' | 'integer' } ? number : string) | undefined
+    ?
+        | (S extends { kind: 'number' | 'integer' } ? number : string)
+        | (S extends { required: true } ? never : undefined)
     : boolean
 
 /** Values of the options of a command as its module receives them, keyed by the option's name. */

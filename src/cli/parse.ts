@@ -115,7 +115,9 @@ function parseCommand(command: CommandName, words: readonly string[]): ParsedLin
   for (const [name, option] of Object.entries(known)) {
     if (name !== 'help') values[name] = option.many ? [] : option.value === undefined ? false : undefined
   }
+  const given = new Set<string>()
   for (const token of tokens) {
+    if (token.kind === 'option') given.add(token.name)
     if (token.kind === 'positional') positionals.push(token.value)
     if (token.kind !== 'option') continue
     const option = Object.hasOwn(known, token.name) ? known[token.name] : undefined
@@ -136,6 +138,14 @@ function parseCommand(command: CommandName, words: readonly string[]): ParsedLin
     }
   }
   checkArguments(command, spec, positionals, problem)
+  for (const [name, { required, value }] of Object.entries(known)) {
+    if (!required || given.has(name)) continue
+    problem(
+      'CLI_OPTION',
+      `${command} needs --${name} <${value}>`,
+      `for instance: ${spec.examples[0].command}`,
+    )
+  }
   if (issues.length > 0) throw new RegaugeError('usage', issues)
   return { command, arguments: positionals, options: values }
 }

@@ -11,6 +11,7 @@ import {
   bubbleSeconds,
   type Layout,
   type MemoryModel,
+  type PassSeconds,
   type Simulator,
   type StageSums,
   stageSums,
@@ -53,7 +54,7 @@ export function search(space: Space, simulator: Simulator, top: number): Found {
 interface Family {
   readonly share: Share
   readonly microBatches: readonly number[]
-  readonly chipSeconds: number
+  readonly bound: number
 }
 
 class Search {
@@ -82,9 +83,9 @@ class Search {
   }
 
   run(): Found {
-    for (const { share, microBatches, chipSeconds } of this.#families()) {
-      if (this.#hopeless(chipSeconds, this.#space.chips)) break
-      for (const microBatch of microBatches) this.#microBatch(share, microBatch)
+    for (const { share, microBatches, bound } of this.#families()) {
+      if (this.#hopeless(bound, this.#space.chips)) break
+      this.#range(share, microBatches, 0, microBatches.length - 1)
     }
     return {
       best: this.#list.sorted(),
@@ -103,18 +104,57 @@ class Search {
     for (const share of shares) {
       const most = bare.mostMicroBatches(share)
       if (most === 0) continue
-      const chipSeconds = this.#chipSeconds(share, microBatches[most - 1]!)
-      families.push({ share, microBatches: microBatches.slice(0, most).reverse(), chipSeconds })
+      const bound = this.#bound(share, microBatches[0]!, microBatches[most - 1]!)
+      families.push({ share, microBatches: microBatches.slice(0, most), bound })
     }
-    return families.sort((a, b) => a.chipSeconds - b.chipSeconds)
+    return families.sort((a, b) => a.bound - b.bound)
   }
 
-  /** Chip-seconds that the passes of a step take at the least. */
-  #chipSeconds(share: Share, microBatch: number): number {
+  /** Chip-seconds of a share at the least, with micro-batches in a range: the bubble is that of the smallest of them. */
+  #bound(share: Share, smallest: number, largest: number): number {
+    const all = this.#whole(share, largest)
+    const width = share.tensorParallel * share.contextParallel
+    const passes = (this.#batch / largest) * (all.forward + all.backward) * width
+    return passes + this.#leastBubble(share, this.#whole(share, smallest)) * this.#space.chips
+  }
+
+  /** Goes through a range of micro-batches by halves, the smaller ones first. */
+  #range(share: Share, microBatches: readonly number[], from: number, to: number): void {
+    if (this.#hopeless(this.#bound(share, microBatches[from]!, microBatches[to]!), this.#space.chips)) return
+    if (from === to) {
+      this.#microBatch(share, microBatches[from]!)
+      return
+    }
+    const middle = (from + to) >> 1
+    this.#range(share, microBatches, from, middle)
+    this.#range(share, microBatches, middle + 1, to)
+  }
+
+  /** What the bubble takes at the least of any number of stages that can hold the weights. */
+  #leastBubble(share: Share, all: PassSeconds): number {
+    if (this.#byChips) return 0
+    const weights = this.#weights(share)
+    let least = Number.POSITIVE_INFINITY
+    for (const p of this.#space.pipelines) {
+      if (this.#holdsWhole(p) && weights > p * this.#bytes) continue
+      least = Math.min(least, Math.max(0, this.#bubble(all, p) - (all.forward + all.backward) / p))
+      if (least === 0) break
+    }
+    return least
+  }
+
+  /** Seconds of the bubble, with those of one micro-batch on the slowest stage, at the least. */
+  #bubble(all: PassSeconds, p: number): number {
+    let least = Number.POSITIVE_INFINITY
+    for (const [schedule, v] of this.#space.schedules(p))
+      least = Math.min(least, bubbleSeconds(schedule, v, p, NOTHING, all, 0))
+    return p === 1 ? all.forward + all.backward : least
+  }
+
+  /** Seconds of one micro-batch in all layers of a replica, embedding and head included. */
+  #whole(share: Share, microBatch: number): PassSeconds {
     const layout = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
-    const { forward, backward } = this.#simulator.costs.stage(layout, 0, this.#layers, 0, true, true)
-    const chips = share.tensorParallel * share.contextParallel
-    return (this.#batch / microBatch) * (forward + backward) * chips
+    return this.#simulator.costs.stage(layout, 0, this.#layers, 0, true, true)
   }
 
   /** Whether layouts on so many chips at most that take so many chip-seconds at the least cannot enter the list. */
@@ -134,41 +174,55 @@ class Search {
   #microBatch(share: Share, microBatch: number): void {
     const space = this.#space
     const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
-    const all = this.#simulator.costs.stage(whole, 0, this.#layers, 0, true, true)
+    const all = this.#whole(share, microBatch)
     const seconds = all.forward + all.backward
     const width = share.tensorParallel * share.contextParallel
     const steps = this.#batch / microBatch
-    if (this.#hopeless(steps * seconds * width, space.chips)) return
     const grid = share.expertParallel * share.expertTensorParallel
     const weights = this.#weights(share)
+    const replicas = space.replicas(microBatch).filter((n) => (n * width) % grid === 0)
+    let longest = 0
+    let size = 0
     for (const p of space.pipelines) {
-      // stages of a pipeline hold their weights and gradients whole
-      if (p > 1 && weights > p * this.#bytes) continue
-      const replicas = space
-        .replicas(microBatch)
-        .filter((n) => n * width * p <= space.chips && (n * width) % grid === 0)
-      if (replicas.length === 0) continue
-      const most = replicas[0]!
-      const pass = Math.max(seconds / p, this.#longest(whole, p))
+      if (this.#holdsWhole(p) && weights > p * this.#bytes) continue
+      const from = replicas.findIndex((n) => n * width * p <= space.chips)
+      if (from < 0) continue
+      const most = replicas[from]!
+      const chips = most * width * p
+      if (this.#hopeless(steps * seconds * width, chips)) continue
+      if (size !== Math.ceil(this.#layers / p)) {
+        size = Math.ceil(this.#layers / p)
+        longest = this.#longest(whole, size)
+      }
+      const pass = Math.max(seconds / p, longest)
       // what the slowest stage adds to its passes, the bubble cannot lose more than once
-      const bubble = Math.min(
-        ...space.schedules(p).map(([schedule, v]) => bubbleSeconds(schedule, v, p, NOTHING, all, 0)),
-      )
-      const least = Math.max((steps / most) * pass, (steps / most - 1) * pass + bubble)
-      if (this.#hopeless(least * most * width * p, most * width * p)) continue
-      this.#pipeline(share, microBatch, p, replicas)
+      const least = (steps / most) * pass + Math.max(0, this.#bubble(all, p) - pass)
+      if (this.#hopeless(least * chips, chips)) continue
+      // fewer replicas take longer, each with as many micro-batches more
+      const to = this.#byChips
+        ? replicas.length
+        : replicas.findIndex(
+            (n, i) =>
+              i > from &&
+              this.#hopeless((least + (steps / n - steps / most) * pass) * n * width * p, n * width * p),
+          )
+      this.#pipeline(share, microBatch, p, replicas.slice(from, to < 0 ? undefined : to))
     }
   }
 
   /** Seconds that some stage takes at the least: one of them has as many layers as an even share, rounded up. */
-  #longest(whole: Layout, p: number): number {
-    const size = Math.ceil(this.#layers / p)
+  #longest(whole: Layout, size: number): number {
     let least = Number.POSITIVE_INFINITY
     for (const from of this.#space.windows(size)) {
       const { forward, backward } = this.#simulator.costs.stage(whole, from, size, 0, false, false)
       least = Math.min(least, forward + backward)
     }
     return least
+  }
+
+  /** Whether so many stages hold their weights and gradients whole, rather than share them with other replicas. */
+  #holdsWhole(p: number): boolean {
+    return this.#space.sharings(p).every(({ zeroStage }) => zeroStage < 2)
   }
 
   /** Bytes of weights and gradients of a whole replica on the chips of a stage. */
@@ -185,38 +239,39 @@ class Search {
     const known = replicas.map((dataParallel) => this.#list.known({ ...first, dataParallel }))
     /** Of stages as even as can be: schedules share them. */
     const even = new Map<Again['recompute'] | number, StageSums>()
+    const nodeOf = (split: Split, again: Again): Node => {
+      const key = again.layers ?? again.recompute
+      let stages = split.stageLayers === undefined ? even.get(key) : undefined
+      if (stages === undefined) {
+        stages = stageSums(costs, layoutOf(share, microBatch, p, replicas[0]!, split, again, PLAIN))
+        if (split.stageLayers === undefined) even.set(key, stages)
+      }
+      const pass = stages.slowest.forward + stages.slowest.backward
+      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, p, stages.slowest, stages.all, 0)
+      return { share, microBatch, p, replicas, known, split, again, pass, bubble, stages }
+    }
+    const hopeful = (node: Node) => replicas.some((_, i) => this.#hopeful(node, i))
     for (const split of this.#space.splits(p)) {
-      let full: boolean | undefined
-      for (const again of split.recomputes) {
-        let stages: StageSums | undefined
-        const key = again.layers ?? again.recompute
-        if (split.stageLayers === undefined) stages = even.get(key)
-        if (stages === undefined) {
-          stages = stageSums(costs, layoutOf(share, microBatch, p, replicas[0]!, split, again, PLAIN))
-          if (split.stageLayers === undefined) even.set(key, stages)
-        }
-        const node: Node = {
-          share,
-          microBatch,
-          p,
-          replicas,
-          known,
-          split,
-          again,
-          stages,
-          pass: stages.slowest.forward + stages.slowest.backward,
-          bubble: bubbleSeconds(split.schedule, split.virtualPipeline, p, stages.slowest, stages.all, 0),
-        }
-        if (!replicas.some((_, i) => this.#hopeful(node, i))) {
-          // more layers take longer yet
-          if (again.recompute === 'selective') continue
-          break
-        }
-        if (again.recompute !== 'selective') {
-          // all layers recomputed keep the least
-          full ??= sharings.some((sharing) => this.#leastFits(node, ALL_AGAIN, sharing))
-          if (!full) continue
-        }
+      // whatever is recomputed takes longer
+      if (!hopeful(nodeOf(split, NONE))) continue
+      for (const again of split.selective) {
+        const node = nodeOf(split, again)
+        if (hopeful(node)) for (const sharing of sharings) this.#replicas(node, sharing)
+      }
+      // the more layers, the longer it takes and the less they keep
+      const { recomputes } = split
+      let [low, high] = [0, recomputes.length]
+      while (low < high) {
+        const middle = (low + high) >> 1
+        const fits = sharings.some((one) =>
+          this.#leastFits(share, microBatch, p, replicas[0]!, split, recomputes[middle]!, one),
+        )
+        if (fits) high = middle
+        else low = middle + 1
+      }
+      for (; low < recomputes.length; low++) {
+        const node = nodeOf(split, recomputes[low]!)
+        if (!hopeful(node)) break
         for (const sharing of sharings) this.#replicas(node, sharing)
       }
     }
@@ -232,11 +287,19 @@ class Search {
     return seconds <= this.#limit && score <= this.#list.threshold && score <= node.known[i]!
   }
 
-  /** Whether a layout fits that takes the least of a node: its replicas are the most, the optimizer's state is elsewhere. */
-  #leastFits({ share, microBatch, p, replicas, split }: Node, again: Again, { zeroStage }: Sharing): boolean {
+  /** Whether a layout fits that keeps the least: its replicas are the most, the optimizer's state is elsewhere. */
+  #leastFits(
+    share: Share,
+    microBatch: number,
+    p: number,
+    dataParallel: number,
+    split: Split,
+    again: Again,
+    { zeroStage }: Sharing,
+  ): boolean {
     const offloadOptimizer = this.#space.abilities.offloadFrom !== undefined
     return this.#fits(
-      layoutOf(share, microBatch, p, replicas[0]!, split, again, { zeroStage, offloadOptimizer }),
+      layoutOf(share, microBatch, p, dataParallel, split, again, { zeroStage, offloadOptimizer }),
     )
   }
 
@@ -256,7 +319,7 @@ class Search {
       if (score > this.#list.threshold || score > node.known[i]!) continue
       const candidate = { layout, seconds, score }
       if (!this.#list.wants(candidate)) continue
-      fits ??= this.#leastFits(node, again, sharing)
+      fits ??= this.#leastFits(share, microBatch, p, replicas[0]!, split, again, sharing)
       if (!fits) {
         this.#overfull++
         return
@@ -269,7 +332,7 @@ class Search {
   }
 
   #fits(layout: Layout): boolean {
-    return this.#memory.overflow(layout, this.#bytes) === undefined
+    return this.#memory.fits(layout, this.#bytes)
   }
 }
 
@@ -290,8 +353,13 @@ interface Node {
 }
 
 const NOTHING = { forward: 0, backward: 0, weight: 0, recompute: 0, tensor: 0, context: 0, expert: 0 }
-const ALL_AGAIN: Again = { recompute: 'full', layers: undefined }
-const WHOLE: Split = { schedule: '1f1b', virtualPipeline: 1, stageLayers: undefined, recomputes: [] }
+const WHOLE: Split = {
+  schedule: '1f1b',
+  virtualPipeline: 1,
+  stageLayers: undefined,
+  recomputes: [],
+  selective: [],
+}
 const NONE: Again = { recompute: 'none', layers: undefined }
 const PLAIN: Sharing = { zeroStage: 0, offloadOptimizer: false }
 

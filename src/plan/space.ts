@@ -22,8 +22,10 @@ export interface Split {
   readonly schedule: Schedule
   readonly virtualPipeline: number
   readonly stageLayers: readonly number[] | undefined
-  /** What may be recomputed, the time it takes ascending from the third on. */
+  /** Layers that may be recomputed: none, some, all, ascending. */
   readonly recomputes: readonly Again[]
+  /** Recomputation of attention alone, where it is possible. */
+  readonly selective: readonly Again[]
 }
 
 /** What is recomputed; `layers` of each stage, all where it is undefined. */
@@ -193,7 +195,14 @@ function splitsOf(
     if (fixed.virtualPipeline !== undefined && fixed.virtualPipeline !== virtualPipeline) return
     const most = stageLayers === undefined ? even : Math.max(...stageLayers)
     const recomputes = recomputesOf(most, virtualPipeline, abilities, fixed)
-    splits.push({ schedule, virtualPipeline, stageLayers, recomputes })
+    const selective = recomputes.filter(({ recompute }) => recompute === 'selective')
+    splits.push({
+      schedule,
+      virtualPipeline,
+      stageLayers,
+      recomputes: recomputes.filter((one) => !selective.includes(one)),
+      selective,
+    })
   }
   const uneven = p > 1 && abilities.unevenStages ? unevenStages(layers, p) : []
   for (const schedule of abilities.schedules) {
@@ -284,24 +293,26 @@ export function layoutOf(
   again: Again,
   sharing: Sharing,
 ): Layout {
-  return {
+  // named one by one: spreads make objects that are slow to read, and a search makes millions
+  const layout: { -readonly [Name in keyof Layout]: Layout[Name] } = {
     tensorParallel: share.tensorParallel,
     sequenceParallel: share.sequenceParallel,
     contextParallel: share.contextParallel,
     contextMethod: share.contextMethod,
     pipelineParallel,
     virtualPipeline: split.virtualPipeline,
-    ...(split.stageLayers === undefined ? {} : { stageLayers: split.stageLayers }),
     dataParallel,
     expertParallel: share.expertParallel,
     expertTensorParallel: share.expertTensorParallel,
     zeroStage: sharing.zeroStage,
     microBatch,
     recompute: again.recompute,
-    ...(again.layers === undefined ? {} : { recomputeLayers: again.layers }),
     offloadOptimizer: sharing.offloadOptimizer,
     schedule: split.schedule,
   }
+  if (split.stageLayers !== undefined) layout.stageLayers = split.stageLayers
+  if (again.layers !== undefined) layout.recomputeLayers = again.layers
+  return layout
 }
 
 export function chipsOf(layout: Layout): number {

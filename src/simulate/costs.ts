@@ -132,6 +132,13 @@ export class CostModel {
     return sum
   }
 
+  /** Whether as many layers from two places on cost the same. */
+  alike(from: number, other: number, size: number): boolean {
+    return this.#counts.every(
+      (counts) => counts[from + size]! - counts[from]! === counts[other + size]! - counts[other]!,
+    )
+  }
+
   /** Weights of the same layers, of the embeddings and the head. */
   parameters(from: number, size: number, isFirst: boolean, isLast: boolean): StageParameters {
     const { decoder } = this.workload
@@ -272,9 +279,13 @@ function again(layer: PassSeconds, recompute: number): PassSeconds {
   return { ...layer, backward: layer.backward + recompute, recompute }
 }
 
+/** Values that are kept at most: searches ask for shares in turn, and more would only be in the way. */
+const KEPT = 1024
+
 /** Values by what of a layout the work on one chip depends on, as numbers: text would take longer to make than to use. */
 class KeptByShare<Value> {
   readonly #kept = new Map<number, Map<number, Value>>()
+  #size = 0
   #last: { readonly degrees: number; readonly rest: number; readonly value: Value } | undefined
 
   of(l: Layout, make: () => Value): Value {
@@ -283,13 +294,18 @@ class KeptByShare<Value> {
     const rest = (l.microBatch * 2 ** 16 + l.expertTensorParallel) * 4 + flags
     if (this.#last?.degrees === degrees && this.#last.rest === rest) return this.#last.value
     let kept = this.#kept.get(degrees)
-    if (kept === undefined) {
-      kept = new Map()
-      this.#kept.set(degrees, kept)
-    }
-    let value = kept.get(rest)
+    let value = kept?.get(rest)
     if (value === undefined) {
       value = make()
+      if (++this.#size > KEPT) {
+        this.#kept.clear()
+        this.#size = 1
+        kept = undefined
+      }
+      if (kept === undefined) {
+        kept = new Map()
+        this.#kept.set(degrees, kept)
+      }
       kept.set(rest, value)
     }
     this.#last = { degrees, rest, value }

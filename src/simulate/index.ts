@@ -13,6 +13,8 @@ export {
 export { CostModel, type PassSeconds, type StageParameters } from './costs.ts'
 export { ENGINE_NAMES, ENGINES, type EngineName } from './engines.ts'
 export { FITTED } from './fitted.ts'
+export { layoutPipeline } from './layout-pipeline.ts'
+export { LAYOUT_KEYS, layoutText, parseLayout } from './layout-text.ts'
 export { type ClusterFigures, machineOf } from './machine.ts'
 export {
   createMemoryModel,

@@ -27,9 +27,15 @@ export function stageSums(model: CostModel, layout: Layout): StageSums {
   let slowestFrom = 0
   let slowestSize = 0
   const all = noSeconds()
+  let before = slowest
+  let sizeBefore = 0
   for (let stage = 0; stage < p; stage++) {
     const size = layout.stageLayers?.[stage] ?? evenShare(model.workload.decoder.layers, p, stage)
-    const seconds = stageSeconds(model, layout, stage, from, size)
+    // stages between the ends are mostly alike
+    const same = stage > 1 && stage < p - 1 && size === sizeBefore && model.alike(from - size, from, size)
+    const seconds = same ? before : stageSeconds(model, layout, stage, from, size)
+    before = seconds
+    sizeBefore = size
     accumulate(all, seconds)
     if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) {
       slowest = seconds

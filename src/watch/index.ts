@@ -2,6 +2,7 @@
 export { diagnose, type Finding } from './doctor.ts'
 export * from './format.ts'
 export { harmless } from './harmless.ts'
+export * from './plan-report/index.ts'
 export {
   compareRuns,
   figuresOf,

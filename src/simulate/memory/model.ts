@@ -26,6 +26,8 @@ export interface MemoryModel {
   readonly stages: (layout: Layout) => StageMemory[]
   /** Bytes of the fullest stage, reserve included. */
   readonly peak: (layout: Layout) => number
+  /** Whether no stage takes more than some bytes. */
+  readonly fits: (layout: Layout, bytes: number) => boolean
   /** The first stage that takes more than some bytes; undefined where all fit. */
   readonly overflow: (layout: Layout, bytes: number) => Overflow | undefined
 }
@@ -73,6 +75,15 @@ export function createMemoryModel(workload: Workload, engine: Engine): MemoryMod
         most = Math.max(most, total(scratch))
       }
       return most
+    },
+    fits: (layout, bytes) => {
+      const terms = termsOf(layout)
+      const { plans, fullest } = plansOf(layout)
+      for (const stage of fullest) {
+        sumStage(scratch, workload, engine, layout, stage, terms, plans)
+        if (total(scratch) > bytes) return false
+      }
+      return true
     },
     overflow: (layout, bytes) => {
       const terms = termsOf(layout)

@@ -19,8 +19,14 @@ import { embeddedJson, type Html, html } from './html.ts'
 import { SCRIPT } from './script.ts'
 import { STYLE } from './style.ts'
 
-/** The whole page around a body; `charts` are the data of the charts in it, in their order. */
-export function pageHtml(title: string, version: string, body: Html, charts: readonly ChartData[]): string {
+/** The whole page around a body; `charts` are the data of the charts in it, in their order, `style` more of its look. */
+export function pageHtml(
+  title: string,
+  version: string,
+  body: Html,
+  charts: readonly ChartData[],
+  style = '',
+): string {
   const hash = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
   const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src ${hash(SCRIPT)}`
   const page = html`<!doctype html>
@@ -31,7 +37,7 @@ export function pageHtml(title: string, version: string, body: Html, charts: rea
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="generator" content="regauge ${version}">
 <title>${title}</title>
-<style>${{ html: STYLE }}</style>
+<style>${{ html: STYLE + style }}</style>
 </head>
 <body>
 <main>

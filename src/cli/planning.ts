@@ -1,0 +1,105 @@
+/** @file What `simulate` and `plan` share: the model, chips with an engine, and text of what is predicted. */
+import { statSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { type Chip, engineNameOf } from '../chips/index.ts'
+import { RegaugeError } from '../errors.ts'
+import { readHfConfig } from '../formats/index.ts'
+import { type Decoder, decoderParameters, readDecoder } from '../model/index.ts'
+import {
+  ENGINES,
+  type Engine,
+  type EngineName,
+  type Machine,
+  type Prediction,
+  type Workload,
+} from '../simulate/index.ts'
+import { grouped, parameters } from '../watch/index.ts'
+import type { Report } from './quantities.ts'
+
+/** A model to plan for. */
+export interface PlannedModel {
+  /** Last part of its path. */
+  readonly name: string
+  readonly family: string
+  readonly decoder: Decoder
+  readonly notes: readonly string[]
+}
+
+/** Reads the sizes of a model from its folder or its `config.json`. Throws a `usage` error. */
+export async function plannedModel(path: string): Promise<PlannedModel> {
+  const found = statSync(path, { throwIfNoEntry: false })
+  const fail = (message: string, hint: string) =>
+    new RegaugeError('usage', { code: 'MODEL_MISSING', message, file: path, hint })
+  if (found === undefined)
+    throw fail('no such file or folder', 'give the folder of a model or its config.json')
+  const isFolder = found.isDirectory()
+  const file = isFolder ? join(path, 'config.json') : path
+  if (isFolder && statSync(file, { throwIfNoEntry: false }) === undefined) {
+    throw fail('the folder has no config.json', 'give the folder of a Hugging Face model, or a config.json')
+  }
+  const config = await readHfConfig(file)
+  const notes: string[] = []
+  const decoder = readDecoder(config, file, (text) => void notes.push(`${file}: ${text}`))
+  const whole = resolve(path)
+  return {
+    name: basename(isFolder || basename(whole) !== 'config.json' ? whole : join(whole, '..')),
+    family: typeof config.model_type === 'string' ? config.model_type : 'unknown family',
+    decoder,
+    notes,
+  }
+}
+
+/** Sequences longer than this are mistakes. */
+const LONGEST = 2 ** 26
+
+/** The workload; reports what is too large to be meant. */
+export function plannedWorkload(
+  decoder: Decoder,
+  sequenceLength: number,
+  globalBatch: number,
+  precision: Workload['precision'],
+  report: Report,
+): Workload {
+  if (sequenceLength > LONGEST) {
+    report({
+      code: 'CLI_VALUE',
+      message: `--seq: a sequence of ${sequenceLength} tokens`,
+      hint: `give ${LONGEST} at most`,
+    })
+  }
+  if (!Number.isSafeInteger(sequenceLength * globalBatch)) {
+    report({
+      code: 'CLI_VALUE',
+      message: `--batch: ${globalBatch} sequences of ${sequenceLength} tokens are more than 2^53 tokens`,
+      hint: 'give a smaller batch',
+    })
+  }
+  return { decoder, sequenceLength, globalBatch, precision }
+}
+
+/** The engine by its name, or the one for a chip. */
+export function engineFor(chip: Chip, name: string | undefined): Engine {
+  return ENGINES[(name as EngineName | undefined) ?? engineNameOf(chip) ?? 'torch']
+}
+
+/** One line about a model. */
+export function modelText({ name, family, decoder }: PlannedModel): string {
+  const { total, active } = decoderParameters(decoder)
+  const some = active === total ? '' : `, ${parameters(active)} of them active`
+  const experts = decoder.experts === null ? '' : `, ${decoder.experts.count} experts`
+  return `${name} (${family}), ${parameters(total)} parameters${some}, ${decoder.layers} layers of ${grouped(decoder.hiddenSize)}${experts}`
+}
+
+/** A machine for scripts: infinity, which JSON does not have, is null. */
+export function machineJson({ chip, links, ...rest }: Machine) {
+  return {
+    chip: chip.id,
+    ...rest,
+    links: links.map((link) => ({ ...link, size: Number.isFinite(link.size) ? link.size : null })),
+  }
+}
+
+/** The stage that takes the most memory. */
+export function fullestStage({ memory }: Prediction): Prediction['memory'][number] {
+  return memory.reduce((most, stage) => (stage.peak > most.peak ? stage : most))
+}

@@ -1,0 +1,153 @@
+/** @file Quantities on the command line: counts with suffixes, bandwidths, pools of chips, batches of tokens. */
+import { type Issue, RegaugeError } from '../errors.ts'
+
+const DECIMAL: Readonly<Record<string, number>> = { '': 1, K: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12 }
+const BINARY: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, B: 2 ** 30, G: 2 ** 30 }
+
+/** Takes the problems of a command line, so that all are told at once. */
+export type Report = (issue: Issue) => void
+
+/** What a report gets; `end` throws a `usage` error when there were any. */
+export function problemList(): { readonly report: Report; readonly end: () => void } {
+  const issues: Issue[] = []
+  return {
+    report: (issue) => void issues.push(issue),
+    end: () => {
+      if (issues.length > 0) throw new RegaugeError('usage', issues)
+    },
+  }
+}
+
+/** Runs a part that throws a `usage` error, and reports what is wrong with it; undefined then. */
+export function reported<Value>(report: Report, option: string, part: () => Value): Value | undefined {
+  try {
+    return part()
+  } catch (error) {
+    for (const issue of usageIssues(error)) report({ ...issue, message: `${option}: ${issue.message}` })
+    return undefined
+  }
+}
+
+/** The same for what takes time, where problems have their own place. */
+export async function awaited<Value>(report: Report, part: Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await part
+  } catch (error) {
+    usageIssues(error).forEach(report)
+    return undefined
+  }
+}
+
+function usageIssues(error: unknown): readonly Issue[] {
+  if (error instanceof RegaugeError && error.kind === 'usage') return error.issues
+  throw error
+}
+
+/** A count such as 4096, 30K, 1.5T or 1e13; undefined when it is none. Exact up to 2^53. */
+export function countOf(text: string): number | undefined {
+  const [, digits, suffix] = /^(\d+(?:\.\d+)?(?:e\d{1,2})?)([kmbgt]?)$/i.exec(text.replaceAll('_', '')) ?? []
+  if (digits === undefined) return undefined
+  const value = Number(digits) * DECIMAL[suffix!.toUpperCase()]!
+  // 1.1K is 1100.0000000000002 in binary
+  const whole = Math.round(value)
+  return Math.abs(value - whole) <= 1e-9 * value && Number.isSafeInteger(whole) ? whole : undefined
+}
+
+/** A bandwidth in bytes per second: `50GB/s`, or in bits `400Gb/s`. Throws a `usage` error. */
+export function bandwidthOf(text: string): number {
+  const fail = (message: string, hint: string) =>
+    new RegaugeError('usage', { code: 'CLI_BANDWIDTH', message, hint })
+  const [, digits, prefix, unit] =
+    /^(\d+(?:\.\d+)?)\s*([kKMGT]?)(B|b|bit|bits)(?:\/s|ps)$/.exec(text.trim()) ?? []
+  const hint = 'give bytes as 50GB/s or bits as 400Gb/s'
+  if (digits === undefined) throw fail(`"${text}" is not a bandwidth`, hint)
+  const value = (Number(digits) * DECIMAL[prefix!.toUpperCase()]!) / (unit === 'B' ? 1 : 8)
+  if (!(value >= 1e6 && value <= 1e15)) {
+    throw fail(`a bandwidth of ${text} is not between 1 MB/s and 1000 TB/s`, hint)
+  }
+  return value
+}
+
+/** Chips of one kind as they are given: a word for the chip, how many, and what is known of their network. */
+export interface PoolText {
+  readonly word: string
+  readonly count: number
+  /** Each chip, each way, beyond its domain. */
+  readonly networkBytesPerSecond?: number
+}
+
+/** Most chips of a pool; more is a mistake. */
+const MOST_CHIPS = 1e8
+
+/** Reads `chip:4096`, `chip:30K` or `chip:8192@50GB/s`. Throws a `usage` error. */
+export function poolOf(text: string, example: string): PoolText {
+  const fail = (message: string, hint: string) =>
+    new RegaugeError('usage', { code: 'CLI_POOL', message, hint })
+  const [, word, number, network] = /^([^:@]*)(?::([^@]*))?(?:@(.*))?$/s.exec(text) ?? []
+  if (word === undefined || word.trim() === '') {
+    throw fail(`"${text}" names no chip`, `for instance ${example}:4096; regauge chips lists them`)
+  }
+  if (number === undefined) throw fail(`"${text}" does not say how many`, `for instance ${word}:4096`)
+  const count = countOf(number)
+  if (count === undefined || count < 1 || count > MOST_CHIPS) {
+    throw fail(
+      `"${number}" chips of ${word}`,
+      `give a whole number from 1 to 100000000, for instance ${word}:4096 or ${word}:30K`,
+    )
+  }
+  return {
+    word: word.trim(),
+    count,
+    ...(network !== undefined && { networkBytesPerSecond: bandwidthOf(network) }),
+  }
+}
+
+/** A batch in sequences. */
+export interface Batch {
+  readonly sequences: number
+  /** How it was read, where that is not plain. */
+  readonly note?: string
+}
+
+/**
+ * Reads a batch: sequences (`2048`, `2K`), or tokens (`16M-tokens`), which must be whole sequences. Where the decimal
+ * number is none, but that of powers of two is, the latter is meant, and the note says so. Throws a `usage` error.
+ */
+export function batchOf(text: string, sequenceLength: number): Batch {
+  const fail = (message: string, hint: string) =>
+    new RegaugeError('usage', { code: 'CLI_BATCH', message, hint })
+  const [, number, tokens] = /^(.*?)(-?tokens?)?$/is.exec(text.trim())!
+  const count = countOf(number!)
+  if (count === undefined || count < 1) {
+    throw fail(`"${text}" is not a batch`, 'give sequences as 2048, or tokens as 16M-tokens')
+  }
+  if (tokens === undefined) {
+    if (count <= 2 ** 32) return { sequences: count }
+    throw fail(`a batch of ${text} sequences`, `were tokens meant? ${number}-tokens`)
+  }
+  if (count % sequenceLength === 0) return { sequences: count / sequenceLength }
+  const suffix = /[kmbg]$/i.exec(number!)?.[0].toUpperCase()
+  const binary = suffix === undefined ? undefined : Number(number!.slice(0, -1)) * BINARY[suffix]!
+  if (binary !== undefined && Number.isSafeInteger(binary) && binary % sequenceLength === 0) {
+    const sequences = binary / sequenceLength
+    const note = `${number} tokens are taken as ${binary}: ${sequences} sequences of ${sequenceLength}`
+    return { sequences, note }
+  }
+  const below = Math.floor(count / sequenceLength)
+  throw fail(
+    `${count} tokens are not whole sequences of ${sequenceLength}`,
+    `give sequences, such as ${below > 0 ? `${below} or ` : ''}${below + 1}`,
+  )
+}
+
+/** A money or price such as `2.5/h`: units per hour. Throws a `usage` error. */
+export function hourlyPriceOf(text: string): number {
+  const [, digits] = /^(\d+(?:\.\d+)?)(?:\/h)?$/.exec(text.trim()) ?? []
+  const value = Number(digits)
+  if (digits !== undefined && value > 0 && value < 1e9) return value
+  throw new RegaugeError('usage', {
+    code: 'CLI_PRICE',
+    message: `"${text}" is not a price`,
+    hint: 'give it for an hour of a chip, for instance 2.5/h',
+  })
+}

@@ -1,0 +1,70 @@
+/** @file The pipeline that a layout makes of a model: what each stage's chunks take, and what travels between them. */
+import type { CostModel, PassSeconds } from './costs.ts'
+import { evenShare, stageLayers } from './memory/index.ts'
+import type { PassTimes, Pipeline } from './pipeline/index.ts'
+import { interleavedGroup, scheduleProblem } from './pipeline/index.ts'
+import { hopSeconds, stageSeconds } from './step.ts'
+import type { Layout } from './types.ts'
+
+/**
+ * The pipeline of a layout, to be simulated or drawn pass by pass. With chunks, every stage gets its first one before
+ * any gets its second. Where no engine runs such a pipeline, says why instead.
+ */
+export function layoutPipeline(costs: CostModel, layout: Layout): Pipeline | string {
+  const { globalBatch, decoder } = costs.workload
+  const { pipelineParallel: stages, virtualPipeline, schedule } = layout
+  const microBatches = globalBatch / (layout.microBatch * layout.dataParallel)
+  const twoEnds = schedule === 'dualpipe'
+  const chunks = twoEnds ? 2 : virtualPipeline
+  const problem = scheduleProblem({
+    schedule,
+    stages,
+    chunks,
+    microBatches,
+    group: interleavedGroup(stages, microBatches),
+  })
+  if (problem !== undefined) return problem
+
+  const places = placeSizes(layout, decoder.layers)
+  // each place is a stage of a longer pipeline: the ends are those of all places
+  const { recomputeLayers } = layout
+  const longer = {
+    ...layout,
+    pipelineParallel: places.length,
+    ...(recomputeLayers !== undefined && { recomputeLayers: (recomputeLayers * stages) / places.length }),
+  }
+  let from = 0
+  const times = places.map((size, place) => {
+    const seconds = stageSeconds(costs, longer, place, from, size)
+    from += size
+    return passTimes(seconds)
+  })
+  const hop = stages > 1 ? hopSeconds(costs, layout) : 0
+  const links = twoEnds ? stages - 1 : virtualPipeline > 1 ? stages : stages - 1
+  return {
+    schedule,
+    microBatches,
+    passes: Array.from({ length: stages }, (_, stage) =>
+      Array.from(
+        { length: chunks },
+        (_, chunk) => times[twoEnds ? (chunk === 0 ? stage : stages - 1 - stage) : chunk * stages + stage]!,
+      ),
+    ),
+    links: Array.from({ length: links }, () => ({ forward: hop, backward: hop })),
+    overlapsTransfers: costs.engine.overlapsPipeline && virtualPipeline > 1,
+  }
+}
+
+/** Layers at each place of the pipeline, in the order in which a micro-batch passes them. */
+function placeSizes(layout: Layout, layers: number): readonly number[] {
+  const { pipelineParallel: stages, virtualPipeline: chunks } = layout
+  if (chunks === 1) return stageLayers(layers, layout)
+  return Array.from({ length: stages * chunks }, (_, place) => {
+    if (layout.stageLayers === undefined) return evenShare(layers, stages * chunks, place)
+    return evenShare(layout.stageLayers[place % stages]!, chunks, Math.floor(place / stages))
+  })
+}
+
+function passTimes({ forward, backward, weight }: PassSeconds): PassTimes {
+  return { forward, backward: backward - weight, weight }
+}

@@ -1,0 +1,23 @@
+/** @file Reports of what is planned: pages with pictures, and traces. */
+export { daysText, type FrontierPoint } from './frontier.ts'
+export {
+  boundText,
+  energyText,
+  moneyText,
+  type PlannedPool,
+  type PlanReport,
+  planHtml,
+  writePlan,
+} from './plan.ts'
+export { type Simulation, simulationHtml, writeSimulation } from './simulation.ts'
+export {
+  GRADES,
+  gibibytes,
+  largestTerm,
+  MEMORY_TERMS,
+  parameters,
+  seconds,
+  type Term,
+  TIME_TERMS,
+} from './terms.ts'
+export { type TraceEvent, traceEvents, writeTrace } from './trace.ts'

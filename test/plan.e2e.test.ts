@@ -1,0 +1,364 @@
+/** @file `regauge simulate` and `regauge plan` as processes over the build, on models that were published: text, JSON, page, trace, errors. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openWorkplace, TIMEOUT } from './workplace.ts'
+
+const { at, regauge } = openWorkplace()
+const MODELS = join(import.meta.dirname, '../examples/models')
+const GOLDEN = join(import.meta.dirname, 'golden/simulate.txt')
+
+const simulate = (model: string, on: string, layout: string, ...more: string[]) =>
+  regauge('simulate', '--model', join(MODELS, model), '--on', on, '--layout', layout, ...more)
+const SIZES = ['--seq', '8192', '--batch', '2048']
+const widest = (text: string): number => Math.max(...text.split('\n').map((line) => [...line].length))
+
+interface Printed {
+  readonly fits: boolean
+  readonly overBytes: number
+  readonly seconds: number
+  readonly terms: Readonly<Record<string, number>>
+  readonly band: { readonly low: number; readonly high: number; readonly grade: string }
+  readonly memory: readonly { readonly peak: number; readonly terms: Readonly<Record<string, number>> }[]
+  readonly constants: readonly { readonly meaning: string; readonly from: string }[]
+  readonly machine: {
+    readonly links: readonly { readonly size: number | null; readonly bytesPerSecond: number }[]
+  }
+  readonly engine: string
+}
+
+describe('simulate', { timeout: TIMEOUT }, () => {
+  test('prints a layout in 80 columns, as it did before', async () => {
+    const { code, out, err } = await simulate(
+      'llama-3.1-405b',
+      'ascend-910b2:4096',
+      'tp8 pp16 recompute=full stages=7,8x14,7',
+      '--seq',
+      '8192',
+      '--batch',
+      '16M-tokens',
+    )
+    expect([code, err]).toEqual([0, '--batch: 16M tokens are taken as 16777216: 2048 sequences of 8192\n'])
+    expect(widest(out)).toBeLessThanOrEqual(80)
+    // what is fitted may be fitted anew: of its numbers, only the shape is compared
+    const [facts, ...rest] = out.split(/\n(?=step )/)
+    const [times, memory, constants] = rest.join('').split(/\n\n(?=memory|constants)/)
+    const shape = times!
+      .replaceAll(/\d[\d.]*/g, '#')
+      .replaceAll(/█+/g, '')
+      .replaceAll(/ +/g, ' ')
+      .replaceAll(/ $/gm, '')
+    const names = constants!.match(/matmul|attention|linkShare|networkShare|straggling/g)
+    const text = [facts, shape, memory, [...new Set(names)].join(' ')].join('\n\n')
+    if (process.env.REGAUGE_UPDATE_GOLDEN) writeFileSync(GOLDEN, `${text}\n`)
+    expect(`${text}\n`).toBe(readFileSync(GOLDEN, 'utf8'))
+  })
+
+  test('prints JSON whose terms add up', async () => {
+    const { code, out, err } = await simulate(
+      'deepseek-v3',
+      'h800:2048@400Gb/s',
+      'pp16 ep64',
+      ...SIZES,
+      '--json',
+    )
+    expect([code, err]).toEqual([0, expect.stringContaining('is taken as')])
+    const found = JSON.parse(out) as Printed
+    const sum = (terms: Readonly<Record<string, number>>) => Object.values(terms).reduce((a, b) => a + b, 0)
+    expect(sum(found.terms)).toBeCloseTo(found.seconds, 6)
+    expect(found.band.low).toBeLessThan(found.seconds)
+    expect(found.band.high).toBeGreaterThan(found.seconds)
+    expect(found.memory).toHaveLength(16)
+    for (const { peak, terms } of found.memory) expect(sum(terms)).toBeCloseTo(peak, 0)
+    expect(found.fits).toBe(found.overBytes === 0)
+    expect(found.constants.length).toBeGreaterThan(10)
+    for (const { meaning } of found.constants) expect(meaning).not.toBe('')
+    expect(found.machine.links.at(-1)).toMatchObject({ size: null, bytesPerSecond: 50e9 })
+    expect(found.engine).toBe('Megatron-LM')
+  })
+
+  test.each(readdirSync(MODELS))('predicts %s on both kinds of chips', async (model) => {
+    for (const chip of ['910b2', 'a100@25GB/s']) {
+      const [word, network] = chip.split('@')
+      const on = `${word}:512${network === undefined ? '' : `@${network}`}`
+      const { code, out } = await simulate(model, on, 'tp8 pp2', '--seq', '2048', '--batch', '512')
+      expect(code).toBe(0)
+      expect(out).toMatch(/^step +[\d.,]+ m?s, predicted$/m)
+      expect(out).toMatch(/^memory +✓ fits|^memory +✗ does not fit: .* GiB a chip on stage/m)
+    }
+  })
+
+  test('writes a page and a trace', async () => {
+    const { code, err } = await simulate(
+      'gpt3-175b',
+      'a100-80gb-sxm:1024@25GB/s',
+      'tp8 pp8 vp3',
+      '--seq',
+      '2048',
+      '--batch',
+      '1536',
+      '--report',
+      'page.html',
+      '--trace',
+      'trace.json',
+    )
+    expect([code, err]).toEqual([0, 'trace: trace.json\npage: page.html\n'])
+    expect(readFileSync(at('page.html'), 'utf8')).toContain('<h1>gpt3-175b on 1,024 ')
+    const { traceEvents } = JSON.parse(readFileSync(at('trace.json'), 'utf8')) as {
+      traceEvents: { ph: string; pid: number; tid: number; ts: number; dur: number; name: string }[]
+    }
+    const passes = traceEvents.filter(({ ph }) => ph === 'X')
+    expect(passes).toHaveLength(8 * 3 * 96 * 2)
+    const ends = new Map<string, number>()
+    for (const { pid, tid, ts, dur, name } of passes.sort((a, b) => a.ts - b.ts)) {
+      expect(name).toMatch(/^[FB]\d+$/)
+      expect(ts).toBeGreaterThanOrEqual((ends.get(`${pid} ${tid}`) ?? 0) - 1e-3)
+      ends.set(`${pid} ${tid}`, ts + dur)
+    }
+    expect(ends.size).toBe(8)
+  })
+
+  test('takes chips of the user', async () => {
+    const chips =
+      'chips:\n- id: zeta-1\n  name: Zeta 1\n  vendor: Zeta\n  peak: {bf16: 500e12}\n  memory: {bytes: 128e9, bytesPerSecond: 3e12}\n  scaleUp: {bytesPerSecond: 400e9, direction: each way, domainSize: 8}\n'
+    writeFileSync(at('ours.yaml'), chips)
+    const { code, out } = await simulate(
+      'llama-3-70b',
+      'zeta-1:512@50GB/s',
+      'tp8',
+      ...SIZES,
+      '--chips',
+      'ours.yaml',
+    )
+    expect(code).toBe(0)
+    expect(out).toContain('512 Zeta 1, 128 GB each, PyTorch FSDP2')
+    expect(out).toContain('constants from the data sheet'.slice(0, 9))
+  })
+
+  test('tells every mistake at once, each with what would do', async () => {
+    expect((await regauge('simulate')).err.match(/^error {2}simulate needs --/gm)).toHaveLength(5)
+    const { code, out, err } = await simulate(
+      'nope',
+      'h21:5',
+      'tp8 tp4 xp3',
+      '--seq',
+      '8192',
+      '--batch',
+      'many',
+    )
+    expect([code, out]).toEqual([2, ''])
+    expect(err.replaceAll(MODELS, 'models')).toBe(
+      [
+        'error  --batch: "many" is not a batch: give sequences as 2048, or tokens as 16M-tokens',
+        'error  --on: no chip "h21": did you mean h20-141gb?',
+        'error  --layout: the layout has tp twice: tp8 and tp4: give one of them',
+        'error  --layout: unknown key "xp3" in the layout: did you mean tp?',
+        'models/nope  no such file or folder: give the folder of a model or its config.json',
+        '5 problems. Nothing was started.',
+        '',
+      ].join('\n'),
+    )
+  })
+
+  const one = async (on: string, layout: string, ...more: string[]): Promise<string> => {
+    const { code, out, err } = await simulate('llama-3-70b', on, layout, ...SIZES, ...more)
+    expect([code, out]).toEqual([2, ''])
+    return err
+      .split('\n')
+      .filter((line) => line.startsWith('error'))
+      .join('\n')
+  }
+
+  test.each([
+    [
+      '910b2:0',
+      'tp8',
+      'error  --on: "0" chips of 910b2: give a whole number from 1 to 100000000, for instance 910b2:4096 or 910b2:30K',
+    ],
+    ['910b2:-8', 'tp8', 'error  --on: "-8" chips of 910b2'],
+    ['910b2:NaN', 'tp8', 'error  --on: "NaN" chips of 910b2'],
+    [':1e30', 'tp8', 'error  --on: ":1e30" names no chip'],
+    [
+      'h20-96gb:8192',
+      'tp8',
+      'error  --on: nobody published the network bandwidth of h20-96gb: it depends on the servers: give it as h20-96gb:8192@50GB/s',
+    ],
+    [
+      'h20-96gb:8192@50',
+      'tp8',
+      'error  --on: "50" is not a bandwidth: give bytes as 50GB/s or bits as 400Gb/s',
+    ],
+    [
+      '910b2:4096',
+      'tp8 pp3',
+      'error  --layout: 4096 chips do not divide by tensor 8 x context 1 x pipeline 3',
+    ],
+    [
+      '910b2:4096',
+      'tp8 dp3',
+      'error  --layout: tensor 8 x context 1 x pipeline 1 x data 3 is 24 chips, not 4096',
+    ],
+    [
+      '910b2:4096',
+      'tp8 pp2 mb3',
+      'error  --layout: a batch of 2048 sequences does not divide into micro-batches of 3',
+    ],
+    ['910b2:4096', 'tp8 pp2 stages=70,9', 'error  --layout: stages of 70+9 layers are 79, not 80'],
+  ])('%s, %s is one error', async (on, layout, message) => {
+    const told = await one(on, layout)
+    expect(told).toContain(message)
+  })
+
+  test('refuses what needs a figure that nobody published, and names each', async () => {
+    expect((await one('ascend-910d:8@50GB/s', 'tp8')).split('\n').length).toBeGreaterThan(1)
+    expect(await one('910b2:4096', 'tp8', '--precision', 'fp8')).toBe(
+      'error  --on: nobody published the rate in fp8 of ascend-910b2: use bf16',
+    )
+  })
+
+  test('refuses models that are none', async () => {
+    mkdirSync(at('empty'))
+    writeFileSync(
+      at('huge.json'),
+      JSON.stringify({
+        model_type: 'llama',
+        hidden_size: 2 ** 26,
+        intermediate_size: 2 ** 26,
+        num_hidden_layers: 2 ** 14,
+        num_attention_heads: 1,
+        vocab_size: 2 ** 26,
+      }),
+    )
+    const rest = [...SIZES, '--on', '910b2:8', '--layout', 'tp8']
+    expect((await regauge('simulate', '--model', 'empty', ...rest)).err).toBe(
+      'empty  the folder has no config.json: give the folder of a Hugging Face model, or a config.json\n',
+    )
+    expect((await regauge('simulate', '--model', 'huge.json', ...rest)).err).toMatch(
+      /^huge\.json {2}\d+ parameters are more than 2\^53\n$/,
+    )
+  })
+
+  test('writes nothing half, and prints nothing, where a place refuses', async () => {
+    const { code, out, err } = await simulate(
+      'llama-3-70b',
+      '910b2:512',
+      'tp8',
+      ...SIZES,
+      '--report',
+      'no/page.html',
+    )
+    expect([code, out, err]).toEqual([
+      3,
+      '',
+      'no/page.html  cannot be written (ENOENT): choose another place for the page\n',
+    ])
+    expect(existsSync(at('no'))).toBe(false)
+    const folder = await simulate('llama-3-70b', '910b2:512', 'tp8', ...SIZES, '--trace', 'empty', '--json')
+    expect(folder.code).toBe(3)
+    expect(JSON.parse(folder.out)).toMatchObject({
+      error: { exit: 3, issues: [{ code: 'REPORT_UNWRITABLE' }] },
+    })
+    expect(readdirSync(at()).filter((name) => name.endsWith('.tmp'))).toEqual([])
+  })
+})
+
+const plan = (model: string, ...more: string[]) =>
+  regauge('plan', '--model', join(MODELS, model), '--seq', '4096', ...more)
+
+interface PlanPrinted {
+  readonly pools: readonly {
+    readonly best: readonly {
+      readonly text: string
+      readonly seconds: number
+      readonly peakBytes: number
+      readonly memoryBytes: number
+      readonly cost: { readonly days: number; readonly energy: number; readonly money: number | null }
+    }[]
+    readonly frontier: readonly { readonly chips: number; readonly days: number }[]
+    readonly explained?: { readonly violations: readonly string[]; readonly ratio?: number }
+  }[]
+}
+
+describe('plan', { timeout: TIMEOUT }, () => {
+  const small = ['--batch', '64', '--tokens', '1T', '--on', '910b2:64']
+
+  test('prints the best layouts, which fit and can be simulated', async () => {
+    const { code, out } = await plan('llama-3-70b', ...small, '--top', '3', '--price', '2.5/h', '--json')
+    expect(code).toBe(0)
+    const { best } = (JSON.parse(out) as PlanPrinted).pools[0]!
+    expect(best).toHaveLength(3)
+    for (const { text, seconds, peakBytes, memoryBytes, cost } of best) {
+      expect(peakBytes).toBeLessThanOrEqual(memoryBytes)
+      expect(seconds).toBeGreaterThanOrEqual(best[0]!.seconds)
+      expect(cost.money).toBeCloseTo(cost.days * 24 * 64 * 2.5, -2)
+      const again = await simulate(
+        'llama-3-70b',
+        '910b2:64',
+        text,
+        '--seq',
+        '4096',
+        '--batch',
+        '64',
+        '--json',
+      )
+      expect((JSON.parse(again.out) as Printed).seconds).toBeCloseTo(seconds, 6)
+    }
+  })
+
+  test('prints a table in 80 columns, days against chips, and why a layout is not the best', async () => {
+    const explain = ['--explain', 'tp8 pp2 recompute=full']
+    const { code, out, err } = await plan(
+      'llama-3-70b',
+      ...small,
+      '--sweep',
+      'chips',
+      ...explain,
+      '--report',
+      'plan.html',
+    )
+    expect(code).toBe(0)
+    expect(widest(out)).toBeLessThanOrEqual(80)
+    expect(out).toMatch(/^# +step +band +MFU +days +GiB +energy +most besides computing$/m)
+    expect(out).toMatch(/^tp8 pp2 dp4 mb1 zero1 recompute=full, on 64 chips: [\d.]+ s a step,/m)
+    expect(out).toMatch(/% slower\s+than the best/)
+    expect(out).toMatch(/^chips +days +band +layout$/m)
+    expect(err).toContain('page: plan.html')
+    const page = readFileSync(at('plan.html'), 'utf8')
+    for (const text of ['The best layouts', 'Memory of the best', 'Days against chips'])
+      expect(page).toContain(text)
+    expect(page).not.toMatch(/NaN|undefined/)
+  })
+
+  test('puts pools beside each other', async () => {
+    const { code, out } = await plan('llama-3-70b', ...small, '--on', 'h20-96gb:32@50GB/s', '--top', '1')
+    expect(code).toBe(0)
+    expect(out).toMatch(/^each alone +step +MFU +days +energy$/m)
+    expect(out).toMatch(/^✓ .* alone is the fastest$/m)
+  })
+
+  test('says that nothing fits', async () => {
+    const { code, out } = await plan('llama-3.1-405b', '--batch', '64', '--tokens', '1T', '--on', '910b2:2')
+    expect(code).toBe(0)
+    expect(out).toContain('✗ no layout fits')
+  })
+
+  test('tells every mistake at once', async () => {
+    const { code, out, err } = await plan(
+      'llama-3-70b',
+      ...['--batch', '64', '--tokens', 'lots', '--on', '910b2:64', '--on', 'h20:0', '--days', '0'],
+      ...['--price', '2/h', '--objective', 'money', '--explain', 'tp8 qq3'],
+    )
+    expect([code, out]).toEqual([2, ''])
+    expect(err.split('\n').slice(0, -2)).toEqual([
+      'error  --tokens: "lots" is not a number of tokens: for instance 10T, 500B or 3e11',
+      'error  --days: no run takes 0 days: give more, or leave it out',
+      'error  --price: "2/h" does not say of which chip: there are 2 pools: give it as 910b2=2.5/h',
+      'error  --explain: unknown key "qq3" in the layout: keys are tp, cp, pp, vp, dp, ep, etp, mb, zero, shards, sp, ring, offload, schedule, recompute, stages',
+      'error  --on: "0" chips of h20: give a whole number from 1 to 100000000, for instance h20:4096 or h20:30K',
+      'error  --objective: money needs a price of ascend-910b2: give --price ascend-910b2=2.5/h',
+    ])
+    expect((await plan('llama-3-70b', '--batch', '1', '--tokens', '1')).err).toMatch(
+      /^error {2}plan needs --on <chips>/,
+    )
+  })
+})
