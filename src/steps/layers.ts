@@ -280,6 +280,18 @@ export const HIDDEN = -1e30
 
 /** 0 where a query sees a key, else HIDDEN; (queries, keys). */
 export function causalMask(graph: Graph, { start, end, keys }: Block, window: number | undefined): Tensor {
+  const key = [start, end, keys, window].join()
+  const known = maskValues.get(graph) ?? new Map<string, Float32Array>()
+  maskValues.set(graph, known)
+  const values = known.get(key) ?? maskOf({ start, end, keys }, window)
+  known.set(key, values)
+  return constant(graph, 'float32', [end - start, keys], values)
+}
+
+/** Values of a graph's masks: those of its layers are the same, and large where sequences are long. */
+const maskValues = new WeakMap<Graph, Map<string, Float32Array>>()
+
+function maskOf({ start, end, keys }: Block, window: number | undefined): Float32Array {
   const data = new Float32Array((end - start) * keys)
   for (let query = start; query < end; query++) {
     for (let key = 0; key < keys; key++) {
@@ -287,5 +299,12 @@ export function causalMask(graph: Graph, { start, end, keys }: Block, window: nu
       data[(query - start) * keys + key] = seen ? 0 : HIDDEN
     }
   }
-  return constant(graph, 'float32', [end - start, keys], data)
+  return data
+}
+
+/** Bytes of the masks of `causalAttention` over so many positions, for layers with one window. */
+export function causalMaskBytes(length: number): number {
+  const blocks = Math.floor(length / BLOCK_QUERIES)
+  const whole = (BLOCK_QUERIES ** 2 * blocks * (blocks + 1)) / 2
+  return 4 * (whole + (length % BLOCK_QUERIES) * length)
 }
