@@ -379,7 +379,7 @@ export const COMMANDS = {
     ],
     options: {
       model: {
-        description: 'Model to train: its folder or config.json',
+        description: 'Model to train: its folder, that of a run, or config.json',
         value: 'path',
         completes: 'file',
       },
