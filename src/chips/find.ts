@@ -80,7 +80,7 @@ function starts(name: string, wanted: string): boolean {
 
 function unknown(chips: readonly Chip[], word: string): RegaugeError {
   if (plain(word) === '') {
-    const message = word.trim() === '' ? 'the name of the chip is empty' : `"${word}" names no chip`
+    const message = word.trim() === '' ? 'the name of the chip is empty' : `no chip "${word}"`
     return new RegaugeError('usage', { code: 'CHIPS_UNKNOWN', message, hint: 'regauge chips lists them' })
   }
   const byName = new Map(
