@@ -128,6 +128,7 @@ describe('chips refuses', { timeout: TIMEOUT }, () => {
     [['chips', 'show', '910b'], '"910b" may be 6 chips: give one of ascend-910b1'],
     [['chips', 'show', 'gaudy3'], 'did you mean gaudi3'],
     [['chips', 'show'], 'chips show needs <chip>'],
+    [['chips', 'show', ''], 'the name of the chip is empty: regauge chips lists them'],
     [['chips', 'show', 'h20', '--date', '2024-02-30'], '--date must be a day such as 2024-06-30'],
     [['chips', '--vendor', 'Intl'], 'did you mean "Intel"?'],
     [['chips', '--status', 'shiping'], 'did you mean "shipping"?'],

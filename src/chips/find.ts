@@ -79,6 +79,10 @@ function starts(name: string, wanted: string): boolean {
 }
 
 function unknown(chips: readonly Chip[], word: string): RegaugeError {
+  if (plain(word) === '') {
+    const message = word.trim() === '' ? 'the name of the chip is empty' : `no chip "${word}"`
+    return new RegaugeError('usage', { code: 'CHIPS_UNKNOWN', message, hint: 'regauge chips lists them' })
+  }
   const byName = new Map(
     chips.flatMap((chip) => [...namesOf(chip), chip.family ?? chip.id].map((name) => [plain(name), chip])),
   )

@@ -4,7 +4,9 @@ import { DIRECTIONS, FIGURE_GROUPS, PRECISIONS, RUNTIMES, STATUSES } from './typ
 
 const text = z.string().min(1).nullable().optional()
 const texts = z.array(z.string().min(1)).optional()
-const amount = (description: string) => z.number().positive().nullable().optional().describe(description)
+/** Within what ratios of two figures stay finite and above 0. */
+const amount = (description: string) =>
+  z.number().positive().min(1e-6).max(1e30).nullable().optional().describe(description)
 const count = (description: string) => z.int().positive().nullable().optional().describe(description)
 
 const rates = Object.fromEntries(

@@ -96,7 +96,7 @@ test('every mistake at once, with place, what was received and the nearest key',
     ['CHIPS_MISSING', 6, expect.stringContaining('chips[1].vendor is missing')],
     ['CHIPS_VALUE', 7, expect.stringContaining('did you mean "shipping"?')],
     ['CHIPS_TWICE', 8, expect.stringContaining('"zeta-2" is given twice')],
-    ['CHIPS_RANGE', 9, 'chips[2].power.watts must be more than 0, got -5: undefined'],
+    ['CHIPS_RANGE', 9, 'chips[2].power.watts must be at least 0.000001, got -5: undefined'],
   ])
 })
 

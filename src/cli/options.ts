@@ -66,6 +66,10 @@ const on = {
   value: 'runtime',
 } as const satisfies OptionSpec
 
+const allowHost = {
+  description: 'Let operations that a device lacks run on the host',
+} as const satisfies OptionSpec
+
 const threads = {
   description: 'Threads of the runtime',
   value: 'count',
@@ -85,6 +89,12 @@ const runFile = {
   name: 'run-file',
   description: 'Run file (YAML, JSON, JavaScript or TypeScript); run.yaml when left out',
   completes: 'run-file',
+} as const satisfies ArgumentSpec
+
+const runOrFolder = {
+  ...runFile,
+  name: 'run',
+  description: 'Run file, or folder of a run to resume; run.yaml when left out',
 } as const satisfies ArgumentSpec
 
 const trained = {
@@ -182,28 +192,28 @@ export const COMMANDS = {
   },
   check: {
     summary: 'Check a run file and show what the run will take, without training',
-    arguments: [runFile],
-    options: { set, on: { ...on, default: 'the fastest' } },
+    arguments: [runOrFolder],
+    options: {
+      set,
+      on: { ...on, default: 'where it ran last, or the fastest' },
+      'allow-host': allowHost,
+      threads,
+    },
     examples: [
       { command: 'regauge check', does: 'check run.yaml: keys, files, parameters, memory, time' },
       { command: 'regauge check run.yaml --set model.preset=small', does: 'the same with a larger model' },
+      { command: 'regauge check runs/books', does: 'a run to resume, where it would go on' },
     ],
   },
   train: {
     summary: 'Train, or go on with a run that was stopped',
     details:
       'Ctrl-C once saves a checkpoint and stops; twice stops at once. Given the folder of a run, it resumes exactly.',
-    arguments: [
-      {
-        ...runFile,
-        name: 'run',
-        description: 'Run file, or folder of a run to resume; run.yaml when left out',
-      },
-    ],
+    arguments: [runOrFolder],
     options: {
       set,
       on: { ...on, default: 'where it ran last, or the fastest' },
-      'allow-host': { description: 'Let operations that a device lacks run on the host' },
+      'allow-host': allowHost,
       threads,
     },
     examples: [
@@ -314,7 +324,7 @@ export const COMMANDS = {
       out: { description: 'Write the comparison as a page', short: 'o', value: 'file', completes: 'file' },
       set,
       threads,
-      'allow-host': { description: 'Let nodes that a device lacks run on the host' },
+      'allow-host': allowHost,
       runs: runsFolder,
     },
     examples: [
@@ -414,7 +424,7 @@ export const COMMANDS = {
     ],
     options: {
       model: {
-        description: 'Model to train: its folder or config.json',
+        description: 'Model to train: its folder, that of a run, or config.json',
         value: 'path',
         completes: 'file',
       },

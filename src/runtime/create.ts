@@ -205,6 +205,24 @@ export function libraryOf(name: ProviderName): string {
   return named === undefined || named === '' ? findLibrary() : named
 }
 
+/** Says which environment variable named a library that cannot be used. */
+function explainLibrary<T>(library: string, open: () => T): T {
+  try {
+    return open()
+  } catch (error) {
+    const variables = Object.values(PROVIDERS).flatMap(({ libraryVariable }: Provider) =>
+      libraryVariable !== undefined && process.env[libraryVariable] === library ? [libraryVariable] : [],
+    )
+    if (!(error instanceof RegaugeError) || variables.length === 0) throw error
+    const named = `${variables.join(' and ')} names this file`
+    const issues = error.issues.map((issue) => ({
+      ...issue,
+      hint: issue.hint === undefined ? named : `${named}; ${issue.hint}`,
+    }))
+    throw new RegaugeError(error.kind, issues, { cause: error })
+  }
+}
+
 /** Says which provider an error in its set-up is about, and what to do. */
 function explainProvider<T>(name: ProviderName, library: string, setUp: () => T): T {
   try {
@@ -243,7 +261,7 @@ interface Library {
 function openLibrary(path: string): Library {
   let opened = libraries.get(path)
   if (opened === undefined) {
-    const api = openApi(path)
+    const api = explainLibrary(path, () => openApi(path))
     const out = cells()
     api.CreateEnv(LOG_FATAL, 'regauge', out)
     const environment = out[0]!

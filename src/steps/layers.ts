@@ -1,6 +1,7 @@
 /** @file The layers of a decoder, as graphs. Legend: B batch, T positions, N = B T, D hidden, H heads, d head size. */
 import {
   add,
+  after,
   cast,
   concat,
   constant,
@@ -57,25 +58,30 @@ const EMBEDDING_GROUP = 512
 /**
  * Rows of table (V, D) by ids (N): (N, D). The gradient adds row n of the cotangent to row ids[n]. Element by
  * element that takes a runtime a hundred times as long as moving rows, and on devices with atomic additions
- * it rounds differently in each run. So equal ids are summed by a product with [id = id'], group by group;
- * the sums meet at one row for each id; and each row of the table takes its own, or zero.
+ * it rounds differently in each run. So equal ids are summed by a product with [id = id'], group by group; the
+ * sums meet at one row for each id, or of the table where that has fewer; and each row of the table takes its own,
+ * or zero.
  */
 export function embedding(table: Tensor, ids: Tensor): Tensor {
   const { graph } = table.node
   const [vocabulary, size] = table.shape as [number, number]
   const count = ids.shape[0]!
+  const meetInTable = vocabulary < count
   const y = gather(table, ids)
   return graph.overrideGradient(y, [table], [], (g) => {
     let sums: Tensor | undefined
     for (let start = 0; start < count; start += EMBEDDING_GROUP) {
       const end = Math.min(start + EMBEDDING_GROUP, count)
       const group = slice(ids, 0, start, end)
+      const from = meetInTable ? rowOf(group) : end - start < count && gather(rowOf(group), ids)
       const same = cast(equal(reshape(group, [end - start, 1]), reshape(group, [1, end - start])), 'float32')
-      const rows = matmul(same, slice(g, 0, start, end))
-      const found = end - start === count ? rows : gather(withZeroRow(rows), gather(rowOf(group), ids))
+      const part = slice(g, 0, start, end)
+      // a group waits until the one before it is added: else a runtime holds the sums of all of them
+      const rows = matmul(same, sums === undefined ? part : after(part, sums))
+      const found = from ? gather(withZeroRow(rows), from) : rows
       sums = sums === undefined ? found : add(sums, found)
     }
-    return [gather(withZeroRow(sums!), rowOf(ids))]
+    return [meetInTable ? sums! : gather(withZeroRow(sums!), rowOf(ids))]
   })
 
   function withZeroRow(rows: Tensor): Tensor {
@@ -274,6 +280,18 @@ export const HIDDEN = -1e30
 
 /** 0 where a query sees a key, else HIDDEN; (queries, keys). */
 export function causalMask(graph: Graph, { start, end, keys }: Block, window: number | undefined): Tensor {
+  const key = [start, end, keys, window].join()
+  const known = maskValues.get(graph) ?? new Map<string, Float32Array>()
+  maskValues.set(graph, known)
+  const values = known.get(key) ?? maskOf({ start, end, keys }, window)
+  known.set(key, values)
+  return constant(graph, 'float32', [end - start, keys], values)
+}
+
+/** Values of a graph's masks: those of its layers are the same, and large where sequences are long. */
+const maskValues = new WeakMap<Graph, Map<string, Float32Array>>()
+
+function maskOf({ start, end, keys }: Block, window: number | undefined): Float32Array {
   const data = new Float32Array((end - start) * keys)
   for (let query = start; query < end; query++) {
     for (let key = 0; key < keys; key++) {
@@ -281,5 +299,12 @@ export function causalMask(graph: Graph, { start, end, keys }: Block, window: nu
       data[(query - start) * keys + key] = seen ? 0 : HIDDEN
     }
   }
-  return constant(graph, 'float32', [end - start, keys], data)
+  return data
+}
+
+/** Bytes of the masks of `causalAttention` over so many positions, for layers with one window. */
+export function causalMaskBytes(length: number): number {
+  const blocks = Math.floor(length / BLOCK_QUERIES)
+  const whole = (BLOCK_QUERIES ** 2 * blocks * (blocks + 1)) / 2
+  return 4 * (whole + (length % BLOCK_QUERIES) * length)
 }

@@ -153,6 +153,13 @@ export async function damagedCheckpoints(folder: string): Promise<string[]> {
   return (await namesIn(folder)).filter((name) => DAMAGED.test(name)).map((name) => join(folder, name))
 }
 
+/** Of a run that has lost all of its checkpoints: to begin anew unasked would delete what is left of them. */
+export function noneGood(folder: string, damaged: number): RegaugeError {
+  const message = `none of the ${damaged} checkpoints of this run is whole`
+  const hint = 'put a good copy back, or remove them (or give another name) to start anew'
+  return new RegaugeError('data', { code: 'CHECKPOINT_NONE_GOOD', message, file: folder, hint })
+}
+
 /** Removes what killed writes left behind. */
 export async function removePartial(folder: string): Promise<void> {
   for (const name of await namesIn(folder)) {
@@ -208,7 +215,7 @@ export function hashText(text: string): string {
 
 async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return []
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return []
     throw error
   })
 }

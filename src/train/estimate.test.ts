@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { RegaugeError } from '../errors.ts'
 import { PRESETS, parameterCount, readArchitecture } from '../model/index.ts'
 import { createRuntime, type Runtime } from '../runtime/index.ts'
-import { estimateTraining, estimateWithin } from './estimate.ts'
+import { estimateBySample, estimateTraining, estimateWithin, leastMemory } from './estimate.ts'
 import { allocateState, initializeState } from './state.ts'
 import { createTrainer, type TrainerOptions } from './trainer.ts'
 
@@ -37,6 +37,36 @@ test('recomputing and smaller micro-batches take less', () => {
     estimateTraining(architecture, { ...options, ...extra }).memory.activations
   expect(bytes({ recompute: 'layer' })).toBeLessThan(bytes({}))
   expect(bytes({ microBatchSize: 1 })).toBeLessThan(bytes({}))
+})
+
+test('grows with the micro-batch, not faster', () => {
+  const bytes = (batchSize: number) => {
+    const shape = { batchSize, microBatchSize: batchSize, sequenceLength: 32 }
+    return estimateTraining(architecture, { ...options, ...shape, recompute: 'selective' }).memory.activations
+  }
+  expect(bytes(2048) / bytes(1024)).toBeLessThan(2.05)
+})
+
+describe.each([
+  { recompute: 'none', precision: 'float32', microBatchSize: 4, sequenceLength: 16 },
+  { recompute: 'selective', precision: 'float32', microBatchSize: 2, sequenceLength: 136 },
+  { recompute: 'selective', precision: 'float16', microBatchSize: 4, sequenceLength: 136 },
+  { recompute: 'layer', precision: 'float16', microBatchSize: 2, sequenceLength: 16 },
+] as const)('$recompute, $precision, $microBatchSize x $sequenceLength', (kind) => {
+  const some = { ...options, ...kind }
+  const of = (num_hidden_layers: number) =>
+    readArchitecture({ ...PRESETS.nano, vocab_size: 1024, hidden_size: 32, num_hidden_layers })
+
+  test.each([true, false])('a sample of layers tells of more of them, in place: %s', (inPlace) => {
+    const place = { on: 'host', inPlace } as const
+    const { estimate } = estimateBySample(of(9), some, place)
+    expect(estimate).toEqual(estimateTraining(of(9), some, undefined, place))
+  })
+
+  test('the bound without graphs stays below', () => {
+    const least = Object.values(leastMemory(of(3), some)).reduce((sum, term) => sum + term, 0)
+    expect(least).toBeLessThanOrEqual(estimateTraining(of(3), some).memoryBytes)
+  })
 })
 
 test('too little memory is an error that names the terms, the largest first', () => {

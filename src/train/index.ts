@@ -35,7 +35,8 @@ export {
   type Model,
   openModel,
 } from './model.ts'
-export { checkRun, programsOf, type RunPlan, trainerOptions } from './plan.ts'
+export type { PlaceOptions } from './place.ts'
+export { type CheckOptions, checkRun, programsOf, type RunPlan, trainerOptions } from './plan.ts'
 export { prepareShards, prepareTokenizer } from './prepare-data.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'

@@ -25,6 +25,31 @@ describe('checkRun', () => {
     expect(existsSync(join(place, 'runs', 'planned'))).toBe(false)
   })
 
+  test('begins where the run would go on: its step, its runtime, its settings', async () => {
+    const run = runOf('reference')
+    const plan = await checkRun(run, { threads: 1 })
+    expect(plan.startStep).toBe(STEPS)
+    expect(plan.seconds!.best).toBe(0)
+    expect(plan.place).toMatch(/cpu.*\(as before\)/)
+    const error = await fails(checkRun({ ...run, seed: run.seed + 1 }, { threads: 1 }))
+    expect(error.issues).toMatchObject([{ code: 'RESUME_CHANGED' }])
+    expect(error.message).toContain('seed was')
+  })
+
+  test.each<Record<string, Record<string, number>>>([
+    { train: { batchSize: 2 ** 20, microBatchSize: 2 ** 20 }, data: { sequenceLength: 32 } },
+    { train: { batchSize: 2 ** 20, microBatchSize: 1 }, data: { sequenceLength: 2 ** 20 } },
+  ])('refuses a step that is far too large before it builds one: %j', async ({ train, data }) => {
+    const known = runOf('huge')
+    const run = { ...known, train: { ...known.train, ...train }, data: { ...known.data, ...data } }
+    const began = performance.now()
+    const error = await fails(checkRun(run, { threads: 1, on: { name: 'cpu', index: 0 } }))
+    expect(performance.now() - began).toBeLessThan(10_000)
+    const memory = error.issues.find(({ code }) => code === 'TRAIN_MEMORY')
+    expect(memory?.message).toMatch(/training needs [\d.]+ GiB.*the most is for activations [\d.]+ GiB/)
+    expect(memory?.hint).toContain('lower train.microBatchSize')
+  })
+
   test('reports weights, text and output folder together', async () => {
     const from = join(place, 'spoilt')
     cpSync(reference.checkpoint!, from, { recursive: true })

@@ -10,14 +10,24 @@ import {
   type Tokenizer,
 } from '../data/index.ts'
 import { RegaugeError } from '../errors.ts'
-import { openSafetensorsFolder } from '../formats/index.ts'
+import { hashFile, openSafetensorsFolder } from '../formats/index.ts'
 import type { Graph } from '../graph/index.ts'
 import type { Architecture } from '../model/index.ts'
-import { chooseRuntime, measureMatmul, openRuntime, type Target } from '../runtime/index.ts'
+import { measureMatmul } from '../runtime/index.ts'
 import { decodeStep, evaluateStep } from '../steps/index.ts'
 import { checkpointBytes, checkSpace } from './checkpoint.ts'
+import {
+  type Checkpoint,
+  damagedCheckpoints,
+  CHECKPOINT_FILES as FILES,
+  listCheckpoints,
+  noneGood,
+  wholeCheckpoints,
+} from './checkpoint-files.ts'
 import { type Estimate, estimateWithin, type TensorPlace, tensorPlace } from './estimate.ts'
+import { exactSettings, requireSameSettings } from './exactness.ts'
 import { requireKernels } from './kernels.ts'
+import { openPlace, type PlaceOptions } from './place.ts'
 import { corpusOf, trainTokenizer } from './prepare-data.ts'
 import { resolveArchitecture, type Vocabulary } from './resolve-model.ts'
 import { plannedSteps, type ResolvedRun } from './run/index.ts'
@@ -97,14 +107,17 @@ export function trainerOptions(run: ResolvedRun): TrainerOptions {
   }
 }
 
+export interface CheckOptions extends PlaceOptions {
+  /** Folder of the run; by default `<run.output>/<run.name>`. */
+  readonly folder?: string
+}
+
 /**
- * Checks all of a run that can be checked without training it: text, tokenizer, model, weights, memory, disk, output
- * folder. Writes nothing. Throws one RegaugeError with every problem found.
+ * Checks all of a run that can be checked without training it, as `train` would begin it or go on with it: text,
+ * tokenizer, model, weights, checkpoint, memory, disk, output folder. Writes nothing. Throws one RegaugeError with
+ * every problem found.
  */
-export async function checkRun(
-  run: ResolvedRun,
-  options: { readonly folder?: string; readonly threads?: number; readonly on?: Target } = {},
-): Promise<RunPlan> {
+export async function checkRun(run: ResolvedRun, options: CheckOptions = {}): Promise<RunPlan> {
   const folder = options.folder ?? join(run.output, run.name)
   const problems: RegaugeError[] = []
   const attempt = async <T>(work: () => Promise<T> | T): Promise<T | undefined> => {
@@ -116,8 +129,10 @@ export async function checkRun(
       return undefined
     }
   }
+  const notes: string[] = []
+  const checkpoint = await attempt(() => newestWhole(folder, (message) => notes.push(message)))
   const split = await attempt(() => openText(run))
-  const vocabulary = await attempt(() => vocabularyOf(run, folder))
+  const vocabulary = await attempt(() => vocabularyOf(run, folder, checkpoint))
   const tokens = split && vocabulary && (await attempt(() => countTokens(run, split, vocabulary)))
   // a tokenizer that is broken hides no problem of the model
   const architecture = await attempt(() => resolveArchitecture(run, vocabulary ?? { vocabSize: 1 }))
@@ -128,19 +143,19 @@ export async function checkRun(
       else await checkWeights(architecture, from)
     })
   }
-  const { on, threads } = options
-  const settings = threads === undefined ? {} : { threads }
-  const place = await attempt(() =>
-    on === undefined ? chooseRuntime(settings) : { runtime: openRuntime(on, settings), reason: 'as asked' },
-  )
+  if (architecture !== undefined && checkpoint !== undefined)
+    await attempt(() => requireSameRun(run, folder, architecture, checkpoint))
+  const place = await attempt(() => openPlace(options, checkpoint?.state.runtime))
   const tensors = place && tensorPlace(place.runtime)
   const within =
     architecture &&
     tensors &&
     (await attempt(() => estimateWithin(architecture, trainerOptions(run), tensors)))
   const estimate = within?.estimate
-  if (within !== undefined && place !== undefined)
-    await attempt(() => requireKernels(within.programs, place.runtime.name, run.train.precision))
+  if (within !== undefined && place !== undefined) {
+    const { runtime } = place
+    await attempt(() => requireKernels(within.sample, runtime.name, run.train.precision, options.allowHost))
+  }
   await attempt(() => requireWritableFolder(folder))
   if (architecture !== undefined) await attempt(() => checkSpace(folder, checkpointBytes(architecture)))
   if (
@@ -158,11 +173,14 @@ export async function checkRun(
   const { runtime, reason } = place
   try {
     const { best } = await measureMatmul(runtime)
-    const steps = await stepsOf(run, folder, tokens)
-    const notes = textNotes(run, split, tokens)
-    const known = { run, folder, architecture, estimate, startStep: 0, steps, notes }
     return makePlan({
-      ...known,
+      run,
+      folder,
+      architecture,
+      estimate,
+      startStep: checkpoint?.state.step ?? 0,
+      steps: await stepsOf(run, folder, tokens),
+      notes: [...notes, ...textNotes(run, split, tokens)],
       matmulFlopsPerSecond: best,
       place: `${runtime.description} (${reason})`,
       memoryOn: tensors.on,
@@ -171,6 +189,35 @@ export async function checkRun(
   } finally {
     runtime.dispose()
   }
+}
+
+/** The checkpoint that `train` would go on from; it refuses a run of which none is whole. */
+async function newestWhole(folder: string, note: (message: string) => void): Promise<Checkpoint | undefined> {
+  const checkpoints = join(folder, 'checkpoints')
+  const { value } = await wholeCheckpoints(checkpoints, note).next()
+  if (value !== undefined) return value
+  const damaged = [...(await listCheckpoints(checkpoints)), ...(await damagedCheckpoints(checkpoints))]
+  if (damaged.length > 0) throw noneGood(checkpoints, damaged.length)
+  return undefined
+}
+
+/** Refuses settings other than the checkpoint's, as `train` does; without token shards it cannot be told yet. */
+async function requireSameRun(
+  run: ResolvedRun,
+  folder: string,
+  architecture: Architecture,
+  checkpoint: Checkpoint,
+): Promise<void> {
+  const shards = await openTokenShards(join(folder, 'data')).catch((error: unknown) => {
+    if (error instanceof RegaugeError) return undefined
+    throw error
+  })
+  if (shards === undefined) return
+  const settings = exactSettings(run, architecture, plannedSteps(run, shards.train.tokens), {
+    tokenizer: await hashFile(join(checkpoint.folder, FILES.tokenizer)),
+    trainingTokens: await hashFile(`${shards.train.prefix}.bin`),
+  })
+  requireSameSettings(checkpoint.state.settings, settings, folder)
 }
 
 /** The programs of a run by name: those that train, evaluate and generate. Nothing is compiled. */
@@ -199,10 +246,15 @@ async function openText(run: ResolvedRun): Promise<CorpusSplit> {
   return split
 }
 
-/** The run's tokenizer; of one that is yet to be trained, the largest vocabulary that it may have. */
-async function vocabularyOf(run: ResolvedRun, folder: string): Promise<Tokenizer | Vocabulary> {
-  const made = join(folder, 'tokenizer.json')
-  const file = run.tokenizer?.file ?? (existsSync(made) ? made : undefined)
+/** The tokenizer of the checkpoint, or else of the run; of one that is yet to be trained, the largest vocabulary that it may have. */
+async function vocabularyOf(
+  run: ResolvedRun,
+  folder: string,
+  checkpoint?: Checkpoint,
+): Promise<Tokenizer | Vocabulary> {
+  const made = join(checkpoint?.folder ?? folder, FILES.tokenizer)
+  const given = checkpoint === undefined ? run.tokenizer?.file : undefined
+  const file = given ?? (existsSync(made) ? made : undefined)
   if (file === undefined) return { vocabSize: run.tokenizer!.train!.vocabSize }
   const tokenizer = await loadTokenizer(file)
   requireEndOfText(tokenizer)

@@ -5,15 +5,7 @@ import { openBatches, openEvaluationBatches, type Tokenizer, type TokenShards } 
 import { RegaugeError } from '../errors.ts'
 import { hashFile } from '../formats/index.ts'
 import type { Architecture } from '../model/index.ts'
-import {
-  type Chosen,
-  chooseRuntime,
-  measureMatmul,
-  openRuntime,
-  parseTarget,
-  type Runtime,
-  type Target,
-} from '../runtime/index.ts'
+import { measureMatmul, type Runtime } from '../runtime/index.ts'
 import { VERSION } from '../version.ts'
 import { checkSpace, writeCheckpoint } from './checkpoint.ts'
 import {
@@ -23,6 +15,7 @@ import {
   CHECKPOINT_FILES as FILES,
   listCheckpoints,
   newestGoodCheckpoint,
+  noneGood,
   removePartial,
 } from './checkpoint-files.ts'
 import { estimateWithin, tensorPlace } from './estimate.ts'
@@ -34,11 +27,12 @@ import { lockRunFolder } from './lock.ts'
 import { type LoopEnd, type Progress, trainLoop } from './loop.ts'
 import { describeMachine } from './machine.ts'
 import { openMetrics } from './metrics.ts'
+import { openPlace, type PlaceOptions, placeOf } from './place.ts'
 import { makePlan, type RunPlan, trainerOptions } from './plan.ts'
 import { prepareShards, prepareTokenizer, writeWhole } from './prepare-data.ts'
 import { resolveArchitecture } from './resolve-model.ts'
 import { formatRun, type PlannedSteps, plannedSteps, type ResolvedRun } from './run/index.ts'
-import { makeRunFolder } from './run-folder.ts'
+import { makeRunFolder, requireWritableFolder } from './run-folder.ts'
 import { allocateState, fillState, type TrainingState } from './state.ts'
 import { createTrainer, type LossScale } from './trainer.ts'
 
@@ -60,17 +54,9 @@ export type GenerateSamples = (
   context: SampleContext,
 ) => Promise<readonly { readonly prompt: string; readonly text: string }[]>
 
-export interface TrainOptions {
+export interface TrainOptions extends PlaceOptions {
   /** Folder of the run; by default `<run.output>/<run.name>`. */
   readonly folder?: string
-  /**
-   * Where to train. By default where the run was trained last; for a new one the fastest runtime here, by measurement.
-   */
-  readonly on?: Target
-  /** Lets operations that a device has no kernel for run on the host. Default false: they are named, and refused. */
-  readonly allowHost?: boolean
-  /** Threads of the runtime; by default one a core. */
-  readonly threads?: number
   /** Receives every event of the run as it happens. */
   readonly onEvent?: (event: RunEvent) => void
   /** Receives what the run is going to be, once, before it starts. */
@@ -100,6 +86,7 @@ export interface TrainResult extends LoopEnd {
 export async function train(run: ResolvedRun, options: TrainOptions = {}): Promise<TrainResult> {
   const folder = options.folder ?? join(run.output, run.name)
   await makeRunFolder(folder)
+  await requireWritableFolder(folder)
   const lock = await lockRunFolder(folder)
   try {
     const log = join(folder, 'events.jsonl')
@@ -148,14 +135,14 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   }
   const { batches, heldout } = await openData(run, prepared.shards)
   try {
-    const { reason, ...chosen } = await openPlace(options, checkpoint)
+    const { reason, ...chosen } = await openPlace(options, checkpoint?.state.runtime)
     const runtime = held(chosen.runtime)
     const limits = trainerOptions(run)
     const tensors = tensorPlace(runtime)
     const { estimate, programs } = estimateWithin(prepared.architecture, limits, tensors)
     await checkSpace(folder, estimate.checkpointBytes)
     await writeWhole(join(folder, 'run.yaml'), formatRun(run))
-    const taken = requireKernels(programs, runtime.name, run.train.precision, options.allowHost)
+    const taken = requireKernels(programs(), runtime.name, run.train.precision, options.allowHost)
     const state = held(allocateState(runtime, prepared.architecture, { moments: true }))
     await fillState(state, run, prepared.architecture, checkpoint)
     const limit = await measureMatmul(runtime)
@@ -229,33 +216,6 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   }
 }
 
-/** Where the run shall go on, and why there where nobody said so. */
-async function openPlace(options: TrainOptions, checkpoint: Checkpoint | undefined): Promise<Chosen> {
-  const { on, threads, allowHost } = options
-  const settings = {
-    ...(threads !== undefined && { threads }),
-    ...(allowHost !== undefined && { allowHost }),
-  }
-  if (on !== undefined) return { runtime: openRuntime(on, settings), reason: 'as asked' }
-  if (checkpoint === undefined) return chooseRuntime(settings)
-  const last = placeOf(checkpoint.state.runtime)
-  try {
-    return { runtime: openRuntime(parseTarget(last), settings), reason: 'as before' }
-  } catch (error) {
-    if (!(error instanceof RegaugeError) || error.kind !== 'environment') throw error
-    const message = `this run was trained on ${last} last, which cannot be used here`
-    const hint = 'move it by naming another runtime (--on)'
-    throw new RegaugeError('environment', [{ code: 'RUN_PLACE_GONE', message, hint }, ...error.issues], {
-      cause: error,
-    })
-  }
-}
-
-/** The device in a runtime's description, `ONNX Runtime 1.30.0, cpu, 2 threads`: threads do not make it another. */
-function placeOf(description: string): string {
-  return description.split(', ')[1] ?? description
-}
-
 /** What is settled before anything is allocated. */
 interface Prepared {
   readonly checkpoint: Checkpoint | undefined
@@ -278,7 +238,10 @@ async function prepare({ run, folder, options, emit }: Job): Promise<Prepared> {
   const checkpoints = join(folder, 'checkpoints')
   await removePartial(checkpoints)
   const checkpoint = await newestGoodCheckpoint(checkpoints, note)
-  if (checkpoint === undefined) await requireNoneDamaged(checkpoints)
+  if (checkpoint === undefined) {
+    const { length } = await damagedCheckpoints(checkpoints)
+    if (length > 0) throw noneGood(checkpoints, length)
+  }
   const tokenizer = await prepareTokenizer(run, folder, checkpoint?.folder, note, check)
   const architecture = await resolveArchitecture(run, tokenizer)
   const { shards, notes } = await prepareShards(run, folder, tokenizer, checkpoint !== undefined, note, check)
@@ -289,15 +252,6 @@ async function prepare({ run, folder, options, emit }: Job): Promise<Prepared> {
   })
   if (checkpoint !== undefined) requireSameSettings(checkpoint.state.settings, settings, folder)
   return { checkpoint, tokenizer, architecture, shards, notes, planned, settings }
-}
-
-/** A run that has lost all of its checkpoints does not begin anew unasked: that would delete what is left of them. */
-async function requireNoneDamaged(checkpoints: string): Promise<void> {
-  const damaged = await damagedCheckpoints(checkpoints)
-  if (damaged.length === 0) return
-  const message = `none of the ${damaged.length} checkpoints of this run is whole`
-  const hint = 'put a good copy back, or remove them (or give another name) to start anew'
-  throw new RegaugeError('data', { code: 'CHECKPOINT_NONE_GOOD', message, file: checkpoints, hint })
 }
 
 async function openData(run: ResolvedRun, shards: TokenShards) {

@@ -23,7 +23,9 @@ import {
   requireKernels,
   requireSameSettings,
   resolveArchitecture,
+  type StepPrograms,
   type TrainingState,
+  tensorPlace,
   trainerOptions,
   wholeCheckpoints,
 } from '../train/index.ts'
@@ -80,6 +82,7 @@ export async function verifyRuntimes(
     })
   }
   const temporary = await mkdtemp(join(tmpdir(), 'regauge-verify-'))
+  const runtimes: Runtime[] = []
   const subjects: Subject[] = []
   let batches: Awaited<ReturnType<typeof openBatches>> | undefined
   try {
@@ -87,55 +90,50 @@ export async function verifyRuntimes(
     const { architecture, checkpoint, planned, shards } = begin
     const { lossScale } = checkpoint?.state ?? {}
     const limits = { ...trainerOptions(run), ...(lossScale !== undefined && { lossScale }) }
+    const name = formatTarget(first)
+    const opened = (label: string, target: Target, count = threads): Placed => {
+      const settings = { threads: count, allowHost: options.allowHost ?? false }
+      const placed = { label, target, runtime: openRuntime(target, settings) }
+      runtimes.push(placed.runtime)
+      return placed
+    }
+    const reference = opened(name, first)
+    const spreading = [opened(`${name}, again`, first)]
+    // a runtime that computes with threads tells their number: there it may move the last bits
+    const otherThreads = threads > 1 ? 1 : 2
+    const threaded = opened(`${name}, threads: ${otherThreads}`, first, otherThreads)
+    if (threaded.runtime.description === reference.runtime.description) threaded.runtime.dispose()
+    else spreading.push(threaded)
+    const others = rest.map((target) => opened(formatTarget(target), target))
     const programs = subjectPrograms(
       architecture,
       limits,
-      programsWithin(architecture, limits, rest.length + 3),
+      programsWithin(architecture, limits, [reference, ...spreading, ...others]),
     )
     const { sequenceLength } = run.data
     const { batchSize } = run.train
-    const opened = await openBatches({
+    const data = await openBatches({
       prefix: shards.train.prefix,
       sequenceLength,
       batchSize,
       seed: run.seed,
     })
-    batches = opened
+    batches = data
 
-    const runtimeOf = (target: Target, count: number): Runtime =>
-      openRuntime(target, { threads: count, allowHost: options.allowHost ?? false })
     const taken = new Map(
       on.map(({ name }) => [name, requireKernels(programs, name, run.train.precision, options.allowHost)]),
     )
-    const open = async (label: string, runtime: Runtime): Promise<Subject> => {
+    for (const { label, runtime } of [reference, ...spreading, ...others]) {
       const fill = (state: TrainingState) => fillState(state, run, architecture, checkpoint)
-      const batch = (step: number) => opened.batch(step - 1)
-      const subject = await openSubject(
-        label,
-        runtime,
-        architecture,
-        limits,
-        fill,
-        batch,
-        taken.get(runtime.name)!,
-      )
-      subjects.push(subject)
-      return subject
+      const batch = (step: number) => data.batch(step - 1)
+      const kernels = taken.get(runtime.name)!
+      subjects.push(await openSubject(label, runtime, architecture, limits, fill, batch, kernels))
     }
-    const name = formatTarget(first)
-    const reference = await open(name, runtimeOf(first, threads))
-    const spreading = [await open(`${name}, again`, runtimeOf(first, threads))]
-    // a runtime that computes with threads tells their number: there it may move the last bits
-    const otherThreads = threads > 1 ? 1 : 2
-    const threaded = runtimeOf(first, otherThreads)
-    if (threaded.description === reference.description) threaded.dispose()
-    else spreading.push(await open(`${name}, threads: ${otherThreads}`, threaded))
-    const others: Subject[] = []
-    for (const target of rest) others.push(await open(formatTarget(target), runtimeOf(target, threads)))
+    const [base, ...compared] = subjects as [Subject, ...Subject[]]
 
     const from = checkpoint?.state.step ?? 0
     const schedule = { ...run.schedule, ...planned, peak: run.optimizer.learningRate }
-    const found = await lockstep(reference, [...spreading, ...others], {
+    const found = await lockstep(base, compared, {
       from,
       steps,
       gradientsEvery,
@@ -144,17 +142,21 @@ export async function verifyRuntimes(
         options.onStep?.(step - from, steps, [losses[0]!, ...losses.slice(1 + spreading.length)]),
       check,
     })
-    const spread = spreading.map((subject, i) => ({ name: subject.name, ...found[i]!.evidence }))
-    const comparisons = others.map(({ name, description }, i) => {
+    const spread = spreading.map(({ label }, i) => ({ name: label, ...found[i]!.evidence }))
+    const comparisons = others.map(({ label, runtime }, i) => {
       const { evidence, stopped } = found[spreading.length + i]!
-      const side = { name, description, ...(stopped !== undefined && { stopped }) }
+      const side = {
+        name: label,
+        description: runtime.description,
+        ...(stopped !== undefined && { stopped }),
+      }
       return conclude(side, evidence, spread, run.train.precision !== 'float32')
     })
     return {
       mode: 'runtimes',
       title: run.name,
       verdict: worstVerdict(comparisons.map(({ verdict }) => verdict)),
-      reference: { name, description: reference.description },
+      reference: { name, description: base.description },
       comparisons,
       spread,
       begun:
@@ -165,11 +167,12 @@ export async function verifyRuntimes(
           : `checkpoint of step ${from}`,
       settings: [],
       notes,
-      machine: describeMachine(reference.description),
+      machine: describeMachine(base.description),
       version: VERSION,
     }
   } finally {
     for (const subject of subjects) subject.dispose()
+    for (const runtime of runtimes) runtime.dispose()
     await batches?.close()
     await rm(temporary, { recursive: true, force: true })
   }
@@ -213,15 +216,41 @@ function dataProblem(note: (message: string) => void) {
   }
 }
 
-/** The programs of the run, when there is memory for `copies` of it at a time. */
-function programsWithin(a: Architecture, limits: ReturnType<typeof trainerOptions>, copies: number) {
-  try {
-    // what is compared comes to the host, wherever it was computed
-    const bytes = process.availableMemory() / copies
-    return estimateWithin(a, limits, { on: 'host', inPlace: true, bytes }).programs
-  } catch (error) {
-    if (!(error instanceof RegaugeError) || error.kind !== 'memory') throw error
-    const message = `${copies} of it are compared side by side, each with its share of the memory`
-    throw new RegaugeError('memory', [...error.issues, { code: 'VERIFY_MEMORY', message }], { cause: error })
+/** A runtime that the run is trained on here. */
+interface Placed {
+  readonly label: string
+  readonly target: Target
+  readonly runtime: Runtime
+}
+
+/**
+ * The programs of the run, when each memory has room for all that are trained in it at a time. What is compared comes
+ * to the host a tensor at a time.
+ */
+function programsWithin(
+  a: Architecture,
+  limits: ReturnType<typeof trainerOptions>,
+  all: readonly Placed[],
+): StepPrograms {
+  const places = all.map(({ target, runtime }) => {
+    const place = tensorPlace(runtime)
+    return { place, memory: place.on === 'host' ? place.on : formatTarget(target) }
+  })
+  let programs: (() => StepPrograms) | undefined
+  for (const memory of new Set(places.map(({ memory }) => memory))) {
+    const sharing = places.filter((other) => other.memory === memory)
+    const { place } = sharing[0]!
+    const copies = sharing.length
+    try {
+      const bytes = place.bytes && place.bytes / copies
+      programs = estimateWithin(a, limits, { ...place, bytes }).programs
+    } catch (error) {
+      if (!(error instanceof RegaugeError) || error.kind !== 'memory' || copies === 1) throw error
+      const message = `${copies} of it are compared side by side on ${memory === 'host' ? 'the host' : memory}, each with its share of the memory`
+      throw new RegaugeError('memory', [...error.issues, { code: 'VERIFY_MEMORY', message }], {
+        cause: error,
+      })
+    }
   }
+  return programs!()
 }

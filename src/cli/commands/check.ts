@@ -1,16 +1,14 @@
 /** @file `regauge check`: what a run will take, without training. */
 
-import { parseTarget } from '../../runtime/index.ts'
-import { checkRun, loadRun, type RunPlan } from '../../train/index.ts'
+import { checkRun, type RunPlan } from '../../train/index.ts'
 import { bytes, compact, duration, grouped, harmless } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
+import { placeOptions, runAt } from '../run-at.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export const run: Command<'check'> = async ({ arguments: [file], options, json, terminal }) => {
-  const loaded = await loadRun(file ?? 'run.yaml', { set: options.set })
-  const plan = await checkRun(loaded.run, {
-    ...(options.on !== undefined && { on: parseTarget(options.on) }),
-  })
+export const run: Command<'check'> = async ({ arguments: [path], options, json, terminal }) => {
+  const { run, folder } = await runAt(path, options.set)
+  const plan = await checkRun(run, { ...(folder !== undefined && { folder }), ...placeOptions(options) })
   if (json) terminal.data(JSON.stringify(planJson(plan), null, 2))
   else {
     for (const line of planLines(plan, terminal)) terminal.data(line)

@@ -12,6 +12,7 @@ import {
   trainingOperations,
   trainingStateBytes,
 } from '../../model/index.ts'
+import { findModelFolder } from '../../train/index.ts'
 import { compact, grouped, harmless } from '../../watch/index.ts'
 import { chipsNamed, ratio, si, UNKNOWN, wayText } from '../chips.ts'
 import type { Command } from '../context.ts'
@@ -54,7 +55,7 @@ interface Work {
 
 async function workOf(path: string, tokens: number): Promise<Work> {
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
-  const file = isFolder ? join(path, 'config.json') : path
+  const file = isFolder ? join(await findModelFolder(path), 'config.json') : path
   const architecture = readArchitecture(await readHfConfig(file), file)
   const parameters = parameterCount(architecture)
   const sequenceLength = Math.min(tokens, architecture.maxPositions)

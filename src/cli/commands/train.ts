@@ -1,29 +1,21 @@
 /** @file `regauge train`: trains a run, or goes on with one, and shows it. */
 
-import { existsSync, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { parseTarget } from '../../runtime/index.ts'
-import { createSampler, loadRun, shownPath, type TrainResult, train } from '../../train/index.ts'
+import { createSampler, shownPath, type TrainResult, train } from '../../train/index.ts'
 import { writeReport } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
+import { placeOptions, runAt } from '../run-at.ts'
 import { openTrainingView } from '../ui/training.ts'
 import { planLines } from './check.ts'
 
 export const run: Command<'train'> = async ({ arguments: [path], options, json, terminal }) => {
-  const given = path ?? 'run.yaml'
-  // the folder of a run holds the run as it was resolved, and is where it goes on, wherever it has been moved to
-  const inside = join(given, 'run.yaml')
-  const folder = isFolder(given) && existsSync(inside) ? resolve(given) : undefined
-  const { run } = await loadRun(folder === undefined ? given : inside, { set: options.set })
+  const { run, folder } = await runAt(path, options.set)
   const view = openTrainingView(terminal, { name: run.name, everySteps: run.log.everySteps, json })
   const stopping = listenForStop((message) => terminal.talk(message))
   let end: TrainResult
   try {
     end = await train(run, {
       ...(folder !== undefined && { folder }),
-      ...(options.threads !== undefined && { threads: options.threads }),
-      ...(options.on !== undefined && { on: parseTarget(options.on) }),
-      ...(options['allow-host'] === true && { allowHost: true }),
+      ...placeOptions(options),
       onEvent: (event) => view.event(event),
       onPlan: (plan) => {
         if (!json) for (const line of planLines(plan, { colors: terminal.talkColors })) terminal.talk(line)
@@ -84,8 +76,4 @@ function listenForStop(talk: (message: string) => void) {
       process.off('SIGTERM', onTerminate)
     },
   }
-}
-
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
 }

@@ -26,7 +26,26 @@ export interface Checked {
 export function schemaProblems(checked: Checked, value: unknown): Problem[] {
   const result = checked.schema.safeParse(value)
   if (result.success) return []
-  return result.error.issues.flatMap((issue) => wordsFor(checked, issue, issue.path as Path, value))
+  return strictest(result.error.issues).flatMap((issue) =>
+    wordsFor(checked, issue, issue.path as Path, value),
+  )
+}
+
+/** Of several limits that one value breaks on one side, the strictest: a seed is no safe integer either. */
+function strictest(issues: readonly ZodIssue[]): readonly ZodIssue[] {
+  const limit = (issue: ZodIssue): number | undefined =>
+    issue.code === 'too_big'
+      ? Number(issue.maximum)
+      : issue.code === 'too_small'
+        ? -Number(issue.minimum)
+        : undefined
+  const isStricter = (one: ZodIssue, other: ZodIssue): boolean =>
+    one.code === other.code &&
+    dotted(one.path as Path) === dotted(other.path as Path) &&
+    limit(one)! < limit(other)!
+  return issues.filter(
+    (issue) => limit(issue) === undefined || !issues.some((other) => isStricter(other, issue)),
+  )
 }
 
 /** `train.batchSize`, `evaluate.samples[2]`. */
@@ -126,9 +145,10 @@ function bound(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig, receive
     issue.code === 'too_small'
       ? [issue.minimum, 'at least', 'more than']
       : [issue.maximum, 'at most', 'less than']
+  if (issue.origin === 'string' || (issue.origin === 'array' && limit === 1 && inclusive === 'at least'))
+    return 'not be empty'
   if (issue.origin === 'array')
     return `have ${inclusive} ${limit} items, has ${(received as unknown[]).length}`
-  if (issue.origin === 'string') return 'not be empty'
   return `be ${issue.inclusive === false ? less : inclusive} ${limit}, got ${show(received)}`
 }
 

@@ -125,7 +125,7 @@ describe('loadRun', () => {
         'run:8:18  model.overrides.hidden_size must be a whole number, got 1.5',
         'run:10:22  tokenizer.train.vocabSize must be a whole number, got "8_192": write 8192, without quotes or separators',
         'run:10:31  unknown key "heds" in tokenizer.train: keys here are vocabSize, minFrequency, maxBytes',
-        'run:12:3  data.train must have at least 1 items, has 0',
+        'run:12:3  data.train must not be empty',
         'run:13:23  data.heldout.fraction must be less than 1, got 2',
         'run:14:19  data.sequenceLength must be a whole number, got "long"',
         'run:17:3  train takes one of steps, tokens, epochs, got steps and tokens: keep one of them',
@@ -339,6 +339,9 @@ describe('--set', () => {
       '--set seed=  seed is given no value',
       expect.stringContaining('--set train={  the value is not YAML'),
       '--set model.overrides.hidden_sise=1  unknown key "hidden_sise" in model.overrides: did you mean "hidden_size"?',
+    ])
+    expect(await problems(GOOD, ['seed=99999999999999999999'])).toEqual([
+      '--set seed=99999999999999999999  seed must be at most 4294967295, got 100000000000000000000',
     ])
     expect(await problems(GOOD, ['train.steps=ten'])).toEqual([
       '--set train.steps=ten  train.steps must be a whole number, got "ten"',
