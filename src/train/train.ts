@@ -5,7 +5,7 @@ import { openBatches, openEvaluationBatches, type Tokenizer, type TokenShards } 
 import { RegaugeError } from '../errors.ts'
 import { hashFile } from '../formats/index.ts'
 import type { Architecture } from '../model/index.ts'
-import { measureMatmul, type Runtime } from '../runtime/index.ts'
+import { measureMatmul, openRuntime, type Runtime } from '../runtime/index.ts'
 import { VERSION } from '../version.ts'
 import { checkSpace, writeCheckpoint } from './checkpoint.ts'
 import {
