@@ -19,7 +19,7 @@ const base: Omit<Engine, 'id' | 'name'> = {
   usesAllRails: true,
   fusedAttention: true,
   fusedElementwise: true,
-  fusedLoss: true,
+  fusedLoss: false,
   gradientPlaceholders: true,
   gradientBytes: 4,
   overlapsData: false,
@@ -117,6 +117,7 @@ const nemo: EngineDefaults = {
     ...megatronCore.engine,
     id: 'nemo',
     name: 'NeMo / Megatron-Bridge',
+    fusedLoss: true,
     // recipes dispatch with DeepEP or HybridEP
     dispatchesOnce: true,
     gradientBytes: 2,
@@ -145,6 +146,7 @@ const llmFoundry: EngineDefaults = {
     id: 'llm-foundry',
     lineage: 'fsdp',
     name: 'llm-foundry (FSDP)',
+    fusedLoss: true,
     gradientBytes: 2,
     overlapsData: true,
     vocabularyMultiple: 1,
@@ -162,6 +164,7 @@ const torchtitan: EngineDefaults = {
     id: 'torchtitan',
     lineage: 'fsdp',
     name: 'torchtitan (FSDP2)',
+    fusedLoss: true,
     gradientBytes: 4,
   },
   sequenceParallel: true,
@@ -226,6 +229,7 @@ const haiLlm: EngineDefaults = {
     ...base,
     id: 'hai-llm',
     name: 'HAI-LLM',
+    fusedLoss: true,
     dispatchesOnce: true,
     overlapsData: true,
     overlapsExperts: true,
@@ -300,7 +304,12 @@ const sailor: EngineDefaults = {
  */
 const simumax: EngineDefaults = {
   ...megatronCore,
-  engine: { ...megatronCore.engine, id: 'simumax-megatron', name: 'Megatron-Core without overlaps' },
+  engine: {
+    ...megatronCore.engine,
+    id: 'simumax-megatron',
+    name: 'Megatron-Core without overlaps',
+    fusedLoss: true,
+  },
   splitsExperts: false,
 }
 

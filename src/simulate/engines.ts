@@ -34,6 +34,7 @@ export const ENGINES = {
     id: 'mindspeed',
     name: 'MindSpeed-LLM',
     lineage: 'mindspeed',
+    fusedLoss: false,
     overlapsTensor: true,
     dispatchesOnce: false,
     scattersSends: true,

@@ -282,9 +282,9 @@ export function headWork(d: Decoder, engine: Engine, share: Share, sequenceLengt
   const input = new Tally().product(T, d.hiddenSize, V)
   const weight = new Tally().product(d.hiddenSize, V, T)
   weight.elementwiseBytes += engine.gradientBytes * d.hiddenSize * V
-  // float32 logits: cast, maximum, exponentials, sum; backward, the difference, cast back
-  forward.elementwise(T * V * (engine.fusedElementwise ? 10 : 22), engine.fusedElementwise ? 4 : 8)
-  input.elementwise(T * V * (engine.fusedElementwise ? 8 : 14), engine.fusedElementwise ? 2 : 4)
+  // logits to fp32, maximum, difference, exponentials, their sum, quotient; backward, the difference, and back to 16 bits
+  forward.elementwise(T * V * (engine.fusedLoss ? 10 : 42), engine.fusedLoss ? 4 : 10)
+  input.elementwise(T * V * (engine.fusedLoss ? 8 : 18), engine.fusedLoss ? 2 : 5)
   forward.elementwise(T * d.hiddenSize * 2 * HALF)
   input.elementwise(T * d.hiddenSize * 3 * HALF, 2)
   return { forward, input, weight, core: new Tally() }
