@@ -1,8 +1,11 @@
 /** @file The best layouts of a run on chips of one kind. */
 import { createSimulator, type Machine, type Simulator } from '../simulate/index.ts'
+import { checkedSpace } from './check.ts'
 import { costOf } from './cost.ts'
+import { rejectionsOf } from './reasons.ts'
 import { type Candidate, search } from './search.ts'
-import { chipsOf, spaceOf } from './space.ts'
+import { leastMemory, remediesOf } from './shortage.ts'
+import { chipsOf } from './space.ts'
 import type { PlannedLayout, PlanRequest, PlanResult } from './types.ts'
 
 /** Layouts that are answered where a request does not say. */
@@ -16,14 +19,17 @@ const TOP = 5
  * best[0]?.seconds // of an optimizer step
  */
 export function planLayouts(request: PlanRequest): PlanResult {
-  const space = spaceOf(request)
+  const space = checkedSpace(request)
   const simulator = createSimulator(request.workload, request.machine, request.engine, request.constants)
   const { best, ...counts } = search(space, simulator, request.top ?? TOP)
+  const reasons = request.reasons ?? true
+  const nearest = best.length === 0 ? leastMemory(space, simulator) : undefined
   return {
     ...counts,
     best: best.map((candidate) => plannedOf(request, simulator, candidate)),
-    rejected: [],
-    remedies: [],
+    rejected: best.length > 0 && reasons ? rejectionsOf(request, simulator, best[0]!) : [],
+    ...(nearest === undefined ? {} : { nearest }),
+    remedies: best.length === 0 && reasons ? remediesOf(request, nearest) : [],
     simulator,
   }
 }

@@ -26,6 +26,7 @@ import {
   type Sharing,
   type Space,
   type Split,
+  sizeOf,
   splitGoes,
 } from './space.ts'
 import type { SearchCounts } from './types.ts'
@@ -45,9 +46,9 @@ export interface Found extends SearchCounts {
 /** Bounds are sums in another order than what they bound: what rounding can make of that. */
 const ROUNDING = 1 - 1e-9
 
-/** Searches a space for its `top` best layouts that fit. */
-export function search(space: Space, simulator: Simulator, top: number): Found {
-  return new Search(space, simulator, top).run()
+/** Searches a space for its `top` best layouts that fit; the size of the space is only counted where it is asked for. */
+export function search(space: Space, simulator: Simulator, top: number, counted = true): Found {
+  return new Search(space, simulator, top).run(counted)
 }
 
 /** Layouts of one share of the work, with the least chip-seconds that any of them takes. */
@@ -82,16 +83,17 @@ class Search {
     this.#list = new Ranking(top)
   }
 
-  run(): Found {
+  run(counted: boolean): Found {
     for (const { share, microBatches, bound } of this.#families()) {
       if (this.#hopeless(bound, this.#space.chips)) break
       this.#range(share, microBatches, 0, microBatches.length - 1)
     }
+    const considered = counted ? sizeOf(this.#space) : this.#evaluated
     return {
       best: this.#list.sorted(),
-      considered: 0,
+      considered,
       evaluated: this.#evaluated,
-      pruned: 0,
+      pruned: considered - this.#evaluated,
       overfull: this.#overfull,
     }
   }
@@ -250,8 +252,24 @@ class Search {
       const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, p, stages.slowest, stages.all, 0)
       return { share, microBatch, p, replicas, known, split, again, pass, bubble, stages }
     }
+    const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
+    const sum = this.#whole(share, microBatch)
+    const longest = new Map<number, number>()
+    /** Whether a split may be good enough by the stage that has the most layers alone. */
+    const worth = ({ most }: Split): boolean => {
+      let pass = longest.get(most)
+      if (pass === undefined) {
+        pass = Math.max((sum.forward + sum.backward) / p, this.#longest(whole, most))
+        longest.set(most, pass)
+      }
+      const bubble = Math.max(0, this.#bubble(sum, p) - pass)
+      return replicas.some((_, i) =>
+        this.#hopeful({ share, microBatch, p, replicas, known, pass, bubble }, i),
+      )
+    }
     const hopeful = (node: Node) => replicas.some((_, i) => this.#hopeful(node, i))
     for (const split of this.#space.splits(p)) {
+      if (!worth(split)) continue
       // whatever is recomputed takes longer
       if (!hopeful(nodeOf(split, NONE))) continue
       for (const again of split.selective) {
@@ -264,7 +282,7 @@ class Search {
       while (low < high) {
         const middle = (low + high) >> 1
         const fits = sharings.some((one) =>
-          this.#leastFits(share, microBatch, p, replicas[0]!, split, recomputes[middle]!, one),
+          this.#leastFits(share, microBatch, p, replicas, split, recomputes[middle]!, one),
         )
         if (fits) high = middle
         else low = middle + 1
@@ -278,7 +296,7 @@ class Search {
   }
 
   /** Whether a layout of a node, on its i-th number of replicas, could be better than what is known. */
-  #hopeful(node: Node, i: number): boolean {
+  #hopeful(node: Timed, i: number): boolean {
     const { share, microBatch, p, replicas } = node
     const chips = replicas[i]! * share.tensorParallel * share.contextParallel * p
     const steps = this.#batch / (microBatch * replicas[i]!)
@@ -292,15 +310,16 @@ class Search {
     share: Share,
     microBatch: number,
     p: number,
-    dataParallel: number,
+    replicas: readonly number[],
     split: Split,
     again: Again,
     { zeroStage }: Sharing,
   ): boolean {
     const offloadOptimizer = this.#space.abilities.offloadFrom !== undefined
-    return this.#fits(
-      layoutOf(share, microBatch, p, dataParallel, split, again, { zeroStage, offloadOptimizer }),
-    )
+    const fitsOn = (dataParallel: number) =>
+      this.#fits(layoutOf(share, microBatch, p, dataParallel, split, again, { zeroStage, offloadOptimizer }))
+    // gradients that are shared need buffers, but not on a single replica
+    return fitsOn(replicas[0]!) || (zeroStage >= 2 && fitsOn(replicas.at(-1)!))
   }
 
   #replicas(node: Node, sharing: Sharing): void {
@@ -319,7 +338,7 @@ class Search {
       if (score > this.#list.threshold || score > node.known[i]!) continue
       const candidate = { layout, seconds, score }
       if (!this.#list.wants(candidate)) continue
-      fits ??= this.#leastFits(share, microBatch, p, replicas[0]!, split, again, sharing)
+      fits ??= this.#leastFits(share, microBatch, p, replicas, split, again, sharing)
       if (!fits) {
         this.#overfull++
         return
@@ -336,20 +355,24 @@ class Search {
   }
 }
 
-/** Layouts that differ in replicas and what they share alone. */
-interface Node {
+/** Layouts with what they take at the least. */
+interface Timed {
   readonly share: Share
   readonly microBatch: number
   readonly p: number
   readonly replicas: readonly number[]
   /** The best score of the degrees that go with each number of replicas. */
   readonly known: number[]
-  readonly split: Split
-  readonly again: Again
-  readonly stages: StageSums
   readonly pass: number
   /** Seconds of the bubble at the least. */
   readonly bubble: number
+}
+
+/** Layouts that differ in replicas and what they share alone. */
+interface Node extends Timed {
+  readonly split: Split
+  readonly again: Again
+  readonly stages: StageSums
 }
 
 const NOTHING = { forward: 0, backward: 0, weight: 0, recompute: 0, tensor: 0, context: 0, expert: 0 }
@@ -357,6 +380,7 @@ const WHOLE: Split = {
   schedule: '1f1b',
   virtualPipeline: 1,
   stageLayers: undefined,
+  most: 0,
   recomputes: [],
   selective: [],
 }

@@ -22,6 +22,8 @@ export interface Split {
   readonly schedule: Schedule
   readonly virtualPipeline: number
   readonly stageLayers: readonly number[] | undefined
+  /** Layers of the stage that has the most. */
+  readonly most: number
   /** Layers that may be recomputed: none, some, all, ascending. */
   readonly recomputes: readonly Again[]
   /** Recomputation of attention alone, where it is possible. */
@@ -58,10 +60,18 @@ export interface Space {
   readonly windows: (size: number) => readonly number[]
 }
 
-export function spaceOf(request: PlanRequest): Space {
+/**
+ * The space of a request.
+ * @param coarse Leaves out what refines layouts rather than makes others: uneven stages, some layers recomputed,
+ * micro-batches that are no power of two, stages that neither divide the layers nor are a power of two.
+ */
+export function spaceOf(request: PlanRequest, coarse = false): Space {
   const { workload, machine, engine, fixed = {} } = request
   const { decoder, globalBatch } = workload
-  const abilities = abilitiesOf(engine)
+  const engineAbilities = abilitiesOf(engine)
+  const abilities = coarse
+    ? { ...engineAbilities, recomputeLayers: fixed.recomputeLayers !== undefined }
+    : engineAbilities
   const chips = machine.count
   const divisors = divisorsOf(globalBatch)
   const replicas = kept((microBatch) =>
@@ -70,16 +80,23 @@ export function spaceOf(request: PlanRequest): Space {
       divisors.filter((n) => n <= chips && globalBatch % (n * microBatch) === 0).reverse(),
     ),
   )
-  const splits = kept((p) => splitsOf(decoder.layers, p, abilities, decoder.tiedEmbeddings, fixed))
+  const splits = kept((p) => splitsOf(decoder.layers, p, abilities, decoder.tiedEmbeddings, fixed, coarse))
   return {
     request,
     abilities,
     chips,
     shares: sharesOf(request, abilities),
-    microBatches: only(fixed.microBatch, divisors),
+    microBatches: only(
+      fixed.microBatch,
+      coarse && fixed.microBatch === undefined ? divisors.filter(isPowerOfTwo) : divisors,
+    ),
     pipelines: only(
       fixed.pipelineParallel,
-      abilities.pipelineParallel ? upTo(Math.min(decoder.layers, chips)) : [1],
+      abilities.pipelineParallel
+        ? upTo(Math.min(decoder.layers, chips)).filter(
+            (p) => !coarse || fixed.pipelineParallel === p || isPowerOfTwo(p) || decoder.layers % p === 0,
+          )
+        : [1],
     ),
     replicas,
     splits,
@@ -169,6 +186,48 @@ function sharesOf({ workload, machine, fixed = {} }: PlanRequest, abilities: Abi
   return shares
 }
 
+/** Layouts in a space, counted without looking at any. */
+export function sizeOf(space: Space): number {
+  const { shares, microBatches, pipelines, chips } = space
+  // shares differ in the chips of a stage, in those that experts are spread over, and in whether context is split
+  const widths = new Map<string, { width: number; grid: number; context: number; count: number }>()
+  for (const share of shares) {
+    const width = share.tensorParallel * share.contextParallel
+    const grid = share.expertParallel * share.expertTensorParallel
+    const context = share.contextParallel > 1 ? 2 : 1
+    const key = `${width} ${grid} ${context}`
+    const known = widths.get(key)
+    if (known === undefined) widths.set(key, { width, grid, context, count: 1 })
+    else known.count++
+  }
+  const globalBatch = space.request.workload.globalBatch
+  /** Ways to split so many stages, whatever the micro-batches; with those in multiples of the stages; and from both ends. */
+  const ways = pipelines.map((p) => {
+    const sums = { any: 0, multiples: 0, ends: 0 }
+    for (const { schedule, recomputes, selective } of space.splits(p)) {
+      const kind = schedule === 'interleaved' ? 'multiples' : schedule === 'dualpipe' ? 'ends' : 'any'
+      sums[kind] += recomputes.length + selective.length
+    }
+    return { p, sharings: space.sharings(p).length, ...sums }
+  })
+  let size = 0
+  for (const microBatch of microBatches) {
+    for (const { width, grid, context, count } of widths.values()) {
+      const replicas = space.replicas(microBatch).filter((n) => (n * width) % grid === 0)
+      for (const { p, sharings, any, multiples, ends } of ways) {
+        for (let i = replicas.length - 1; i >= 0; i--) {
+          const n = replicas[i]!
+          if (n * width * p > chips) break
+          const steps = globalBatch / (microBatch * n)
+          const all = any + (steps % p === 0 ? multiples : 0) + (context === 1 && steps >= 2 * p ? ends : 0)
+          size += count * sharings * all
+        }
+      }
+    }
+  }
+  return size
+}
+
 /** Whether a split goes with so many micro-batches and the chips of a replica. */
 export function splitGoes(split: Split, p: number, contextParallel: number, microBatches: number): boolean {
   switch (split.schedule) {
@@ -187,6 +246,7 @@ function splitsOf(
   abilities: Abilities,
   tiedEmbeddings: boolean,
   fixed: Fixed,
+  coarse: boolean,
 ): Split[] {
   const splits: Split[] = []
   const even = Math.ceil(layers / p)
@@ -200,11 +260,12 @@ function splitsOf(
       schedule,
       virtualPipeline,
       stageLayers,
+      most,
       recomputes: recomputes.filter((one) => !selective.includes(one)),
       selective,
     })
   }
-  const uneven = p > 1 && abilities.unevenStages ? unevenStages(layers, p) : []
+  const uneven = p > 1 && abilities.unevenStages && !coarse ? unevenStages(layers, p) : []
   for (const schedule of abilities.schedules) {
     switch (schedule) {
       case '1f1b':
@@ -329,6 +390,10 @@ export function divisorsOf(n: number): number[] {
     if (d * d !== n) high.push(n / d)
   }
   return [...low, ...high.reverse()]
+}
+
+function isPowerOfTwo(n: number): boolean {
+  return Number.isInteger(Math.log2(n))
 }
 
 function upTo(n: number): number[] {

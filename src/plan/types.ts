@@ -96,7 +96,10 @@ export interface Rejection {
   readonly kind: 'slower' | 'does not fit' | 'not possible'
   /** One line for a person, with the numbers. */
   readonly reason: string
-  /** The best of the family, where one fits. */
+  /**
+   * The best of the family where one fits, among stages as even as can be, micro-batches of powers of two, and layers
+   * recomputed all or not at all.
+   */
   readonly nearest?: Layout
   readonly seconds?: number
   /** Score of the family's best over that of the best: 1.14 takes 14 % more. */

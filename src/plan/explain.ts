@@ -1,0 +1,60 @@
+/** @file One layout beside the best: what it breaks, where it does not fit, and what it loses. */
+import { createSimulator, type Layout, type MemoryTerms } from '../simulate/index.ts'
+import { planLayouts } from './plan.ts'
+import { differences } from './reasons.ts'
+import { violations } from './rules.ts'
+import { chipsOf } from './space.ts'
+import type { Explanation, MemoryShortage, PlanRequest } from './types.ts'
+import { secondsText, shortageText, termText } from './words.ts'
+
+/** Says how a layout compares to the best one on the chips of a request, and what keeps it from being launched. */
+export function explainLayout(request: PlanRequest, layout: Layout): Explanation {
+  const { workload, machine, engine, constants } = request
+  const chips = chipsOf(layout)
+  const broken = [
+    ...violations(layout, workload, chips, engine),
+    ...(chips > machine.count ? [`${chips} chips are needed, there are ${machine.count}`] : []),
+  ]
+  const [best] = planLayouts({ ...request, reasons: false }).best
+  const found = best === undefined ? {} : { best }
+  const sane =
+    Number.isSafeInteger(chips) &&
+    chips > 0 &&
+    layout.pipelineParallel <= workload.decoder.layers &&
+    (layout.stageLayers === undefined ||
+      (layout.stageLayers.length === layout.pipelineParallel &&
+        layout.stageLayers.reduce((sum, n) => sum + n, 0) === workload.decoder.layers))
+  if (!sane) return { layout, chips, violations: broken, shortages: [], lost: [], lines: broken, ...found }
+
+  const simulator = createSimulator(workload, { ...machine, count: chips }, engine, constants)
+  const prediction = simulator.predict(layout)
+  const shortages = prediction.memory.flatMap((stage): MemoryShortage[] => {
+    const over = stage.peak - machine.memoryBytes
+    if (over <= 0) return []
+    const names = Object.keys(stage.terms) as (keyof MemoryTerms)[]
+    const term = names.reduce((most, name) => (stage.terms[name] > stage.terms[most] ? name : most))
+    return [{ layout, stage: stage.stage, over, term, termBytes: stage.terms[term] }]
+  })
+  const lost = best === undefined ? [] : differences(best.prediction.terms, prediction.terms)
+  const ratio = best === undefined ? undefined : prediction.seconds / best.seconds
+  return {
+    layout,
+    chips,
+    violations: broken,
+    shortages,
+    prediction,
+    ...found,
+    ...(ratio === undefined ? {} : { ratio }),
+    lost,
+    lines: [
+      ...broken,
+      ...shortages.slice(0, 3).map(shortageText),
+      ...(ratio === undefined
+        ? []
+        : [
+            `${secondsText(prediction.seconds)} a step, ${(Math.abs(ratio - 1) * 100).toFixed(1)} % ${ratio >= 1 ? 'more' : 'less'} than the best that fits, ${secondsText(best!.seconds)}`,
+          ]),
+      ...[...lost].sort((a, b) => Math.abs(b.seconds) - Math.abs(a.seconds)).map(termText),
+    ],
+  }
+}

@@ -1,0 +1,107 @@
+/** @file Why the other layouts lost: families of one value of one parameter, each by its best, beside the best of all. */
+import { type Layout, type Simulator, stepSeconds, type TimeTerms } from '../simulate/index.ts'
+import { violations } from './rules.ts'
+import { type Candidate, search } from './search.ts'
+import { leastMemory } from './shortage.ts'
+import { chipsOf, type Space, spaceOf } from './space.ts'
+import type { Aspect, PlanRequest, Rejection, TermDifference } from './types.ts'
+import { aspectText, lostText, secondsText, shortageText } from './words.ts'
+
+/** Values of each parameter that a person asks about. */
+function valuesOf(request: PlanRequest, space: Space): readonly (readonly [Aspect, Layout[Aspect]])[] {
+  const { machine, workload } = request
+  const { abilities, pipelines, microBatches } = space
+  const { decoder } = workload
+  const most = Math.min(machine.count, decoder.attention.heads, 2 * Math.min(machine.links[0]!.size, 64))
+  const values: Partial<Record<Aspect, readonly Layout[Aspect][]>> = {
+    recompute: ['none', 'selective', 'full'],
+    offloadOptimizer: abilities.offloadFrom === undefined ? [] : [false, true],
+    zeroStage: abilities.zeroStages,
+    schedule: abilities.schedules,
+    microBatch: microBatches.filter((n) => n <= 8),
+    tensorParallel: abilities.tensorParallel ? powersOfTwo(most) : [],
+    sequenceParallel: abilities.tensorParallel ? [false, true] : [],
+    contextParallel: abilities.contextMethods.length > 0 ? powersOfTwo(Math.min(machine.count, 8)) : [],
+    pipelineParallel: pipelines.filter((p) => p <= 64),
+    expertParallel:
+      decoder.experts === null || !abilities.expertParallel
+        ? []
+        : powersOfTwo(Math.min(machine.count, decoder.experts.count)),
+    expertTensorParallel:
+      decoder.experts === null || !abilities.expertTensorParallel ? [] : powersOfTwo(most),
+  }
+  return Object.entries(values).flatMap(([aspect, all]) =>
+    all
+      .filter((value) => (request.fixed?.[aspect as Aspect] ?? value) === value)
+      .map((value) => [aspect as Aspect, value] as const),
+  )
+}
+
+/**
+ * Families that the best is not of, each with its best. Their members are those of the coarse space: what is said to be
+ * slower is slower by that much or a little less, what does not fit could in few cases with uneven stages.
+ */
+export function rejectionsOf(request: PlanRequest, simulator: Simulator, best: Candidate): Rejection[] {
+  const coarse = spaceOf(request, true)
+  const terms = stepSeconds(simulator.costs, best.layout)
+  const rejections: Rejection[] = []
+  for (const [aspect, value] of valuesOf(request, coarse)) {
+    if (best.layout[aspect] === value) continue
+    const name = aspectText(aspect, value)
+    const narrowed = { ...request, fixed: { ...request.fixed, [aspect]: value } }
+    const space = spaceOf(narrowed, true)
+    const [found] = search(space, simulator, 1, false).best
+    if (found !== undefined) {
+      const lost = differences(terms, stepSeconds(simulator.costs, found.layout)).filter(
+        ({ seconds }) => seconds > 0,
+      )
+      const ratio = found.score / best.score
+      // the space of families is coarser than that of the best, whose refinements theirs would share
+      if (ratio <= 1) continue
+      const percent = `${((ratio - 1) * 100).toFixed(1)} %`
+      const chips = chipsOf(found.layout)
+      const used = chips === chipsOf(best.layout) ? '' : ` on ${chips} chips`
+      const what = request.objective === 'chip-time' ? 'more chip-time' : 'slower'
+      rejections.push({
+        aspect,
+        value,
+        kind: 'slower',
+        reason: `${name}: ${percent} ${what} (${secondsText(found.seconds)} a step${used}): ${lostText(lost)}`,
+        nearest: found.layout,
+        seconds: found.seconds,
+        ratio,
+        lost,
+      })
+      continue
+    }
+    const shortage = leastMemory(space, simulator)
+    if (shortage !== undefined) {
+      const reason =
+        shortage.over > 0
+          ? `${name}: ${shortageText(shortage)}, with all that saves memory`
+          : `${name}: fits with all that saves memory alone, and then takes too long`
+      rejections.push({ aspect, value, kind: 'does not fit', reason, nearest: shortage.layout, shortage })
+      continue
+    }
+    const changed = { ...best.layout, [aspect]: value }
+    const [rule] = violations(changed, request.workload, chipsOf(changed), request.engine)
+    const reason = `${name}: ${rule ?? `not on ${request.machine.count} chips with this batch and model`}`
+    rejections.push({ aspect, value, kind: 'not possible', reason })
+  }
+  return rejections
+}
+
+/** Terms of one step less those of another, largest first. */
+export function differences(of: TimeTerms, other: TimeTerms): TermDifference[] {
+  const terms = (Object.keys(of) as (keyof TimeTerms | 'seconds')[]).filter((term) => term !== 'seconds')
+  return terms
+    .map((term) => ({ term, seconds: other[term] - of[term] }))
+    .filter(({ seconds }) => seconds !== 0)
+    .sort((a, b) => b.seconds - a.seconds)
+}
+
+function powersOfTwo(most: number): number[] {
+  const powers: number[] = []
+  for (let n = 1; n <= most; n *= 2) powers.push(n)
+  return powers
+}

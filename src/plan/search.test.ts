@@ -1,0 +1,169 @@
+/** @file The search against trying everything: the same layouts, whatever its bounds leave out. */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { catalogChips } from '../chips/index.ts'
+import { type Decoder, readDecoder } from '../model/index.ts'
+import { createSimulator, ENGINES, type Layout, machineOf, SCHEDULES } from '../simulate/index.ts'
+import { planLayouts, violations } from './index.ts'
+import { compare, degreesOf } from './search.ts'
+import { chipsOf, divisorsOf, sizeOf, spaceOf, unevenStages } from './space.ts'
+import type { PlanRequest } from './types.ts'
+
+const CHIP = catalogChips().find(({ id }) => id === 'a100-40gb-sxm')!
+
+/** A small decoder whose weights are about as large as the memory of some chips. */
+function decoderOf(layers: number, experts: number, tied: boolean): Decoder {
+  return readDecoder({
+    model_type: experts > 0 ? 'mixtral' : 'llama',
+    hidden_size: 1024,
+    intermediate_size: 4096,
+    num_hidden_layers: layers,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    vocab_size: 32000,
+    max_position_embeddings: 4096,
+    rms_norm_eps: 1e-5,
+    hidden_act: 'silu',
+    tie_word_embeddings: tied,
+    ...(experts > 0 ? { num_local_experts: experts, num_experts_per_tok: 2 } : {}),
+  })
+}
+
+/** All values crossed, and those kept that no rule forbids. */
+function* everything({ workload, machine, engine }: PlanRequest): Generator<Layout> {
+  const { decoder, globalBatch, sequenceLength } = workload
+  const chips = machine.count
+  const upTo = Array.from({ length: chips }, (_, i) => i + 1)
+  const domain = machine.links[0]!.size
+  for (const tensorParallel of upTo.filter((t) => domain % t === 0 || t % domain === 0))
+    for (const sequenceParallel of [false, true])
+      for (const contextParallel of divisorsOf(sequenceLength).filter((c) => c <= chips))
+        for (const contextMethod of ['ring', 'all-to-all'] as const)
+          for (const pipelineParallel of upTo)
+            for (const dataParallel of upTo)
+              for (const expertParallel of upTo)
+                for (const expertTensorParallel of upTo.filter((t) => domain % t === 0))
+                  for (const microBatch of divisorsOf(globalBatch)) {
+                    const chips = tensorParallel * contextParallel * pipelineParallel * dataParallel
+                    if (chips > machine.count) continue
+                    if (contextParallel === 1 && contextMethod !== 'ring') continue
+                    const base = {
+                      tensorParallel,
+                      sequenceParallel,
+                      contextParallel,
+                      contextMethod,
+                      pipelineParallel,
+                      virtualPipeline: 1,
+                      dataParallel,
+                      expertParallel,
+                      expertTensorParallel,
+                      zeroStage: 0,
+                      microBatch,
+                      recompute: 'none',
+                      offloadOptimizer: false,
+                      schedule: '1f1b',
+                    } as const
+                    // rules on these alone first: most have broken one by here
+                    if (violations(base, workload, chips, engine).length > 0) continue
+                    for (const schedule of SCHEDULES)
+                      for (let virtualPipeline = 1; virtualPipeline <= decoder.layers; virtualPipeline++)
+                        for (const stageLayers of [
+                          undefined,
+                          ...unevenStages(decoder.layers, pipelineParallel),
+                        ])
+                          for (const zeroStage of [0, 1, 2, 3] as const)
+                            for (const offloadOptimizer of [false, true])
+                              for (const recompute of ['none', 'selective', 'full'] as const)
+                                for (let n = 0; n < decoder.layers; n++) {
+                                  const most = Math.max(
+                                    ...(stageLayers ?? [Math.ceil(decoder.layers / pipelineParallel)]),
+                                  )
+                                  if (n > 0 && (recompute !== 'full' || n >= most)) continue
+                                  const layout: Layout = {
+                                    ...base,
+                                    virtualPipeline,
+                                    ...(stageLayers ? { stageLayers } : {}),
+                                    zeroStage,
+                                    recompute,
+                                    ...(n > 0 ? { recomputeLayers: n } : {}),
+                                    offloadOptimizer,
+                                    schedule,
+                                  }
+                                  // some schedules are pointless on one stage
+                                  if (pipelineParallel === 1 && schedule === 'zero-bubble') continue
+                                  if (pipelineParallel === 1 && stageLayers) continue
+                                  if (violations(layout, workload, chips, engine).length === 0) yield layout
+                                }
+                  }
+}
+
+function bruteForce(request: PlanRequest, top: number) {
+  const { workload, machine, engine, objective } = request
+  const simulator = createSimulator(workload, machine, engine)
+  const best = new Map<string, { layout: Layout; seconds: number; score: number }>()
+  let count = 0
+  for (const layout of everything(request)) {
+    count++
+    const seconds = simulator.seconds(layout)
+    const score = objective === 'chip-time' ? seconds * chipsOf(layout) : seconds
+    const known = best.get(degreesOf(layout))
+    if (seconds > (request.maximumSeconds ?? Number.POSITIVE_INFINITY)) continue
+    if (known !== undefined && compare({ layout, seconds, score }, known) >= 0) continue
+    if (simulator.memory.overflow(layout, machine.memoryBytes) !== undefined) continue
+    best.set(degreesOf(layout), { layout, seconds, score })
+  }
+  return { count, best: [...best.values()].sort(compare).slice(0, top) }
+}
+
+const requests = fc
+  .record({
+    layers: fc.integer({ min: 1, max: 4 }),
+    experts: fc.constantFrom(0, 0, 4),
+    tied: fc.boolean(),
+    chips: fc.integer({ min: 1, max: 4 }),
+    batch: fc.constantFrom(4, 6, 8),
+    sequenceLength: fc.constantFrom(1024, 6144),
+    engine: fc.constantFrom('megatron-lm', 'mindspeed-llm', 'torch', 'all'),
+    domain: fc.constantFrom(1, 2, 8),
+    memory: fc.constantFrom(2.2e9, 3e9, 5e9, 10e9, 40e9),
+    objective: fc.constantFrom('time', 'time', 'chip-time'),
+    limited: fc.boolean(),
+  })
+  .map(
+    ({ layers, experts, tied, chips, batch, sequenceLength, engine, domain, memory, objective, limited }) => {
+      const machine = machineOf(CHIP, chips, 'bf16', { domainSize: domain, networkBytesPerSecond: 25e9 })
+      const all = { ...ENGINES['megatron-lm'], id: 'all', name: 'an engine of everything', dropout: true }
+      return {
+        workload: {
+          decoder: decoderOf(layers, experts, tied),
+          sequenceLength,
+          globalBatch: batch,
+          precision: 'bf16',
+        },
+        machine: { ...machine, memoryBytes: memory },
+        engine: engine === 'all' ? all : ENGINES[engine as keyof typeof ENGINES],
+        objective: objective as 'time' | 'chip-time',
+        reasons: false,
+        top: 3,
+        ...(limited ? { maximumSeconds: 1.5 } : {}),
+      } satisfies PlanRequest
+    },
+  )
+
+test('finds what trying everything finds', () => {
+  let nothing = 0
+  fc.assert(
+    fc.property(requests, (request) => {
+      const { best, considered } = planLayouts(request)
+      const expected = bruteForce(request, 3)
+      expect(considered).toBe(expected.count)
+      expect(sizeOf(spaceOf(request))).toBe(expected.count)
+      expect(best.map(({ layout, seconds }) => ({ layout, seconds }))).toEqual(
+        expected.best.map(({ layout, seconds }) => ({ layout, seconds })),
+      )
+      if (best.length === 0) nothing++
+    }),
+    { numRuns: Number(process.env.RUNS ?? 10), seed: process.env.SEED ? Number(process.env.SEED) : 1 },
+  )
+  expect(nothing).toBeLessThan(8)
+}, 240_000)
