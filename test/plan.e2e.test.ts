@@ -125,14 +125,14 @@ describe('simulate', { timeout: TIMEOUT }, () => {
     const { code, out } = await simulate(
       'llama-3-70b',
       'zeta-1:512@50GB/s',
-      'tp8',
+      '',
       ...SIZES,
       '--chips',
       'ours.yaml',
     )
     expect(code).toBe(0)
     expect(out).toContain('512 Zeta 1, 128 GB each, PyTorch FSDP2')
-    expect(out).toContain('constants from the data sheet'.slice(0, 9))
+    expect(out).toContain('layout      tp1 pp1 dp512 mb1 zero3\n')
   })
 
   test('tells every mistake at once, each with what would do', async () => {

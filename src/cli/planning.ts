@@ -5,12 +5,15 @@ import { type Chip, engineNameOf } from '../chips/index.ts'
 import { RegaugeError } from '../errors.ts'
 import { readHfConfig } from '../formats/index.ts'
 import { type Decoder, decoderParameters, readDecoder } from '../model/index.ts'
+import { abilitiesOf } from '../plan/index.ts'
 import {
   ENGINES,
   type Engine,
   type EngineName,
+  type Layout,
   type Machine,
   type Prediction,
+  parseLayout,
   type Workload,
 } from '../simulate/index.ts'
 import { grouped, parameters } from '../watch/index.ts'
@@ -80,6 +83,12 @@ export function plannedWorkload(
 /** The engine by its name, or the one for a chip. */
 export function engineFor(chip: Chip, name: string | undefined): Engine {
   return ENGINES[(name as EngineName | undefined) ?? engineNameOf(chip) ?? 'torch']
+}
+
+/** Reads a layout; where it says nothing of ZeRO, that is stage 1, or the last one that the engine has. */
+export function layoutFor(engine: Engine, text: string, chips: number): Layout {
+  const { zeroStages } = abilitiesOf(engine)
+  return parseLayout(text, chips, zeroStages.includes(1) ? 1 : zeroStages.at(-1))
 }
 
 /** One line about a model. */

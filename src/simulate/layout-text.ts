@@ -40,11 +40,11 @@ export const LAYOUT_KEYS: readonly string[] = [
 /**
  * Reads a layout. Keys are `tp cp pp vp dp ep etp mb zero shards` with a number (`tp8` or `tp=8`), `sp`, `ring` and
  * `offload` with on or off, `schedule=`, `recompute=none|selective|full` (`full:4` for 4 layers of each stage) and
- * `stages=7,8x14,7` for the layers of each stage. What is left out: 1; `dp` such that all chips are used; `zero1`;
+ * `stages=7,8x14,7` for the layers of each stage. What is left out: 1; `dp` such that all chips are used; `zeroStage`;
  * `sp` on with tensor parallelism; `ring=on`; no recomputation; one forward, one backward, or interleaved with `vp`.
  * Throws a `usage` error with every mistake; whether an engine runs the layout is not asked.
  */
-export function parseLayout(text: string, chips: number): Layout {
+export function parseLayout(text: string, chips: number, zeroStage: Layout['zeroStage'] = 1): Layout {
   const issues: Issue[] = []
   const problem = (message: string, hint?: string): void => {
     issues.push({ code: 'LAYOUT_VALUE', message, ...(hint !== undefined && { hint }) })
@@ -110,7 +110,7 @@ export function parseLayout(text: string, chips: number): Layout {
     dataParallel,
     expertParallel: count('ep') ?? 1,
     expertTensorParallel: count('etp') ?? 1,
-    zeroStage: (count('zero') ?? 1) as Layout['zeroStage'],
+    zeroStage: (count('zero') ?? zeroStage) as Layout['zeroStage'],
     ...(shardGroup !== undefined && { shardGroup }),
     microBatch: count('mb') ?? 1,
     ...recomputed(),

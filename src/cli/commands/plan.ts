@@ -16,7 +16,6 @@ import {
   type Machine,
   machineOf,
   type Precision,
-  parseLayout,
   type Workload,
 } from '../../simulate/index.ts'
 import {
@@ -32,7 +31,14 @@ import type { Command } from '../context.ts'
 import { explained } from '../explain.ts'
 import type { OptionValues } from '../options.ts'
 import { planLines } from '../plan-text.ts'
-import { engineFor, machineJson, type PlannedModel, plannedModel, plannedWorkload } from '../planning.ts'
+import {
+  engineFor,
+  layoutFor,
+  machineJson,
+  type PlannedModel,
+  plannedModel,
+  plannedWorkload,
+} from '../planning.ts'
 import {
   awaited,
   batchOf,
@@ -133,14 +139,15 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
         networkBytesPerSecond === undefined ? {} : { networkBytesPerSecond },
       )
       const { explain } = options
+      const engine = engineFor(chip, options.engine)
       return {
         layout:
           explain === undefined
             ? undefined
-            : reported(report, '--explain', () => parseLayout(explain, count)),
+            : reported(report, '--explain', () => layoutFor(engine, explain, count)),
         name: `${grouped(count)} ${chip.name}`,
         machine,
-        engine: engineFor(chip, options.engine),
+        engine,
         price: prices.get(chip.id) ?? prices.get(''),
       }
     }),

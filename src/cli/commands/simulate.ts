@@ -6,12 +6,12 @@ import { violations } from '../../plan/index.ts'
 import {
   type Constant,
   createSimulator,
+  ENGINES,
   layoutPipeline,
   layoutText,
   machineOf,
   type Pipeline,
   type Precision,
-  parseLayout,
   stageLayers,
 } from '../../simulate/index.ts'
 import {
@@ -36,6 +36,7 @@ import type { OptionValues } from '../options.ts'
 import {
   engineFor,
   fullestStage,
+  layoutFor,
   machineJson,
   modelText,
   type PlannedModel,
@@ -89,12 +90,12 @@ async function simulationOf(
     reported(report, '--on', () =>
       machineOf(chip, pool.count, precision, network === undefined ? {} : { networkBytesPerSecond: network }),
     )
-  const layout = pool && reported(report, '--layout', () => parseLayout(options.layout, pool.count))
+  const engine = chip ? engineFor(chip, options.engine) : ENGINES.torch
+  const layout = pool && reported(report, '--layout', () => layoutFor(engine, options.layout, pool.count))
   const model = await awaited(report, plannedModel(options.model))
   if (batch !== undefined && model !== undefined) {
     const workload = plannedWorkload(model.decoder, options.seq, batch.sequences, precision, report)
     end()
-    const engine = engineFor(chip!, options.engine)
     for (const message of violations(layout!, workload, machine!.count, engine)) {
       report({ code: 'LAYOUT_RULE', message: `--layout: ${message}` })
     }

@@ -165,7 +165,7 @@ function tableHtml(of: string, rows: readonly TableRow[]): Html {
         ...(money ? [moneyText(cost)] : []),
       ].map(
         (cell) => html`<td class="n">${cell}</td>`,
-      )}<td>${boundText(prediction.terms, prediction.seconds)}</td></tr>`,
+      )}<td class="bound">${boundText(prediction.terms, prediction.seconds)}</td></tr>`,
   )}</tbody></table></div>`
 }
 

@@ -40,8 +40,6 @@ export function stackedBarsHtml<Key extends string>(bars: StackedBars<Key>): Htm
   const end = longest * 1.02 || 1
   const across = (value: number): string => ((value / end) * WIDTH).toFixed(2)
   const percent = (value: number): string => `${((value / end) * 100).toFixed(2)}%`
-  // a tick under the name of the limit would be unreadable
-  const far = (tick: number): boolean => limit === undefined || Math.abs(tick - limit.value) / end > 0.07
 
   const bar = (row: StackedRow<Key>): Html => {
     let at = 0
@@ -63,12 +61,10 @@ export function stackedBarsHtml<Key extends string>(bars: StackedBars<Key>): Htm
   }
   return html`<figure class="chart"><figcaption><b>${bars.title}</b> <span>${bars.unit}</span></figcaption>
 <ul class="terms">${shown.map(({ name, colour }) => html`<li><i class="swatch ${colour}"></i>${name}</li>`)}</ul>
-<div class="bars">${rows.map(bar)}<span class="name"></span><div class="axis" aria-hidden="true">${ticks
-    .filter(far)
-    .map((tick) => html`<span style="left:${percent(tick)}">${format(tick)}</span>`)}${
+<div class="bars">${rows.map(bar)}<span class="name"></span><div class="axis${limit === undefined ? '' : ' limited'}" aria-hidden="true">${ticks.map((tick) => html`<span style="left:${percent(tick)}">${format(tick)}</span>`)}${
     limit === undefined
       ? ''
-      : html`<span class="at-limit" style="left:${percent(limit.value)}">${limit.name}</span>`
+      : html`<span class="at-limit${limit.value / end > 0.8 ? ' at-end' : ''}" style="left:${percent(limit.value)}">${limit.name}</span>`
   }</div><span class="sum"></span></div>
 ${bars.note === undefined ? '' : html`<p class="note">${bars.note}</p>`}
 <div class="numbers"><table><thead><tr><th scope="col">${bars.of}</th>${shown.map(
