@@ -5,7 +5,7 @@
  * batch by the best layout for it, and gradients are exchanged between the pools; parts are multiples of a 32nd of the
  * batch, and all that could be the best of these are tried. Pipeline: the first stages on one pool, the last on another,
  * over the coarse space of either (one data-parallel degree for both, 1F1B, even stages within a pool, experts within it,
- * ZeRO 1, no context parallelism). Only two pools at a time take part in the latter two.
+ * ZeRO 1, no context parallelism, micro-batches of 8 at most, more than a quarter of each pool). Only two pools at a time take part in the latter two.
  */
 import { type Issue, RegaugeError } from '../errors.ts'
 import { decoderParameters } from '../model/index.ts'
@@ -252,7 +252,13 @@ function pipeline(request: FleetRequest, front: Pool, back: Pool): FleetPlan | u
   const { workload, link } = request
   const { layers, hiddenSize } = workload.decoder
   const [fronts, backs] = [sidesOf(request, front), sidesOf(request, back)]
-  let best: FleetPlan | undefined
+  const pairs: {
+    readonly first: Side
+    readonly last: Side
+    readonly n: number
+    readonly transfer: number
+    readonly bound: number
+  }[] = []
   for (const first of fronts) {
     for (const last of backs) {
       const { dataParallel, microBatch } = first.layout
@@ -268,13 +274,18 @@ function pipeline(request: FleetRequest, front: Pool, back: Pool): FleetPlan | u
       const balanced = Math.round((layers * y * first.stages) / (y * first.stages + x * last.stages))
       for (const n of new Set([-2, -1, 0, 1, 2].map((more) => balanced + more))) {
         if (n < first.stages || layers - n < last.stages) continue
-        const bound =
-          steps * Math.max((x * n) / layers / first.stages, (y * (layers - n)) / layers / last.stages)
-        if (best !== undefined && bound > best.seconds) continue
-        const plan = joined(request, first, last, n, transfer)
-        if (plan !== undefined && (best === undefined || plan.seconds < best.seconds)) best = plan
+        const [near, far] = [(x * n) / layers, (y * (layers - n)) / layers]
+        const slowest = Math.max(near / first.stages, far / last.stages)
+        const bound = Math.max((steps - 1) * slowest + near + far, steps * transfer)
+        pairs.push({ first, last, n, transfer, bound })
       }
     }
+  }
+  let best: FleetPlan | undefined
+  for (const { first, last, n, transfer, bound } of pairs.sort((x, y) => x.bound - y.bound)) {
+    if (best !== undefined && bound > best.seconds) break
+    const plan = joined(request, first, last, n, transfer)
+    if (plan !== undefined && (best === undefined || plan.seconds < best.seconds)) best = plan
   }
   return best
 }
