@@ -87,6 +87,9 @@ export interface FleetResult {
 /** Parts that a batch is divided into between pools, at most. */
 const PARTS = 32
 
+/** Pipelines over two pools are worked out where they could take at most so many times what the best pool takes alone. */
+const WORTH = 1.25
+
 /** Plans a run on all pools, or on one of them where the others would hold it up. */
 export function planFleet(request: FleetRequest): FleetResult {
   check(request)
@@ -98,6 +101,7 @@ export function planFleet(request: FleetRequest): FleetResult {
   }
   const pools = request.pools
   for (const pool of pools) note(`${pool.name} alone`, alone(request, pool), 'no layout fits')
+  const limit = WORTH * Math.min(...plans.map(({ seconds }) => seconds), Number.POSITIVE_INFINITY)
   for (let i = 0; i < pools.length; i++) {
     for (let j = i + 1; j < pools.length; j++) {
       const [a, b] = [pools[i]!, pools[j]!]
@@ -112,8 +116,8 @@ export function planFleet(request: FleetRequest): FleetResult {
       ] as const)
         note(
           `a pipeline from ${front.name} to ${back.name}`,
-          pipeline(request, front, back),
-          'no layout fits',
+          pipeline(request, front, back, limit),
+          limit === Number.POSITIVE_INFINITY ? 'no layout fits' : `none ends within ${secondsText(limit)}`,
         )
     }
   }
@@ -248,7 +252,7 @@ interface Side {
 }
 
 /** The first layers on one pool and the last on another. */
-function pipeline(request: FleetRequest, front: Pool, back: Pool): FleetPlan | undefined {
+function pipeline(request: FleetRequest, front: Pool, back: Pool, limit: number): FleetPlan | undefined {
   const { workload, link } = request
   const { layers, hiddenSize } = workload.decoder
   const [fronts, backs] = [sidesOf(request, front), sidesOf(request, back)]
@@ -283,7 +287,7 @@ function pipeline(request: FleetRequest, front: Pool, back: Pool): FleetPlan | u
   }
   let best: FleetPlan | undefined
   for (const { first, last, n, transfer, bound } of pairs.sort((x, y) => x.bound - y.bound)) {
-    if (best !== undefined && bound > best.seconds) break
+    if (bound > (best?.seconds ?? limit)) break
     const plan = joined(request, first, last, n, transfer)
     if (plan !== undefined && (best === undefined || plan.seconds < best.seconds)) best = plan
   }
