@@ -8,7 +8,13 @@
  * calculon-ai/calculon; REGAUGE_SIMUMAX one of MooreThreads/SimuMax. What is not given is skipped, and said to be.
  * CPU-seconds rather than seconds, so that neither cores nor other programs count.
  */
+import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { catalogChips } from '../src/chips/index.ts'
+import type { HfConfig } from '../src/formats/index.ts'
+import { readDecoder } from '../src/model/index.ts'
+import { planLayouts } from '../src/plan/index.ts'
+import { ENGINES, type EngineName, machineOf } from '../src/simulate/index.ts'
 import { type Contender, interleave, median, printTable } from './children.ts'
 
 /** What a script of a peer prints. */
@@ -37,12 +43,17 @@ type Workload =
   | 'gpt3-175B on 64 a100_80g, batch 1536'
   | 'llama3-8b on 64 a100_pcie, batch 512'
   | 'deepseekv3 on 1024 a100_pcie, batch 8192'
+  | 'deepseekv3 on 30000 ascend-910b2, batch 15360'
 
 /** Layouts that we predicted of a workload, and the CPU-seconds that it took. */
 interface PlanFigure {
   readonly workload: Workload
+  /** Layouts whose step was worked out. */
   readonly layouts: number
+  /** The whole space, all of it accounted for: the others are bounded away. */
+  readonly space: number
   readonly seconds: number
+  readonly best: string
 }
 
 /** What this file prints when it is run for ourselves alone. */
@@ -52,10 +63,84 @@ interface Ours {
 
 const OURS = 'regauge'
 
+/** https://huggingface.co/meta-llama/Meta-Llama-3-8B */
+const LLAMA_3_8B: HfConfig = {
+  model_type: 'llama',
+  hidden_size: 4096,
+  intermediate_size: 14_336,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  vocab_size: 128_256,
+  max_position_embeddings: 8192,
+  rms_norm_eps: 1e-5,
+  rope_theta: 500_000,
+  hidden_act: 'silu',
+  tie_word_embeddings: false,
+}
+
 // ---- OURS: the planner's figures go in here -------------------------------------------------------------------------
-/** Plans each Workload over the whole space that we search; measure `seconds` by `process.cpuUsage`. */
+/** What is searched, with a model of `examples/models` or its config.json. */
+const SEARCHES: readonly (readonly [
+  Workload,
+  string | HfConfig,
+  string,
+  number,
+  EngineName,
+  number,
+  number,
+])[] = [
+  ['gpt3-175B on 64 a100_80g, batch 1536', 'gpt3-175b', 'a100-80gb-sxm', 64, 'megatron-lm', 2048, 1536],
+  ['llama3-8b on 64 a100_pcie, batch 512', LLAMA_3_8B, 'a100-80gb-pcie', 64, 'megatron-lm', 4096, 512],
+  [
+    'deepseekv3 on 1024 a100_pcie, batch 8192',
+    'deepseek-v3',
+    'a100-80gb-pcie',
+    1024,
+    'megatron-lm',
+    4096,
+    8192,
+  ],
+  [
+    'deepseekv3 on 30000 ascend-910b2, batch 15360',
+    'deepseek-v3',
+    'ascend-910b2',
+    30_000,
+    'mindspeed-llm',
+    4096,
+    15_360,
+  ],
+]
+
+/** Plans each workload over the whole space, without reasons; the first time in a process, as a user does. */
 async function planFigures(): Promise<readonly PlanFigure[]> {
-  return []
+  return SEARCHES.map(([workload, model, chip, count, engine, sequenceLength, globalBatch]) => {
+    const config =
+      typeof model === 'string'
+        ? JSON.parse(readFileSync(`examples/models/${model}/config.json`, 'utf8'))
+        : model
+    const found = catalogChips().find(({ id }) => id === chip)!
+    const machine = machineOf(found, count, 'bf16', { networkBytesPerSecond: 25e9 })
+    const before = process.cpuUsage()
+    const { best, considered, evaluated } = planLayouts({
+      workload: { decoder: readDecoder(config), sequenceLength, globalBatch, precision: 'bf16' },
+      machine,
+      engine: ENGINES[engine],
+      reasons: false,
+    })
+    const { user, system } = process.cpuUsage(before)
+    const [first] = best
+    return {
+      workload,
+      layouts: evaluated,
+      space: considered,
+      seconds: (user + system) / 1e6,
+      best:
+        first === undefined
+          ? 'none that fits'
+          : `${first.seconds.toFixed(1)} s, ${(first.peakBytes / 2 ** 30).toFixed(1)} GiB, ${first.chips} chips, ${JSON.stringify(first.layout)}`,
+    }
+  })
 }
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -155,6 +240,15 @@ async function compare(rounds: number, seconds: string): Promise<void> {
   if (rows.length > 0) {
     console.log(`\nlayouts evaluated a CPU-second; medians over rounds in turn, of ${rounds}`)
     printTable(['', 'workload', 'layouts', 'CPU s', 'a CPU-second', 'ours/it'], rows)
+  }
+  for (const { workload, space, best } of figures.filter(
+    (figure, i) => figures.findIndex(({ workload }) => workload === figure.workload) === i,
+  )) {
+    const seconds = median(figures.flatMap((figure) => (figure.workload === workload ? figure.seconds : [])))
+    const rate = Math.round(space / seconds).toLocaleString('en')
+    console.log(
+      `${OURS}: ${workload}: a whole space of ${space.toLocaleString('en')} layouts in ${seconds.toFixed(2)} CPU-seconds, ${rate} a CPU-second\n  ${best}`,
+    )
   }
   for (const [name, lines] of peers) {
     const { space, version, note } = lines[0]!

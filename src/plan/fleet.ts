@@ -5,7 +5,7 @@
  * batch by the best layout for it, and gradients are exchanged between the pools; parts are multiples of a 32nd of the
  * batch, and all that could be the best of these are tried. Pipeline: the first stages on one pool, the last on another,
  * over the coarse space of either (one data-parallel degree for both, 1F1B, even stages within a pool, experts within it,
- * ZeRO 1, no context parallelism). Only two pools at a time take part in the latter two.
+ * ZeRO 1, no context parallelism, micro-batches of 8 at most, more than a quarter of each pool). Only two pools at a time take part in the latter two.
  */
 import { type Issue, RegaugeError } from '../errors.ts'
 import { decoderParameters } from '../model/index.ts'
@@ -87,6 +87,9 @@ export interface FleetResult {
 /** Parts that a batch is divided into between pools, at most. */
 const PARTS = 32
 
+/** Pipelines over two pools are worked out where they could take at most so many times what the best pool takes alone. */
+const WORTH = 1.25
+
 /** Plans a run on all pools, or on one of them where the others would hold it up. */
 export function planFleet(request: FleetRequest): FleetResult {
   check(request)
@@ -98,6 +101,7 @@ export function planFleet(request: FleetRequest): FleetResult {
   }
   const pools = request.pools
   for (const pool of pools) note(`${pool.name} alone`, alone(request, pool), 'no layout fits')
+  const limit = WORTH * Math.min(...plans.map(({ seconds }) => seconds), Number.POSITIVE_INFINITY)
   for (let i = 0; i < pools.length; i++) {
     for (let j = i + 1; j < pools.length; j++) {
       const [a, b] = [pools[i]!, pools[j]!]
@@ -112,8 +116,8 @@ export function planFleet(request: FleetRequest): FleetResult {
       ] as const)
         note(
           `a pipeline from ${front.name} to ${back.name}`,
-          pipeline(request, front, back),
-          'no layout fits',
+          pipeline(request, front, back, limit),
+          limit === Number.POSITIVE_INFINITY ? 'no layout fits' : `none ends within ${secondsText(limit)}`,
         )
     }
   }
@@ -248,11 +252,17 @@ interface Side {
 }
 
 /** The first layers on one pool and the last on another. */
-function pipeline(request: FleetRequest, front: Pool, back: Pool): FleetPlan | undefined {
+function pipeline(request: FleetRequest, front: Pool, back: Pool, limit: number): FleetPlan | undefined {
   const { workload, link } = request
   const { layers, hiddenSize } = workload.decoder
   const [fronts, backs] = [sidesOf(request, front), sidesOf(request, back)]
-  let best: FleetPlan | undefined
+  const pairs: {
+    readonly first: Side
+    readonly last: Side
+    readonly n: number
+    readonly transfer: number
+    readonly bound: number
+  }[] = []
   for (const first of fronts) {
     for (const last of backs) {
       const { dataParallel, microBatch } = first.layout
@@ -268,13 +278,18 @@ function pipeline(request: FleetRequest, front: Pool, back: Pool): FleetPlan | u
       const balanced = Math.round((layers * y * first.stages) / (y * first.stages + x * last.stages))
       for (const n of new Set([-2, -1, 0, 1, 2].map((more) => balanced + more))) {
         if (n < first.stages || layers - n < last.stages) continue
-        const bound =
-          steps * Math.max((x * n) / layers / first.stages, (y * (layers - n)) / layers / last.stages)
-        if (best !== undefined && bound > best.seconds) continue
-        const plan = joined(request, first, last, n, transfer)
-        if (plan !== undefined && (best === undefined || plan.seconds < best.seconds)) best = plan
+        const [near, far] = [(x * n) / layers, (y * (layers - n)) / layers]
+        const slowest = Math.max(near / first.stages, far / last.stages)
+        const bound = Math.max((steps - 1) * slowest + near + far, steps * transfer)
+        pairs.push({ first, last, n, transfer, bound })
       }
     }
+  }
+  let best: FleetPlan | undefined
+  for (const { first, last, n, transfer, bound } of pairs.sort((x, y) => x.bound - y.bound)) {
+    if (bound > (best?.seconds ?? limit)) break
+    const plan = joined(request, first, last, n, transfer)
+    if (plan !== undefined && (best === undefined || plan.seconds < best.seconds)) best = plan
   }
   return best
 }

@@ -175,7 +175,7 @@ const RULES: readonly Rule[] = [
         `${l.contextMethod} context parallelism`,
       !a.expertParallel && l.expertParallel > 1 && 'expert parallelism',
       !a.expertTensorParallel && l.expertTensorParallel > 1 && 'expert-tensor parallelism',
-      !a.schedules.includes(l.schedule) && `the schedule ${l.schedule}`,
+      !a.schedules.includes(l.schedule) && `schedule ${l.schedule}`,
       !a.zeroStages.includes(l.zeroStage) && `ZeRO stage ${l.zeroStage}`,
       l.recompute === 'selective' && !a.selectiveRecompute && 'selective recomputation',
       l.recomputeLayers !== undefined && !a.recomputeLayers && 'recomputation of some layers',
