@@ -378,7 +378,15 @@ describe('bad input', () => {
   )
 
   test('errors are JSON where JSON is asked for', { timeout: TIMEOUT }, async () => {
-    const { code, out, err } = await regauge('check', ...SMALL, '--set', 'data.train=nowhere.txt', '--json')
+    const { code, out, err } = await regauge(
+      'check',
+      ...SMALL,
+      '--set',
+      'name=other',
+      '--set',
+      'data.train=nowhere.txt',
+      '--json',
+    )
     expect([code, err]).toEqual([4, ''])
     expect(JSON.parse(out)).toMatchObject({
       error: { code: 'data', exit: 4, issues: [{ file: at('nowhere.txt') }] },

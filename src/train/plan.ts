@@ -8,6 +8,7 @@ import {
   requireEndOfText,
   splitCorpus,
   type Tokenizer,
+  type TokenShards,
 } from '../data/index.ts'
 import { RegaugeError } from '../errors.ts'
 import { hashFile, openSafetensorsFolder } from '../formats/index.ts'
@@ -131,9 +132,13 @@ export async function checkRun(run: ResolvedRun, options: CheckOptions = {}): Pr
   }
   const notes: string[] = []
   const checkpoint = await attempt(() => newestWhole(folder, (message) => notes.push(message)))
-  const split = await attempt(() => openText(run))
+  // a run that goes on needs its text no more
+  const shards = checkpoint && (await shardsIn(folder))
+  const split = shards === undefined ? await attempt(() => openText(run)) : undefined
   const vocabulary = await attempt(() => vocabularyOf(run, folder, checkpoint))
-  const tokens = split && vocabulary && (await attempt(() => countTokens(run, split, vocabulary)))
+  const tokens =
+    shards?.train.tokens ??
+    (split && vocabulary && (await attempt(() => countTokens(run, split, vocabulary))))
   // a tokenizer that is broken hides no problem of the model
   const architecture = await attempt(() => resolveArchitecture(run, vocabulary ?? { vocabSize: 1 }))
   const { from } = run.model
@@ -143,8 +148,8 @@ export async function checkRun(run: ResolvedRun, options: CheckOptions = {}): Pr
       else await checkWeights(architecture, from)
     })
   }
-  if (architecture !== undefined && checkpoint !== undefined)
-    await attempt(() => requireSameRun(run, folder, architecture, checkpoint))
+  if (architecture !== undefined && checkpoint !== undefined && shards !== undefined)
+    await attempt(() => requireSameRun(run, folder, architecture, checkpoint, shards))
   const place = await attempt(() => openPlace(options, checkpoint?.state.runtime))
   const tensors = place && tensorPlace(place.runtime)
   const within =
@@ -162,7 +167,6 @@ export async function checkRun(run: ResolvedRun, options: CheckOptions = {}): Pr
     problems.length > 0 ||
     architecture === undefined ||
     estimate === undefined ||
-    split === undefined ||
     place === undefined ||
     tensors === undefined
   ) {
@@ -180,7 +184,7 @@ export async function checkRun(run: ResolvedRun, options: CheckOptions = {}): Pr
       estimate,
       startStep: checkpoint?.state.step ?? 0,
       steps: await stepsOf(run, folder, tokens),
-      notes: [...notes, ...textNotes(run, split, tokens)],
+      notes: split === undefined ? notes : [...notes, ...textNotes(run, split, tokens)],
       matmulFlopsPerSecond: best,
       place: `${runtime.description} (${reason})`,
       memoryOn: tensors.on,
@@ -201,23 +205,29 @@ async function newestWhole(folder: string, note: (message: string) => void): Pro
   return undefined
 }
 
-/** Refuses settings other than the checkpoint's, as `train` does; without token shards it cannot be told yet. */
+/** Refuses settings other than the checkpoint's, as `train` does. */
 async function requireSameRun(
   run: ResolvedRun,
   folder: string,
   architecture: Architecture,
   checkpoint: Checkpoint,
+  shards: TokenShards,
 ): Promise<void> {
-  const shards = await openTokenShards(join(folder, 'data')).catch((error: unknown) => {
-    if (error instanceof RegaugeError) return undefined
-    throw error
-  })
-  if (shards === undefined) return
   const settings = exactSettings(run, architecture, plannedSteps(run, shards.train.tokens), {
     tokenizer: await hashFile(join(checkpoint.folder, FILES.tokenizer)),
     trainingTokens: await hashFile(`${shards.train.prefix}.bin`),
   })
   requireSameSettings(checkpoint.state.settings, settings, folder)
+}
+
+/** The token shards of a run folder; undefined where `train` has to make them. */
+async function shardsIn(folder: string): Promise<TokenShards | undefined> {
+  try {
+    return await openTokenShards(join(folder, 'data'))
+  } catch (error) {
+    if (error instanceof RegaugeError) return undefined
+    throw error
+  }
 }
 
 /** The programs of a run by name: those that train, evaluate and generate. Nothing is compiled. */
@@ -295,10 +305,6 @@ async function stepsOf(
   tokens: number | undefined,
 ): Promise<number | undefined> {
   if (run.train.epochs === undefined || tokens !== undefined) return plannedSteps(run, tokens ?? 0).steps
-  try {
-    return plannedSteps(run, (await openTokenShards(join(folder, 'data'))).train.tokens).steps
-  } catch (error) {
-    if (error instanceof RegaugeError) return undefined
-    throw error
-  }
+  const shards = await shardsIn(folder)
+  return shards && plannedSteps(run, shards.train.tokens).steps
 }
