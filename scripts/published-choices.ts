@@ -1,40 +1,45 @@
 /**
- * @file The layouts that published runs used, beside the best that is found for the same chips, model and batch: what is
- * modelled, no more. A published layout can be better than it looks here, by what is not modelled or was not told.
+ * @file The layouts that published runs used, with what was not told of them searched, beside the best that is found for the
+ * same chips, model, batch and abilities of the engine of the time.
  *
  *     npx tsx scripts/published-choices.ts
  */
 import { readFileSync } from 'node:fs'
 import { catalogChips } from '../src/chips/index.ts'
 import { readDecoder } from '../src/model/index.ts'
-import { type Explanation, explainLayout, type PlanRequest } from '../src/plan/index.ts'
+import { type Fixed, type PlanRequest, planLayouts } from '../src/plan/index.ts'
 import { ENGINES, type EngineName, type Layout, machineOf, type Precision } from '../src/simulate/index.ts'
 
 export interface PublishedChoice {
   readonly run: string
   readonly source: string
   readonly request: PlanRequest
-  readonly layout: Layout
-  /** What of the run is told otherwise than a layout can say. */
+  /** What the engine of the time had no choice about: holds for the best as well. */
+  readonly era: Fixed
+  /** What of the layout was published. The rest is searched. */
+  readonly told: Fixed
+  /** What is modelled otherwise than it was. */
   readonly apart: string
 }
 
-const plain: Layout = {
-  tensorParallel: 1,
+/** An engine before sequence parallelism, sharded optimizers and fused attention. */
+const UNTIL_2021: Fixed = {
   sequenceParallel: false,
   contextParallel: 1,
-  contextMethod: 'ring',
-  pipelineParallel: 1,
-  virtualPipeline: 1,
-  dataParallel: 1,
-  expertParallel: 1,
-  expertTensorParallel: 1,
-  zeroStage: 1,
-  microBatch: 1,
-  recompute: 'none',
+  zeroStage: 0,
+  recompute: 'full',
   offloadOptimizer: false,
-  schedule: '1f1b',
 }
+const OLD_ENGINE = {
+  ...ENGINES['megatron-lm'],
+  id: 'megatron-2021',
+  fusedAttention: false,
+  fusedLoss: false,
+  overlapsData: false,
+  overlapsPipeline: false,
+  gradientBytes: 2,
+  dropout: true,
+} as const
 
 function requestOf(
   model: string | Record<string, unknown>,
@@ -77,95 +82,69 @@ function gpt(hidden: number, layers: number, heads: number): Record<string, unkn
 
 const NARAYANAN = 'arXiv 2104.04473, table 1'
 
+const llama = (chips: number): PublishedChoice => ({
+  run: `Llama 3 405B on ${chips.toLocaleString('en')} H100`,
+  source: 'arXiv 2407.21783, table 4',
+  request: requestOf('llama-3.1-405b', 'h100-sxm', chips, 'megatron-lm', 8192, 2048),
+  era: { contextParallel: 1, offloadOptimizer: false },
+  told: { tensorParallel: 8, pipelineParallel: 16 },
+  apart:
+    'chunks a stage and micro-batch are not told; weights and gradients were sharded as well there (FSDP)',
+})
+const megatron = (
+  size: string,
+  chips: number,
+  [hidden, layers, heads]: [number, number, number],
+  batch: number,
+  pipelineParallel: number,
+): PublishedChoice => ({
+  run: `Megatron ${size} on ${chips.toLocaleString('en')} A100`,
+  source: NARAYANAN,
+  request: {
+    ...requestOf(gpt(hidden, layers, heads), 'a100-80gb-sxm', chips, 'megatron-lm', 2048, batch),
+    engine: OLD_ENGINE,
+  },
+  era: { ...UNTIL_2021, schedule: 'interleaved' },
+  told: { tensorParallel: 8, pipelineParallel },
+  apart: 'chunks a stage and micro-batch are not in the table',
+})
+
 export const PUBLISHED_CHOICES: readonly PublishedChoice[] = [
-  {
-    run: 'Llama 3 405B on 8,192 H100',
-    source: 'arXiv 2407.21783, table 4',
-    request: requestOf('llama-3.1-405b', 'h100-sxm', 8192, 'megatron-lm', 8192, 2048),
-    layout: { ...plain, tensorParallel: 8, sequenceParallel: true, pipelineParallel: 16, dataParallel: 64 },
-    apart:
-      'the engine is not public; stages as even as can be here, one layer fewer at both ends there; FSDP there',
-  },
-  {
-    run: 'Llama 3 405B on 16,384 H100',
-    source: 'arXiv 2407.21783, table 4',
-    request: requestOf('llama-3.1-405b', 'h100-sxm', 16_384, 'megatron-lm', 8192, 2048),
-    layout: { ...plain, tensorParallel: 8, sequenceParallel: true, pipelineParallel: 16, dataParallel: 128 },
-    apart:
-      'the engine is not public; stages as even as can be here, one layer fewer at both ends there; FSDP there',
-  },
+  llama(8192),
+  llama(16_384),
   {
     run: 'DeepSeek-V3 on 2,048 H800',
     source: 'arXiv 2412.19437, section 3.2',
     request: {
-      ...requestOf('deepseek-v3', 'h800-sxm', 2048, 'megatron-lm', 4096, 15_360, 50e9),
+      ...requestOf('deepseek-v3', 'h800-sxm', 2048, 'megatron-lm', 4096, 15_360, 50e9, 'fp8'),
       engine: {
         ...ENGINES['megatron-lm'],
-        id: 'in-house',
+        id: 'hai-llm',
         name: 'an engine of everything',
+        gradientBytes: 2,
         overlapsExperts: true,
       },
     },
-    layout: { ...plain, pipelineParallel: 16, dataParallel: 128, expertParallel: 64, schedule: 'dualpipe' },
+    // exchanges of experts hide behind the other direction's passes, which only this schedule has
+    era: { contextParallel: 1, offloadOptimizer: false, schedule: 'dualpipe' },
+    told: { tensorParallel: 1, pipelineParallel: 16, expertParallel: 64 },
     apart:
-      'the engine is not public: taken to run every schedule and to overlap experts; fp8 there, bf16 here',
+      'norms and projections from latents were computed again there; the memory of what is kept is not told',
   },
   {
     run: 'BLOOM 176B on 384 A100',
     source: 'arXiv 2211.05100, section 3.4',
-    request: requestOf('bloom-176b', 'a100-80gb-sxm', 384, 'megatron-lm', 2048, 2048),
-    layout: {
-      ...plain,
-      tensorParallel: 4,
-      pipelineParallel: 12,
-      dataParallel: 8,
-      microBatch: 2,
-      recompute: 'full',
+    request: {
+      ...requestOf('bloom-176b', 'a100-80gb-sxm', 384, 'megatron-lm', 2048, 2048, 6.25e9),
+      engine: { ...OLD_ENGINE, id: 'bigscience', dropout: false },
     },
-    apart: 'an older engine there, without sequence parallelism and fused attention; offload not used there',
+    era: { ...UNTIL_2021, zeroStage: 1, virtualPipeline: 1, schedule: '1f1b' },
+    told: { tensorParallel: 4, pipelineParallel: 12, microBatch: 2 },
+    apart: 'the embedding and the loss took the place of a layer each there',
   },
-  {
-    run: 'Megatron 145.6B on 1,536 A100',
-    source: NARAYANAN,
-    request: requestOf(gpt(12_288, 80, 96), 'a100-80gb-sxm', 1536, 'megatron-lm', 2048, 2304),
-    layout: {
-      ...plain,
-      tensorParallel: 8,
-      pipelineParallel: 8,
-      dataParallel: 24,
-      zeroStage: 0,
-      recompute: 'full',
-    },
-    apart: 'an older engine there; its chunks a stage and micro-batch are not in the table',
-  },
-  {
-    run: 'Megatron 310.1B on 1,920 A100',
-    source: NARAYANAN,
-    request: requestOf(gpt(16_384, 96, 128), 'a100-80gb-sxm', 1920, 'megatron-lm', 2048, 2160),
-    layout: {
-      ...plain,
-      tensorParallel: 8,
-      pipelineParallel: 16,
-      dataParallel: 15,
-      zeroStage: 0,
-      recompute: 'full',
-    },
-    apart: 'an older engine there; its chunks a stage and micro-batch are not in the table',
-  },
-  {
-    run: 'Megatron 529.6B on 2,520 A100',
-    source: NARAYANAN,
-    request: requestOf(gpt(20_480, 105, 128), 'a100-80gb-sxm', 2520, 'megatron-lm', 2048, 2520),
-    layout: {
-      ...plain,
-      tensorParallel: 8,
-      pipelineParallel: 35,
-      dataParallel: 9,
-      zeroStage: 0,
-      recompute: 'full',
-    },
-    apart: 'an older engine there; its chunks a stage and micro-batch are not in the table',
-  },
+  megatron('145.6B', 1536, [12_288, 80, 96], 2304, 8),
+  megatron('310.1B', 1920, [16_384, 96, 128], 2160, 16),
+  megatron('529.6B', 2520, [20_480, 105, 128], 2520, 35),
 ]
 
 /** A layout in the letters that papers use. */
@@ -184,23 +163,28 @@ function shortOf(l: Layout): string {
   ].join(' ')
 }
 
-function lineOf({ run, source, apart, layout }: PublishedChoice, found: Explanation): string {
-  const { best, prediction, ratio, violations, shortages } = found
+function lineOf({ run, source, request, era, told, apart }: PublishedChoice): string {
+  const [best] = planLayouts({ ...request, fixed: era, top: 1 }).best
+  const { best: theirs, nearest } = planLayouts({ ...request, fixed: { ...era, ...told }, top: 1 })
+  const [own] = theirs
+  const line = (found: typeof own) =>
+    found === undefined ? 'none fits' : `${found.seconds.toFixed(2)} s  ${shortOf(found.layout)}`
   return [
     `${run} (${source})`,
-    `  theirs  ${shortOf(layout)}: ${prediction?.seconds.toFixed(2) ?? '-'} s`,
-    `  best    ${best === undefined ? 'none fits' : `${shortOf(best.layout)}: ${best.seconds.toFixed(2)} s on ${best.chips} chips`}`,
-    `  ratio   ${ratio?.toFixed(3) ?? '-'}`,
-    ...violations.map((text) => `  breaks  ${text}`),
-    ...(shortages.length > 0
-      ? [`  theirs does not fit by our memory: ${found.lines[violations.length]}`]
+    `  published  ${line(own)}`,
+    `  best       ${line(best)}`,
+    ...(own !== undefined && best !== undefined
+      ? [`  ratio      ${(own.seconds / best.seconds).toFixed(3)}`]
       : []),
-    `  apart   ${apart}`,
+    ...(own === undefined && nearest !== undefined
+      ? [
+          `  over by    ${(nearest.over / 2 ** 30).toFixed(1)} GiB on stage ${nearest.stage}, most of it ${nearest.term}`,
+        ]
+      : []),
+    `  apart      ${apart}`,
   ].join('\n')
 }
 
 if (process.argv[1]?.endsWith('published-choices.ts')) {
-  for (const choice of PUBLISHED_CHOICES) {
-    console.log(`${lineOf(choice, explainLayout(choice.request, choice.layout))}\n`)
-  }
+  for (const choice of PUBLISHED_CHOICES) console.log(`${lineOf(choice)}\n`)
 }
