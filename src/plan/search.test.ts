@@ -70,7 +70,14 @@ function* everything({ workload, machine, engine }: PlanRequest): Generator<Layo
                         for (const stageLayers of [
                           undefined,
                           ...unevenStages(decoder.layers, pipelineParallel),
-                        ])
+                        ]) {
+                          const split = {
+                            ...base,
+                            virtualPipeline,
+                            schedule,
+                            ...(stageLayers ? { stageLayers } : {}),
+                          }
+                          if (violations(split, workload, chips, engine).length > 0) continue
                           for (const zeroStage of [0, 1, 2, 3] as const)
                             for (const offloadOptimizer of [false, true])
                               for (const recompute of ['none', 'selective', 'full'] as const)
@@ -94,6 +101,7 @@ function* everything({ workload, machine, engine }: PlanRequest): Generator<Layo
                                   if (pipelineParallel === 1 && stageLayers) continue
                                   if (violations(layout, workload, chips, engine).length === 0) yield layout
                                 }
+                        }
                   }
 }
 
