@@ -459,6 +459,15 @@ const works = fc
   .tuple(fc.constantFrom(LLAMA, DEEPSEEK), fc.constantFrom('bf16' as const, 'fp8' as const))
   .map(([config, precision]) => workload(config, { precision, globalBatch: 4096 }))
 
+test('what was asked before changes no answer', () => {
+  const work = workload(LLAMA, { sequenceLength: 2 ** 16, globalBatch: 4096 })
+  const wide = { ...ONE_CHIP, tensorParallel: 1, contextParallel: 8192 }
+  const narrow = { ...ONE_CHIP, tensorParallel: 2, contextParallel: 4096 }
+  const model = createMemoryModel(work, ENGINE)
+  for (const layout of [wide, narrow])
+    expect(model.stages(layout)).toEqual(createMemoryModel(work, ENGINE).stages(layout))
+})
+
 describe('for any layout', () => {
   const peaks = (work: Workload, engine: Engine, layout: Layout) =>
     createMemoryModel(work, engine).stages(layout)
