@@ -1,18 +1,19 @@
 /** @file Which design of cores a chip has: chips that share one reach like shares of their data sheets. */
 import type { Chip } from './types.ts'
 
-/** By the start of an id or a name; the first that fits. */
+/** By what ids of chips hold; the first that fits. */
 const ARCHITECTURES: readonly (readonly [RegExp, string])[] = [
   [/^ascend-910a|^ascend-910$/i, 'da-vinci-1'],
   [/^ascend-910|^ascend-9[1-4]/i, 'da-vinci-2'],
   [/^ascend-9[5-7]/i, 'da-vinci-3'],
   [/\bv100|^titan-v\b/i, 'volta'],
-  [/\brtx-?(20|titan)|\btitan-?rtx|\bt4\b|rtx-?20/i, 'turing'],
-  [/\brtx-?30|\ba(10|40)\b|\ba6000\b/i, 'ampere-consumer'],
+  [/\brtx-?(20[678]0|titan)|\btitan-?rtx|\bt4\b/i, 'turing'],
+  [/\brtx-?30[5-9]0|\ba(10|40)\b|\ba6000\b/i, 'ampere-consumer'],
   [/\ba(100|800)\b/i, 'ampere'],
   [/\bg?h(100|200|800|20)\b/i, 'hopper'],
   [/\bg?b(200|300|30a)\b/i, 'blackwell'],
   [/^mi2/i, 'cdna-2'],
+  [/^mi35/i, 'cdna-4'],
   [/^mi3/i, 'cdna-3'],
   [/^gaudi/i, 'gaudi'],
   [/^tpu/i, 'tpu'],

@@ -163,21 +163,19 @@ export function decoderFlops(decoder: Decoder, sequenceLength: number): DecoderF
   const queryKey = a.kind === 'heads' ? a.headSize : a.plainHeadSize + a.rotaryHeadSize
   const value = a.kind === 'heads' ? a.headSize : a.valueHeadSize
   const core = (keys: number) => weights(a.heads * (queryKey + value) * keys)
-  const seen = (window: number | undefined) => Math.min(window ?? sequenceLength, sequenceLength)
   const attentionCore = decoder.windows.reduce<number>(
-    (sum, window) => sum + core(meanSeen(seen(window), sequenceLength)),
+    (sum, window) => sum + core(meanSeen(sequenceLength, window)),
     0,
   )
-  const attentionCoreFull = decoder.windows.reduce<number>((sum, window) => sum + core(seen(window)), 0)
+  const attentionCoreFull = decoder.windows.reduce<number>(
+    (sum, window) => sum + core(Math.min(window ?? sequenceLength, sequenceLength)),
+    0,
+  )
 
   const lastMlp = decoder.expertLayers.at(-1) === true ? router + shared + routed : mlp
   const predictionLayers =
     decoder.predictionLayers *
-    (weights(2 * hidden * hidden) +
-      projections +
-      core(meanSeen(sequenceLength, sequenceLength)) +
-      lastMlp +
-      head)
+    (weights(2 * hidden * hidden) + projections + core(meanSeen(sequenceLength, undefined)) + lastMlp + head)
 
   const parts = {
     attention: decoder.layers * projections,
@@ -217,8 +215,10 @@ function linear(from: number, to: number, bias: boolean): number {
   return from * to + (bias ? to : 0)
 }
 
-/** Keys that a query sees on average within a window, itself included, when those after it are masked. */
-function meanSeen(window: number, length: number): number {
-  // the first `window` queries see 1, 2, ... keys, all others `window`
-  return (window * (window + 1)) / 2 / length + (window * (length - window)) / length
+/** Keys that a query sees on average, itself included, where those after it and beyond a window are masked. */
+export function meanSeen(sequenceLength: number, window: number | undefined): number {
+  const s = sequenceLength
+  const w = Math.min(window ?? s, s)
+  // the first w queries see 1, 2, ... keys, all others w
+  return (w * (w + 1)) / 2 / s + (w * (s - w)) / s
 }

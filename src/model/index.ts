@@ -15,6 +15,7 @@ export {
   type LayerKind,
   type LayerParameters,
   layerParameters,
+  meanSeen,
 } from './decoder-counts.ts'
 export { DECODER_FAMILY_NAMES } from './decoder-families.ts'
 export {

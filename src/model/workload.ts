@@ -1,5 +1,6 @@
 /** @file What training an architecture costs by itself, wherever it runs: bytes of its state, work of its operations. */
 import type { Architecture } from './architecture.ts'
+import { meanSeen } from './decoder-counts.ts'
 import { parameterCount } from './parameters.ts'
 
 /** Bytes per parameter that mixed-precision training with AdamW keeps: 16 in all. */
@@ -51,7 +52,7 @@ export function trainingOperations(a: Architecture, { tokens, sequenceLength }: 
   // keys that a query of each layer sees, the window included
   const seen = a.slidingWindows.map((window) => Math.min(window ?? sequenceLength, sequenceLength))
   const scores = tokens * heads * sum(seen)
-  const causal = tokens * heads * sum(seen.map((width) => meanSeen(width, sequenceLength)))
+  const causal = tokens * heads * sum(seen.map((width) => meanSeen(sequenceLength, width)))
   // query, key, value and output of attention: read or written once forward, twice with their gradients backward
   const operands = 3 * layers * tokens * (2 * queries + 2 * keys) * HALF
   return [
@@ -105,12 +106,6 @@ function matmuls(
   const flops = sum(shapes.map(([from, to]) => 2 * tokens * from * to))
   const bytes = sum(shapes.map(([from, to]) => (tokens * from + from * to + tokens * to) * HALF))
   return { name, flops: 3 * times * flops, bytes: 3 * times * bytes }
-}
-
-/** Keys that a query sees on average, when those after it are masked. */
-function meanSeen(window: number, length: number): number {
-  // the first `window` queries see 1, 2, ... keys, all others `window`
-  return (window * (window + 1)) / 2 / length + (window * (length - window)) / length
 }
 
 function sum(values: readonly number[]): number {

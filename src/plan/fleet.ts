@@ -26,7 +26,7 @@ import {
   type Workload,
 } from '../simulate/index.ts'
 import { planLayouts } from './plan.ts'
-import { chipsOf, divisorsOf, spaceOf } from './space.ts'
+import { chipsOf, divisorsOf, evenStages, spaceOf } from './space.ts'
 import type { PlannedLayout, PlanRequest } from './types.ts'
 import { secondsText } from './words.ts'
 
@@ -314,7 +314,7 @@ function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
     const width = share.tensorParallel
     const grid = share.expertParallel * share.expertTensorParallel
     for (const microBatch of space.microBatches.filter((n) => n <= 8)) {
-      for (const stages of [1, ...space.pipelines.filter((p) => p > 1)]) {
+      for (const stages of space.pipelines) {
         // as many replicas as there are chips for, and half as many: the other pool may have fewer
         for (const dataParallel of divisorsOf(workload.globalBatch / microBatch)) {
           const chips = width * stages * dataParallel
@@ -352,7 +352,7 @@ function joined(
   const { workload } = request
   const total = workload.decoder.layers
   const stages = first.stages + last.stages
-  const stageLayers = [...spread(layers, first.stages), ...spread(total - layers, last.stages)]
+  const stageLayers = [...evenStages(layers, first.stages), ...evenStages(total - layers, last.stages)]
   const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
   const passes: (readonly PassTimes[])[] = []
   const links: TransferTimes[] = []
@@ -415,9 +415,4 @@ function joined(
     days: daysOf(request, seconds),
     why: `${first.pool.name} has the first ${layers} of ${total} layers, ${last.pool.name} the others; activations of ${steps} micro-batches cross in ${secondsText(transfer)} each, beside the passes`,
   }
-}
-
-/** As even as can be. */
-function spread(total: number, parts: number): number[] {
-  return Array.from({ length: parts }, (_, i) => Math.floor(total / parts) + (i < total % parts ? 1 : 0))
 }

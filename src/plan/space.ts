@@ -1,5 +1,5 @@
 /** @file The space that a search goes over: which values each parameter of a layout can take, and how many layouts that makes. */
-import type { Layout, Recompute, Schedule } from '../simulate/index.ts'
+import { evenShare, type Layout, type Recompute, type Schedule } from '../simulate/index.ts'
 import { type Abilities, abilitiesOf } from './abilities.ts'
 import type { Fixed, PlanRequest } from './types.ts'
 
@@ -293,14 +293,14 @@ function splitsOf(
 export function unevenStages(layers: number, p: number): readonly (readonly number[])[] {
   const even = Math.floor(layers / p)
   const found = new Map<string, readonly number[]>()
-  const isEven = spreadKey(layers, p)
+  const isEven = evenStages(layers, p).join()
   for (const more of FIRST_STAGE) {
     for (const less of LAST_STAGE) {
       const first = even + more
       const last = p === 2 ? layers - first : even + less
       const rest = layers - first - last
       if (first < 1 || last < 1 || (p > 2 && rest < p - 2)) continue
-      const stages = [first, ...spread(rest, p - 2), last]
+      const stages = [first, ...evenStages(rest, p - 2), last]
       const key = stages.join()
       if (key !== isEven && !found.has(key)) found.set(key, stages)
     }
@@ -308,16 +308,9 @@ export function unevenStages(layers: number, p: number): readonly (readonly numb
   return [...found.values()]
 }
 
-/** As even as can be, the longer ones in the middle. */
-function spread(total: number, parts: number): number[] {
-  const whole = Math.floor(total / parts)
-  const more = total - whole * parts
-  const before = Math.floor((parts - more) / 2)
-  return Array.from({ length: parts }, (_, i) => whole + (i >= before && i < before + more ? 1 : 0))
-}
-
-function spreadKey(layers: number, p: number): string {
-  return spread(layers, p).join()
+/** Layers of each of so many stages, as even as can be. */
+export function evenStages(layers: number, stages: number): number[] {
+  return Array.from({ length: stages }, (_, stage) => evenShare(layers, stages, stage))
 }
 
 function recomputesOf(most: number, virtualPipeline: number, abilities: Abilities, fixed: Fixed): Again[] {

@@ -1,10 +1,10 @@
 /** @file Work of layers held against the model's FLOPs, and against how it must split. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { type Decoder, decoderFlops, readDecoder } from '../model/index.ts'
+import { type Decoder, decoderFlops, meanSeen, readDecoder } from '../model/index.ts'
 import { ENGINES } from './engines.ts'
 import type { Layout } from './types.ts'
-import { headWork, layerWork, meanSeen, type Passes, type Share, shareOf } from './work.ts'
+import { headWork, layerWork, type Passes, type Share, shareOf } from './work.ts'
 
 const engine = ENGINES['megatron-lm']
 

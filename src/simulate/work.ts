@@ -1,5 +1,5 @@
 /** @file The work of a layer, an embedding and an output head on one chip: operations, bytes, kernels, messages. */
-import type { Decoder } from '../model/index.ts'
+import { type Decoder, meanSeen } from '../model/index.ts'
 import { HALF } from './bytes.ts'
 import type { Engine, Layout } from './types.ts'
 
@@ -141,13 +141,6 @@ function attentionMatrices(d: Decoder, tensorParallel: number) {
     [a.keyValueRank, up],
     [(a.heads * a.valueHeadSize) / t, h],
   ] as const
-}
-
-/** Tokens that a query attends to on average, under causality and a window. */
-export function meanSeen(sequenceLength: number, window: number | undefined): number {
-  const s = sequenceLength
-  const w = Math.min(window ?? s, s)
-  return (w * (w + 1)) / 2 / s + (w * (s - w)) / s
 }
 
 /**

@@ -1,6 +1,7 @@
 /** @file What attention keeps, and what it holds while it runs: heads or latents, fused or not, over several chips. */
 import type { Attention } from '../../model/index.ts'
 import { HALF, MASK, SINGLE } from '../bytes.ts'
+import { attentionWidths } from '../work.ts'
 import { dropped, type Extent, gatheredBytes, norm, streamBytes, weightGradient } from './extent.ts'
 import type { Pass } from './walk.ts'
 
@@ -10,10 +11,10 @@ export function attentionPasses(e: Extent): Pass[] {
   const { hiddenSize, attention } = decoder
   const stream = streamBytes(e)
   const gathered = gatheredBytes(e)
-  const widths = attentionWidths(attention)
+  const widths = attentionWidths(decoder)
   const heads = attention.heads / layout.tensorParallel
   const query = (tokens * widths.query * HALF) / layout.tensorParallel
-  const keyValue = (tokens * widths.keyValue * HALF) / layout.tensorParallel
+  const keyValue = (tokens * (widths.key + widths.value) * HALF) / layout.tensorParallel
   const output = (tokens * widths.output * HALF) / layout.tensorParallel
   const residual = stream // the gradient of what goes around the layer
 
@@ -50,29 +51,12 @@ function narrowCopy(e: Extent, bytes: number): number {
   return e.inputBytes < HALF && e.engine.fusedAttention ? (bytes * e.inputBytes) / HALF : 0
 }
 
-/** Values of a token's queries, keys with values, and output of attention, all heads together. */
-export function attentionWidths(a: Attention): { query: number; keyValue: number; output: number } {
-  if (a.kind === 'heads') {
-    return {
-      query: a.heads * a.headSize,
-      keyValue: 2 * a.keyValueHeads * a.headSize,
-      output: a.heads * a.headSize,
-    }
-  }
-  const key = a.plainHeadSize + a.rotaryHeadSize
-  return {
-    query: a.heads * key,
-    keyValue: a.heads * (key + a.valueHeadSize),
-    output: a.heads * a.valueHeadSize,
-  }
-}
-
 function headProjections(e: Extent, projected: number): Pass[] {
-  const { hiddenSize, queryKeyNorm, attention } = e.decoder
+  const { hiddenSize, queryKeyNorm } = e.decoder
   const stream = streamBytes(e)
   const gathered = gatheredBytes(e)
-  const { query, keyValue } = attentionWidths(attention)
-  const weights = (hiddenSize * (query + keyValue)) / e.layout.tensorParallel
+  const { query, key, value } = attentionWidths(e.decoder)
+  const weights = (hiddenSize * (query + key + value)) / e.layout.tensorParallel
   const projections: Pass = {
     name: 'projections of queries, keys, values',
     saves: (stream * e.inputBytes) / HALF,
@@ -80,7 +64,7 @@ function headProjections(e: Extent, projected: number): Pass[] {
     backward: stream + projected + 2 * Math.max(gathered, stream) + weightGradient(e, weights),
   }
   if (queryKeyNorm === false) return [projections]
-  const normed = (e.tokens * (query + keyValue / 2)) / e.layout.tensorParallel
+  const normed = (e.tokens * (query + key)) / e.layout.tensorParallel
   return [projections, norm(e, 'norm of queries and keys', 1, normed, stream)]
 }
 

@@ -2,7 +2,8 @@
 import { type Decoder, type Experts, layerParameters } from '../../model/index.ts'
 import { HALF } from '../bytes.ts'
 import type { Engine, Layout, Workload } from '../types.ts'
-import { attentionPasses, attentionWidths } from './attention.ts'
+import { attentionWidths, paddedVocabulary } from '../work.ts'
+import { attentionPasses } from './attention.ts'
 import { embeddingPass, type Head, head } from './ends.ts'
 import { accumulatesInPlace, type Extent, extentOf, norm, streamBytes } from './extent.ts'
 import { expertPasses, mlpPasses } from './feed-forward.ts'
@@ -41,8 +42,7 @@ export function layerTerms(workload: Workload, engine: Engine, layout: Layout): 
   const extent = extentOf(workload, engine, layout)
   const hidden = decoder.hiddenSize
   const t = layout.tensorParallel
-  const multiple = engine.vocabularyMultiple * t
-  const vocabulary = (Math.ceil(decoder.vocabularySize / multiple) * multiple) / t
+  const vocabulary = paddedVocabulary(decoder, engine, t) / t
   const dense = kindTerms(extent, 'dense')
   const predictions = decoder.predictionLayers
   const norm = hidden * decoder.normVectors
@@ -121,7 +121,7 @@ function matrixShapes(
 ): readonly (readonly [number, number])[] {
   const { hiddenSize: hidden, attention: a } = decoder
   const t = layout.tensorParallel
-  const widths = attentionWidths(a)
+  const widths = attentionWidths(decoder)
   const inward = decoder.gated ? 2 : 1
   const mlp = (width: number, over: number): (readonly [number, number])[] => [
     [(inward * width) / over, hidden],
@@ -129,7 +129,7 @@ function matrixShapes(
   ]
   const projections: (readonly [number, number])[] =
     a.kind === 'heads'
-      ? [[(widths.query + widths.keyValue) / t, hidden]]
+      ? [[(widths.query + widths.key + widths.value) / t, hidden]]
       : [
           ...(a.queryRank === 0
             ? [[widths.query / t, hidden] as const]

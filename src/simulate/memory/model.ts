@@ -155,13 +155,14 @@ function largest(terms: MemoryTerms): keyof MemoryTerms {
 function keptTerms(make: (layout: Layout) => LayerTerms): (layout: Layout) => LayerTerms {
   const kept = new Map<number, Map<number, LayerTerms>>()
   return (layout) => {
-    const degrees = (layout.tensorParallel * 4096 + layout.contextParallel) * 65536 + layout.expertParallel
+    const degrees =
+      (layout.tensorParallel * 2 ** 20 + layout.contextParallel) * 2 ** 16 + layout.expertParallel
     const flags =
       (layout.sequenceParallel ? 1 : 0) +
       (layout.contextMethod === 'ring' ? 2 : 0) +
       (layout.recompute === 'selective' ? 4 : 0) +
       (layout.zeroStage >= 2 ? 8 : 0)
-    const rest = (layout.microBatch * 1024 + layout.expertTensorParallel) * 16 + flags
+    const rest = (layout.microBatch * 2 ** 16 + layout.expertTensorParallel) * 16 + flags
     return at(
       at(kept, degrees, () => new Map()),
       rest,
