@@ -406,7 +406,7 @@ function only<Value>(fixed: Value | undefined, values: readonly Value[]): readon
 }
 
 /** Keeps what a function makes of a number. */
-function kept<Value>(make: (n: number) => Value): (n: number) => Value {
+export function kept<Value>(make: (n: number) => Value): (n: number) => Value {
   const known = new Map<number, Value>()
   return (n) => {
     let value = known.get(n)
