@@ -1,4 +1,9 @@
-/** @file The space that a search goes over: which values each parameter of a layout can take, and how many layouts that makes. */
+/**
+ * @file The space that a search goes over: which values each parameter of a layout can take, and how many layouts that
+ * makes. All chips or fewer; all divisors, but for tensor parallelism, whose groups fill domains of links or are filled
+ * by them. Groups of replicas that share (`shardGroup`) are left out: what they save in time is not predicted, and they
+ * take more memory.
+ */
 import type { Layout, Recompute, Schedule } from '../simulate/index.ts'
 import { type Abilities, abilitiesOf } from './abilities.ts'
 import type { Fixed, PlanRequest } from './types.ts'
