@@ -21,6 +21,7 @@ import { BareMemory } from './bare-memory.ts'
 import {
   type Again,
   chipsOf,
+  kept,
   layoutOf,
   type Share,
   type Sharing,
@@ -183,6 +184,7 @@ class Search {
     const grid = share.expertParallel * share.expertTensorParallel
     const weights = this.#weights(share)
     const replicas = space.replicas(microBatch).filter((n) => (n * width) % grid === 0)
+    const stages = stageBounds(space, this.#simulator, whole)
     let longest = 0
     let size = 0
     for (const p of space.pipelines) {
@@ -194,7 +196,7 @@ class Search {
       if (this.#hopeless(steps * seconds * width, chips)) continue
       if (size !== Math.ceil(this.#layers / p)) {
         size = Math.ceil(this.#layers / p)
-        longest = this.#longest(whole, size)
+        longest = stages.longest(size)
       }
       const pass = Math.max(seconds / p, longest)
       // what the slowest stage adds to its passes, the bubble cannot lose more than once
@@ -208,18 +210,8 @@ class Search {
               i > from &&
               this.#hopeless((least + (steps / n - steps / most) * pass) * n * width * p, n * width * p),
           )
-      this.#pipeline(share, microBatch, p, replicas.slice(from, to < 0 ? undefined : to))
+      this.#pipeline(share, microBatch, p, replicas.slice(from, to < 0 ? undefined : to), stages)
     }
-  }
-
-  /** Seconds that some stage takes at the least: one of them has as many layers as an even share, rounded up. */
-  #longest(whole: Layout, size: number): number {
-    let least = Number.POSITIVE_INFINITY
-    for (const from of this.#space.windows(size)) {
-      const { forward, backward } = this.#simulator.costs.stage(whole, from, size, 0, false, false)
-      least = Math.min(least, forward + backward)
-    }
-    return least
   }
 
   /** Whether so many stages hold their weights and gradients whole, rather than share them with other replicas. */
@@ -234,7 +226,13 @@ class Search {
     return each * (dense / tensorParallel + expert / (expertParallel * expertTensorParallel))
   }
 
-  #pipeline(share: Share, microBatch: number, p: number, replicas: readonly number[]): void {
+  #pipeline(
+    share: Share,
+    microBatch: number,
+    p: number,
+    replicas: readonly number[],
+    stages: StageBounds,
+  ): void {
     const { costs } = this.#simulator
     const sharings = this.#space.sharings(p)
     const first = layoutOf(share, microBatch, p, replicas[0]!, WHOLE, NONE, PLAIN)
@@ -243,26 +241,22 @@ class Search {
     const even = new Map<Again['recompute'] | number, StageSums>()
     const nodeOf = (split: Split, again: Again): Node => {
       const key = again.layers ?? again.recompute
-      let stages = split.stageLayers === undefined ? even.get(key) : undefined
-      if (stages === undefined) {
-        stages = stageSums(costs, layoutOf(share, microBatch, p, replicas[0]!, split, again, PLAIN))
-        if (split.stageLayers === undefined) even.set(key, stages)
+      let sums = split.stageLayers === undefined ? even.get(key) : undefined
+      if (sums === undefined) {
+        sums = stageSums(costs, layoutOf(share, microBatch, p, replicas[0]!, split, again, PLAIN))
+        if (split.stageLayers === undefined) even.set(key, sums)
       }
-      const pass = stages.slowest.forward + stages.slowest.backward
-      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, p, stages.slowest, stages.all, 0)
-      return { share, microBatch, p, replicas, known, split, again, pass, bubble, stages }
+      const pass = sums.slowest.forward + sums.slowest.backward
+      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, p, sums.slowest, sums.all, 0)
+      return { share, microBatch, p, replicas, known, split, again, pass, bubble, stages: sums }
     }
-    const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
     const sum = this.#whole(share, microBatch)
-    const longest = new Map<number, number>()
-    /** Whether a split may be good enough by the stage that has the most layers alone. */
-    const worth = ({ most }: Split): boolean => {
-      let pass = longest.get(most)
-      if (pass === undefined) {
-        pass = Math.max((sum.forward + sum.backward) / p, this.#longest(whole, most))
-        longest.set(most, pass)
-      }
-      const bubble = Math.max(0, this.#bubble(sum, p) - pass)
+    /** Whether a split may be good enough by the stage that has the most layers, and those at the ends, alone. */
+    const worth = ({ schedule, virtualPipeline, stageLayers, most }: Split): boolean => {
+      let pass = Math.max((sum.forward + sum.backward) / p, stages.longest(most))
+      if (stageLayers !== undefined)
+        pass = Math.max(pass, stages.first(stageLayers[0]!), stages.last(stageLayers.at(-1)!))
+      const bubble = Math.max(0, bubbleSeconds(schedule, virtualPipeline, p, NOTHING, sum, 0) - pass)
       return replicas.some((_, i) =>
         this.#hopeful({ share, microBatch, p, replicas, known, pass, bubble }, i),
       )
@@ -352,6 +346,32 @@ class Search {
 
   #fits(layout: Layout): boolean {
     return this.#memory.fits(layout, this.#bytes)
+  }
+}
+
+/** Seconds of one micro-batch on stages of so many layers, nothing recomputed. */
+interface StageBounds {
+  /** At the least, wherever the layers begin. */
+  longest(size: number): number
+  /** With the embedding. */
+  first(size: number): number
+  /** With the head. */
+  last(size: number): number
+}
+
+function stageBounds(space: Space, { costs, workload }: Simulator, whole: Layout): StageBounds {
+  const { layers } = workload.decoder
+  const seconds = (from: number, size: number, isFirst: boolean, isLast: boolean) => {
+    const { forward, backward } = costs.stage(whole, from, size, 0, isFirst, isLast)
+    return forward + backward
+  }
+  return {
+    // one of the stages has as many layers as an even share, rounded up
+    longest: kept((size) =>
+      Math.min(...space.windows(size).map((from) => seconds(from, size, false, false))),
+    ),
+    first: kept((size) => seconds(0, size, true, false)),
+    last: kept((size) => seconds(layers - size, size, false, true)),
   }
 }
 

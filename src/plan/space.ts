@@ -1,4 +1,9 @@
-/** @file The space that a search goes over: which values each parameter of a layout can take, and how many layouts that makes. */
+/**
+ * @file The space that a search goes over: which values each parameter of a layout can take, and how many layouts that
+ * makes. All chips or fewer; all divisors, but for tensor parallelism, whose groups fill domains of links or are filled
+ * by them. Groups of replicas that share (`shardGroup`) are left out: what they save in time is not predicted, and they
+ * take more memory.
+ */
 import { evenShare, type Layout, type Recompute, type Schedule } from '../simulate/index.ts'
 import { type Abilities, abilitiesOf } from './abilities.ts'
 import type { Fixed, PlanRequest } from './types.ts'
@@ -399,7 +404,7 @@ function only<Value>(fixed: Value | undefined, values: readonly Value[]): readon
 }
 
 /** Keeps what a function makes of a number. */
-function kept<Value>(make: (n: number) => Value): (n: number) => Value {
+export function kept<Value>(make: (n: number) => Value): (n: number) => Value {
   const known = new Map<number, Value>()
   return (n) => {
     let value = known.get(n)
