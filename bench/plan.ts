@@ -8,7 +8,11 @@
  * calculon-ai/calculon; REGAUGE_SIMUMAX one of MooreThreads/SimuMax. What is not given is skipped, and said to be.
  * CPU-seconds rather than seconds, so that neither cores nor other programs count.
  */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { catalogChips } from '../src/chips/index.ts'
+import { ENGINES, machineOf, planLayouts, readDecoder } from '../src/planner.ts'
 import { type Contender, interleave, median, printTable } from './children.ts'
 
 /** What a script of a peer prints. */
@@ -52,12 +56,53 @@ interface Ours {
 
 const OURS = 'regauge'
 
-// ---- OURS: the planner's figures go in here -------------------------------------------------------------------------
-/** Plans each Workload over the whole space that we search; measure `seconds` by `process.cpuUsage`. */
-async function planFigures(): Promise<readonly PlanFigure[]> {
-  return []
+/** Sizes of Llama 3 8B, of which there is no file among the examples. */
+const LLAMA_3_8B = {
+  model_type: 'llama',
+  hidden_size: 4096,
+  intermediate_size: 14_336,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  vocab_size: 128_256,
+  max_position_embeddings: 8192,
+  tie_word_embeddings: false,
 }
-// ---------------------------------------------------------------------------------------------------------------------
+
+const exampleOf = (name: string): unknown =>
+  JSON.parse(readFileSync(join(import.meta.dirname, `../examples/models/${name}/config.json`), 'utf8'))
+
+/** Sequences are as long as those of the peers: GPT-3's own 2048 for Calculon, 4096 for SimuMax. */
+const WORKLOADS = [
+  ['gpt3-175B on 64 a100_80g, batch 1536', () => exampleOf('gpt3-175b'), 'a100-80gb-sxm', 64, 1536, 2048],
+  ['llama3-8b on 64 a100_pcie, batch 512', () => LLAMA_3_8B, 'a100-80gb-pcie', 64, 512, 4096],
+  [
+    'deepseekv3 on 1024 a100_pcie, batch 8192',
+    () => exampleOf('deepseek-v3'),
+    'a100-80gb-pcie',
+    1024,
+    8192,
+    4096,
+  ],
+] as const satisfies readonly (readonly [Workload, () => unknown, string, number, number, number])[]
+
+/** Plans each Workload over the whole space that we search; of its layouts, those whose time was worked out count. */
+function planFigures(): readonly PlanFigure[] {
+  return WORKLOADS.map(([workload, config, id, count, globalBatch, sequenceLength]) => {
+    const chip = catalogChips().find((one) => one.id === id)!
+    const decoder = readDecoder(config())
+    const machine = machineOf(chip, count, 'bf16', { networkBytesPerSecond: 25e9 })
+    const from = process.cpuUsage()
+    const { evaluated } = planLayouts({
+      workload: { decoder, sequenceLength, globalBatch, precision: 'bf16' },
+      machine,
+      engine: ENGINES['megatron-lm'],
+      reasons: false,
+    })
+    const { user, system } = process.cpuUsage(from)
+    return { workload, layouts: evaluated, seconds: (user + system) / 1e6 }
+  })
+}
 
 const { values } = parseArgs({
   options: {
@@ -66,7 +111,7 @@ const { values } = parseArgs({
     ours: { type: 'boolean', default: false },
   },
 })
-if (values.ours) console.log(JSON.stringify({ figures: await planFigures() } satisfies Ours))
+if (values.ours) console.log(JSON.stringify({ figures: planFigures() } satisfies Ours))
 else await compare(Number(values.rounds), values.seconds)
 
 /** Runs ourselves and the peers in turn, each in a process of its own, and prints the rates and the best layouts. */
