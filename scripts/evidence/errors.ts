@@ -64,8 +64,8 @@ export function leaveOneOut(
 export const BAND_SHARE = 0.8
 
 /**
- * The band of each grade: the factor within which four of five rows lie that no fit has seen, each source counting
- * alike. A grade with fewer than 5 rows takes that of all, and none promises more than a better one.
+ * The band of each grade: the factor within which four of five rows lie that no fit has seen, each source with the root
+ * of its rows as its weight. A grade with fewer than 5 rows takes that of all, and none promises more than a better one.
  */
 export function bandsOf(unseen: readonly Judged[]): Record<EvidenceGrade, number> {
   const all = factorOf(unseen)

@@ -10,6 +10,8 @@ export interface Abilities {
   readonly unevenStages: boolean
   readonly expertParallel: boolean
   readonly expertTensorParallel: boolean
+  /** Experts are split over all tensor-parallel chips or over none. */
+  readonly expertTensorWhole: boolean
   /** Layers with experts under tensor parallelism need sequence parallelism. */
   readonly expertsNeedSequence: boolean
   readonly zeroStages: readonly Layout['zeroStage'][]
@@ -28,6 +30,7 @@ const ALL: Abilities = {
   unevenStages: true,
   expertParallel: true,
   expertTensorParallel: true,
+  expertTensorWhole: false,
   expertsNeedSequence: false,
   zeroStages: [0, 1, 2, 3],
   offloadFrom: 0,
@@ -46,10 +49,11 @@ const ABILITIES: Readonly<Record<string, Abilities>> = {
     offloadFrom: 1,
   },
   // --num-layer-list, --context-parallel-algo, --schedules-method dualpipev, --swap-optimizer with ZeRO 1;
-  // its experts are split over tensor-parallel chips all or not at all
+  // --moe-tp-extend-ep, or experts are split as all else is
   mindspeed: {
     ...ALL,
     schedules: ['1f1b', 'interleaved', 'dualpipe'],
+    expertTensorWhole: true,
     expertsNeedSequence: true,
     zeroStages: [0, 1],
     offloadFrom: 1,

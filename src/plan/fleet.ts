@@ -3,7 +3,7 @@
  *
  * Three ways are compared. Alone: the best layout of each pool, exactly. Replicas: each pool trains its own part of every
  * batch by the best layout for it, and gradients are exchanged between the pools; parts are multiples of a 32nd of the
- * batch, and all that could be the best of these are tried. Pipeline: the first stages on one pool, the last on another,
+ * batch, searched as if a larger one took its pool no less, which parts that divide less well can break. Pipeline: the first stages on one pool, the last on another,
  * over the coarse space of either (one data-parallel degree for both, 1F1B, even stages within a pool, experts within it,
  * ZeRO 1, no context parallelism, micro-batches of 8 at most, more than a quarter of each pool). Only two pools at a time take part in the latter two.
  */
@@ -229,7 +229,7 @@ function replicas(request: FleetRequest, a: Pool, b: Pool): FleetPlan | undefine
     }
     return { x: x.seconds, y: y.seconds }
   }
-  // a part that is larger takes its pool no less: outwards from where both end together
+  // where both end together, and around it: how a part divides matters as well
   const parts = Array.from({ length: Math.ceil(batch / quantum) - 1 }, (_, i) => (i + 1) * quantum)
   if (parts.length === 0) return undefined
   let [low, high] = [0, parts.length - 1]
@@ -273,12 +273,12 @@ function pipeline(request: FleetRequest, front: Pool, back: Pool, limit: number)
       const transfer =
         (dataParallel * microBatch * workload.sequenceLength * hiddenSize * 2) / link.bytesPerSecond +
         link.latency
-      const [x, y] = [wholeSeconds(first, layers), wholeSeconds(last, layers)]
+      const [x, y] = [layerSeconds(first, 0, layers), layerSeconds(last, 0, layers)]
       // n layers on the first pool, the others on the second: slowest stages at least, as a mean
       const balanced = Math.round((layers * y * first.stages) / (y * first.stages + x * last.stages))
       for (const n of new Set([-2, -1, 0, 1, 2].map((more) => balanced + more))) {
         if (n < first.stages || layers - n < last.stages) continue
-        const [near, far] = [(x * n) / layers, (y * (layers - n)) / layers]
+        const [near, far] = [layerSeconds(first, 0, n), layerSeconds(last, n, layers - n)]
         const slowest = Math.max(near / first.stages, far / last.stages)
         const bound = Math.max((steps - 1) * slowest + near + far, steps * transfer)
         pairs.push({ first, last, n, transfer, bound })
@@ -294,10 +294,10 @@ function pipeline(request: FleetRequest, front: Pool, back: Pool, limit: number)
   return best
 }
 
-/** Seconds of a micro-batch in all layers alone, without embedding and head. */
-function wholeSeconds({ simulator, layout }: Side, layers: number): number {
-  const again = layout.recompute === 'full' ? layers : 0
-  const { forward, backward } = simulator.costs.stage(layout, 0, layers, again, false, false)
+/** Seconds of a micro-batch in some layers alone, without embedding and head. */
+function layerSeconds({ simulator, layout }: Side, from: number, size: number): number {
+  const again = layout.recompute === 'full' ? size : 0
+  const { forward, backward } = simulator.costs.stage(layout, from, size, again, false, false)
   return forward + backward
 }
 
@@ -357,6 +357,9 @@ function joined(
   const passes: (readonly PassTimes[])[] = []
   const links: TransferTimes[] = []
   let after = 0
+  let domains = 0
+  let straggling = 0
+  let fixed = 0
   let from = 0
   const parts: PoolPart[] = []
   for (const side of [first, last]) {
@@ -389,9 +392,12 @@ function joined(
     after = Math.max(
       after,
       dataSeconds(simulator.costs, layout, parameters, seconds, steps) +
-        optimizerSeconds(simulator.costs, layout, parameters) +
-        simulator.costs.rates.step,
+        optimizerSeconds(simulator.costs, layout, parameters),
     )
+    const { rates } = simulator.costs
+    domains += Math.max(1, chipsOf(layout) / pool.machine.links[0]!.size)
+    straggling = Math.max(straggling, rates.straggling)
+    fixed = Math.max(fixed, rates.step)
     parts.push({
       pool: pool.name,
       layout: whole,
@@ -402,11 +408,12 @@ function joined(
     })
   }
   // a link carries one message at a time each way: it can hold up the stages even where they compute meanwhile
-  const seconds =
+  const ideal =
     Math.max(
       pipelineSeconds({ schedule: '1f1b', microBatches: steps, passes, links, overlapsTransfers: true }),
       steps * transfer,
     ) + after
+  const seconds = ideal * (1 + straggling * Math.log2(domains)) + fixed
   return {
     way: 'pipeline',
     seconds,

@@ -78,6 +78,10 @@ const RULES: readonly Rule[] = [
       ? undefined
       : `experts ${experts.intermediateSize} wide do not divide by expert-tensor parallelism ${t}`
   },
+  ({ layout: { tensorParallel: t, expertTensorParallel: e }, abilities, engine }) =>
+    abilities.expertTensorWhole && e !== 1 && e !== t
+      ? `${engine.name} splits experts over all tensor-parallel chips or none: expert-tensor parallelism 1 or ${t}, not ${e}`
+      : undefined,
   ({ layout: l }) =>
     l.sequenceParallel && l.tensorParallel === 1
       ? 'sequence parallelism needs tensor parallelism above 1'

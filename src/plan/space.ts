@@ -175,6 +175,7 @@ function sharesOf({ workload, machine, fixed = {} }: PlanRequest, abilities: Abi
       for (const sequenceParallel of only(fixed.sequenceParallel, sequences)) {
         for (const expertParallel of only(fixed.expertParallel, expertDegrees)) {
           for (const expertTensorParallel of only(fixed.expertTensorParallel, expertTensors)) {
+            if (abilities.expertTensorWhole && ![1, tensorParallel].includes(expertTensorParallel)) continue
             shares.push({
               tensorParallel,
               sequenceParallel,

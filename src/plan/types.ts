@@ -19,7 +19,7 @@ export const OBJECTIVES = ['time', 'chip-time'] as const
 export type Objective = (typeof OBJECTIVES)[number]
 
 /** Degrees that may be held fixed; the search goes over the others. */
-export type Fixed = { readonly [Name in Exclude<keyof Layout, 'stageLayers'>]?: Layout[Name] }
+export type Fixed = { readonly [Name in Exclude<keyof Layout, 'stageLayers' | 'shardGroup'>]?: Layout[Name] }
 
 export interface PlanRequest {
   readonly workload: Workload
