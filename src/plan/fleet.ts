@@ -3,9 +3,9 @@
  *
  * Three ways are compared. Alone: the best layout of each pool, exactly. Replicas: each pool trains its own part of every
  * batch by the best layout for it, and gradients are exchanged between the pools; parts are multiples of a 32nd of the
- * batch, searched as if a larger one took its pool no less, which parts that divide less well can break. Pipeline: the first stages on one pool, the last on another,
+ * batch, and all that could be the best of these are tried. Pipeline: the first stages on one pool, the last on another,
  * over the coarse space of either (one data-parallel degree for both, 1F1B, even stages within a pool, experts within it,
- * ZeRO 1, no context parallelism, micro-batches of 8 at most, more than a quarter of each pool). Only two pools at a time take part in the latter two.
+ * ZeRO 1, no context parallelism). Only two pools at a time take part in the latter two.
  */
 import { type Issue, RegaugeError } from '../errors.ts'
 import { decoderParameters } from '../model/index.ts'
@@ -14,6 +14,7 @@ import {
   createSimulator,
   dataSeconds,
   type Engine,
+  evenShare,
   hopSeconds,
   type Layout,
   type Machine,
@@ -26,7 +27,7 @@ import {
   type Workload,
 } from '../simulate/index.ts'
 import { planLayouts } from './plan.ts'
-import { chipsOf, divisorsOf, evenStages, spaceOf } from './space.ts'
+import { chipsOf, divisorsOf, spaceOf } from './space.ts'
 import type { PlannedLayout, PlanRequest } from './types.ts'
 import { secondsText } from './words.ts'
 
@@ -36,6 +37,8 @@ export interface Pool {
   readonly machine: Machine
   readonly engine: Engine
   readonly constants?: Constants
+  /** Its best layout for the whole batch, where that is known already. */
+  readonly alone?: PlannedLayout
 }
 
 /** The network between pools: bytes/s out of a pool, all its chips together, each way. */
@@ -87,9 +90,6 @@ export interface FleetResult {
 /** Parts that a batch is divided into between pools, at most. */
 const PARTS = 32
 
-/** Pipelines over two pools are worked out where they could take at most so many times what the best pool takes alone. */
-const WORTH = 1.25
-
 /** Plans a run on all pools, or on one of them where the others would hold it up. */
 export function planFleet(request: FleetRequest): FleetResult {
   check(request)
@@ -101,7 +101,6 @@ export function planFleet(request: FleetRequest): FleetResult {
   }
   const pools = request.pools
   for (const pool of pools) note(`${pool.name} alone`, alone(request, pool), 'no layout fits')
-  const limit = WORTH * Math.min(...plans.map(({ seconds }) => seconds), Number.POSITIVE_INFINITY)
   for (let i = 0; i < pools.length; i++) {
     for (let j = i + 1; j < pools.length; j++) {
       const [a, b] = [pools[i]!, pools[j]!]
@@ -116,8 +115,8 @@ export function planFleet(request: FleetRequest): FleetResult {
       ] as const)
         note(
           `a pipeline from ${front.name} to ${back.name}`,
-          pipeline(request, front, back, limit),
-          limit === Number.POSITIVE_INFINITY ? 'no layout fits' : `none ends within ${secondsText(limit)}`,
+          pipeline(request, front, back),
+          'no layout fits',
         )
     }
   }
@@ -156,12 +155,14 @@ function planned(
   { workload }: FleetRequest,
   { machine, engine, constants }: Pool,
   batch: number,
+  maximumSeconds?: number,
 ): PlannedLayout | undefined {
   const request: PlanRequest = {
     workload: { ...workload, globalBatch: batch },
     machine,
     engine,
     ...(constants === undefined ? {} : { constants }),
+    ...(maximumSeconds === undefined ? {} : { maximumSeconds }),
     top: 1,
     reasons: false,
   }
@@ -184,7 +185,7 @@ function daysOf({ tokens, workload }: FleetRequest, seconds: number): number | n
 
 function alone(request: FleetRequest, pool: Pool): FleetPlan | undefined {
   const batch = request.workload.globalBatch
-  const best = planned(request, pool, batch)
+  const best = pool.alone ?? planned(request, pool, batch)
   if (best === undefined) return undefined
   return {
     way: 'alone',
@@ -205,16 +206,20 @@ function replicas(request: FleetRequest, a: Pool, b: Pool): FleetPlan | undefine
   // one pool's sums go to the other, which adds its own and sends them back: each way once, one after the other
   const crossing = (2 * bytes) / link.bytesPerSecond + 2 * link.latency
   const quantum = Math.max(1, Math.ceil(batch / PARTS))
-  const cache = new Map<string, PlannedLayout | undefined>()
-  const at = (pool: Pool, part: number) => {
-    const key = `${pool.name} ${part}`
-    if (!cache.has(key)) cache.set(key, planned(request, pool, part))
-    return cache.get(key)
-  }
+  const parts = Array.from({ length: Math.ceil(batch / quantum) - 1 }, (_, i) => (i + 1) * quantum)
   let best: FleetPlan | undefined
-  const attempt = (part: number) => {
-    const [x, y] = [at(a, part), at(b, batch - part)]
-    if (x === undefined || y === undefined) return { x: x?.seconds, y: y?.seconds }
+  const tried = new Set<number>()
+  /** Seconds of both pools; where one alone takes longer than the best, the other is not asked. */
+  const attempt = (part: number, limited: boolean): { x?: number; y?: number } => {
+    tried.add(part)
+    const most = limited && best !== undefined ? best.seconds - crossing : undefined
+    if (most !== undefined && most <= 0) return {}
+    const x = planned(request, a, part, most)
+    if (x === undefined && limited) return {}
+    const y = planned(request, b, batch - part, most)
+    if (x === undefined || y === undefined) {
+      return { ...(x !== undefined && { x: x.seconds }), ...(y !== undefined && { y: y.seconds }) }
+    }
     const seconds = Math.max(x.seconds, y.seconds) + crossing
     if (best === undefined || seconds < best.seconds) {
       const waits = Math.abs(x.seconds - y.seconds)
@@ -229,18 +234,30 @@ function replicas(request: FleetRequest, a: Pool, b: Pool): FleetPlan | undefine
     }
     return { x: x.seconds, y: y.seconds }
   }
-  // where both end together, and around it: how a part divides matters as well
-  const parts = Array.from({ length: Math.ceil(batch / quantum) - 1 }, (_, i) => (i + 1) * quantum)
   if (parts.length === 0) return undefined
+  // a part that is larger takes its pool no less: towards where both end together, as if time went with the part
   let [low, high] = [0, parts.length - 1]
+  let guess = (a.alone && b.alone && together(batch, a.alone.seconds, b.alone.seconds)) ?? batch / 2
   while (low < high) {
-    const middle = (low + high) >> 1
-    const { x, y } = attempt(parts[middle]!)
-    if (x !== undefined && (y === undefined || x >= y)) high = middle
-    else low = middle + 1
+    const at = Math.min(high - 1, Math.max(low, Math.round(guess / quantum) - 1))
+    const part = parts[at]!
+    const { x, y } = attempt(part, false)
+    if (x !== undefined && (y === undefined || x >= y)) high = at
+    else low = at + 1
+    guess =
+      x === undefined || y === undefined
+        ? ((low + high + 1) / 2) * quantum
+        : together(batch, (x / part) * batch, (y / (batch - part)) * batch)
   }
-  for (const i of [low - 2, low - 1, low, low + 1]) if (parts[i] !== undefined) attempt(parts[i]!)
+  for (const i of [low, low - 1, low + 1, low - 2]) {
+    if (parts[i] !== undefined && !tried.has(parts[i])) attempt(parts[i], true)
+  }
   return best
+}
+
+/** The part of a batch that ends with the rest of it, by what each pool takes for all of it. */
+function together(batch: number, x: number, y: number): number {
+  return (batch * y) / (x + y)
 }
 
 /** What a pool of a pipeline may be: its stages, and how a layer lies on the chips of one. */
@@ -249,61 +266,92 @@ interface Side {
   readonly simulator: Simulator
   readonly stages: number
   readonly layout: Layout
+  /** Seconds of a micro-batch in all layers, without embedding and head: forward, and both ways. */
+  readonly forward: number
+  readonly both: number
+  /** Whether it fits, by how many stages there are and how many layers it has. */
+  readonly fitting: Map<string, boolean>
 }
 
 /** The first layers on one pool and the last on another. */
-function pipeline(request: FleetRequest, front: Pool, back: Pool, limit: number): FleetPlan | undefined {
+function pipeline(request: FleetRequest, front: Pool, back: Pool): FleetPlan | undefined {
   const { workload, link } = request
   const { layers, hiddenSize } = workload.decoder
-  const [fronts, backs] = [sidesOf(request, front), sidesOf(request, back)]
-  const pairs: {
-    readonly first: Side
-    readonly last: Side
-    readonly n: number
-    readonly transfer: number
-    readonly bound: number
-  }[] = []
-  for (const first of fronts) {
-    for (const last of backs) {
-      const { dataParallel, microBatch } = first.layout
-      if (last.layout.dataParallel !== dataParallel || last.layout.microBatch !== microBatch) continue
+  const backs = new Map<string, Side[]>()
+  for (const side of sidesOf(request, back)) {
+    const alike = backs.get(rhythmOf(side))
+    if (alike === undefined) backs.set(rhythmOf(side), [side])
+    else alike.push(side)
+  }
+  const joints: Joint[] = []
+  for (const first of sidesOf(request, front)) {
+    const { dataParallel, microBatch } = first.layout
+    const steps = workload.globalBatch / (microBatch * dataParallel)
+    // all replicas send at once, forward and backward each way
+    const transfer =
+      (dataParallel * microBatch * workload.sequenceLength * hiddenSize * 2) / link.bytesPerSecond +
+      link.latency
+    for (const last of backs.get(rhythmOf(first)) ?? []) {
       if (first.stages + last.stages > layers) continue
-      const steps = workload.globalBatch / (microBatch * dataParallel)
-      // all replicas send at once, forward and backward each way
-      const transfer =
-        (dataParallel * microBatch * workload.sequenceLength * hiddenSize * 2) / link.bytesPerSecond +
-        link.latency
-      const [x, y] = [layerSeconds(first, 0, layers), layerSeconds(last, 0, layers)]
+      const [x, y] = [first.both, last.both]
       // n layers on the first pool, the others on the second: slowest stages at least, as a mean
       const balanced = Math.round((layers * y * first.stages) / (y * first.stages + x * last.stages))
-      for (const n of new Set([-2, -1, 0, 1, 2].map((more) => balanced + more))) {
+      for (let n = balanced - 2; n <= balanced + 2; n++) {
         if (n < first.stages || layers - n < last.stages) continue
-        const [near, far] = [layerSeconds(first, 0, n), layerSeconds(last, n, layers - n)]
-        const slowest = Math.max(near / first.stages, far / last.stages)
-        const bound = Math.max((steps - 1) * slowest + near + far, steps * transfer)
-        pairs.push({ first, last, n, transfer, bound })
+        const bound = Math.max(boundOf(first, last, n, layers, steps), steps * transfer)
+        joints.push({ first, last, layers: n, transfer, bound })
       }
     }
   }
+  // the most promising first: all that are left when a bound is above the best are slower
+  joints.sort((one, other) => one.bound - other.bound)
   let best: FleetPlan | undefined
-  for (const { first, last, n, transfer, bound } of pairs.sort((x, y) => x.bound - y.bound)) {
-    if (bound > (best?.seconds ?? limit)) break
-    const plan = joined(request, first, last, n, transfer)
+  for (const joint of joints) {
+    if (best !== undefined && joint.bound >= best.seconds) break
+    const plan = joined(request, joint)
     if (plan !== undefined && (best === undefined || plan.seconds < best.seconds)) best = plan
   }
   return best
 }
 
-/** Seconds of a micro-batch in some layers alone, without embedding and head. */
-function layerSeconds({ simulator, layout }: Side, from: number, size: number): number {
-  const again = layout.recompute === 'full' ? size : 0
-  const { forward, backward } = simulator.costs.stage(layout, from, size, again, false, false)
-  return forward + backward
+/** Two sides of a pipeline, of which the first has so many layers. */
+interface Joint {
+  readonly first: Side
+  readonly last: Side
+  readonly layers: number
+  /** Seconds of a micro-batch between them. */
+  readonly transfer: number
+  /** Seconds of a step at least. */
+  readonly bound: number
+}
+
+/** Sides go together where they take the same micro-batches. */
+function rhythmOf({ layout }: Side): string {
+  return `${layout.dataParallel} ${layout.microBatch}`
+}
+
+/**
+ * Seconds at least: one micro-batch goes all the way there and back, and a stage has the others before or after it. The
+ * first stage has as many forwards behind its first as there are stages, the last has none.
+ */
+function boundOf(first: Side, last: Side, layers: number, total: number, steps: number): number {
+  const rest = total - layers
+  const way = (first.both * layers + last.both * rest) / total
+  const start = Math.ceil(layers / first.stages) / total
+  const end = Math.floor(rest / last.stages) / total
+  const ahead = Math.min(first.stages + last.stages, steps) - 1
+  return Math.max(
+    (steps * first.both * layers) / total / first.stages,
+    (steps * last.both * rest) / total / last.stages,
+    way + (steps - 1) * start * first.both - ahead * start * first.forward,
+    way + (steps - 1) * end * last.both,
+  )
 }
 
 function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
   const { machine, engine, constants } = pool
   const simulator = createSimulator(workload, machine, engine, constants)
+  const { layers } = workload.decoder
   const request = { workload, machine, engine }
   const space = spaceOf(request, true)
   const { abilities } = space
@@ -314,7 +362,7 @@ function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
     const width = share.tensorParallel
     const grid = share.expertParallel * share.expertTensorParallel
     for (const microBatch of space.microBatches.filter((n) => n <= 8)) {
-      for (const stages of space.pipelines) {
+      for (const stages of [1, ...space.pipelines.filter((p) => p > 1)]) {
         // as many replicas as there are chips for, and half as many: the other pool may have fewer
         for (const dataParallel of divisorsOf(workload.globalBatch / microBatch)) {
           const chips = width * stages * dataParallel
@@ -332,7 +380,17 @@ function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
               offloadOptimizer: false,
               schedule: '1f1b',
             }
-            sides.push({ pool, simulator, stages, layout })
+            const again = recompute === 'full' ? layers : 0
+            const { forward, backward } = simulator.costs.stage(layout, 0, layers, again, false, false)
+            sides.push({
+              pool,
+              simulator,
+              stages,
+              layout,
+              forward,
+              both: forward + backward,
+              fitting: new Map(),
+            })
           }
         }
       }
@@ -341,18 +399,13 @@ function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
   return sides
 }
 
-/** A whole pipeline over two pools, of which the first has so many layers; undefined where it does not fit. */
-function joined(
-  request: FleetRequest,
-  first: Side,
-  last: Side,
-  layers: number,
-  transfer: number,
-): FleetPlan | undefined {
+/** A whole pipeline over two pools; undefined where it does not fit. */
+function joined(request: FleetRequest, { first, last, layers, transfer }: Joint): FleetPlan | undefined {
   const { workload } = request
   const total = workload.decoder.layers
   const stages = first.stages + last.stages
-  const stageLayers = [...evenStages(layers, first.stages), ...evenStages(total - layers, last.stages)]
+  const stageLayers = [...spread(layers, first.stages), ...spread(total - layers, last.stages)]
+  if (![first, last].every((side) => fits(side, side === first, stageLayers))) return undefined
   const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
   const passes: (readonly PassTimes[])[] = []
   const links: TransferTimes[] = []
@@ -366,8 +419,6 @@ function joined(
     const { simulator, layout, pool } = side
     const whole: Layout = { ...layout, pipelineParallel: stages, stageLayers }
     const own = side === first ? [0, first.stages] : [first.stages, stages]
-    const held = simulator.memory.stages(whole).slice(own[0], own[1])
-    if (held.some(({ peak }) => peak > pool.machine.memoryBytes)) return undefined
     const hop = hopSeconds(simulator.costs, layout)
     let slowest: { pass: PassSeconds; from: number; size: number } | undefined
     let busy = 0
@@ -422,4 +473,29 @@ function joined(
     days: daysOf(request, seconds),
     why: `${first.pool.name} has the first ${layers} of ${total} layers, ${last.pool.name} the others; activations of ${steps} micro-batches cross in ${secondsText(transfer)} each, beside the passes`,
   }
+}
+
+/** Whether the stages of a side fit: that depends on nothing of the other side but how many stages it has. */
+function fits(
+  { layout, stages, simulator, pool, fitting }: Side,
+  isFirst: boolean,
+  stageLayers: readonly number[],
+) {
+  const count = stageLayers.length
+  const own = isFirst ? stageLayers.slice(0, stages) : stageLayers.slice(count - stages)
+  const key = `${isFirst} ${count} ${own.reduce((sum, n) => sum + n, 0)}`
+  let known = fitting.get(key)
+  if (known === undefined) {
+    const held = simulator.memory.stages({ ...layout, pipelineParallel: count, stageLayers })
+    known = (isFirst ? held.slice(0, stages) : held.slice(count - stages)).every(
+      ({ peak }) => peak <= pool.machine.memoryBytes,
+    )
+    fitting.set(key, known)
+  }
+  return known
+}
+
+/** As even as can be. */
+function spread(total: number, parts: number): number[] {
+  return Array.from({ length: parts }, (_, i) => evenShare(total, parts, i))
 }
