@@ -69,7 +69,7 @@ const LLAMA_3_8B = {
   tie_word_embeddings: false,
 }
 
-const exampleOf = (name: string): unknown =>
+const exampleOf = (name: string): Readonly<Record<string, unknown>> =>
   JSON.parse(readFileSync(join(import.meta.dirname, `../examples/models/${name}/config.json`), 'utf8'))
 
 /** Sequences are as long as those of the peers: GPT-3's own 2048 for Calculon, 4096 for SimuMax. */
@@ -84,7 +84,7 @@ const WORKLOADS = [
     8192,
     4096,
   ],
-] as const satisfies readonly (readonly [Workload, () => unknown, string, number, number, number])[]
+] as const satisfies readonly (readonly [Workload, () => object, string, number, number, number])[]
 
 /** Plans each Workload over the whole space that we search; of its layouts, those whose time was worked out count. */
 function planFigures(): readonly PlanFigure[] {
