@@ -1,4 +1,5 @@
 /** @file Rewrites of a graph that leave its meaning: dead code, common subexpressions, constants, algebra. */
+import { createHash } from 'node:crypto'
 import { toHalf } from '../formats/index.ts'
 import { constant, mul, reshape, scatterElements, transpose } from './build.ts'
 import { elements, isTame } from './dtype.ts'
@@ -191,9 +192,17 @@ function verified(graph: Graph, after: string): Graph {
   return graph
 }
 
+/** A hash of a constant's bytes; masks of long sequences are large, and several layers and passes share them. */
 function constantKey(data: ConstantData): string {
-  return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64')
+  const known = constantKeys.get(data)
+  if (known !== undefined) return known
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  const key = createHash('sha256').update(bytes).digest('base64')
+  constantKeys.set(data, key)
+  return key
 }
+
+const constantKeys = new WeakMap<ConstantData, string>()
 
 function fits(values: Float64Array, dtype: Tensor['dtype']): boolean {
   if (dtype !== 'int32' && dtype !== 'int64') return true
