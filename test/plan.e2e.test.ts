@@ -48,8 +48,12 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       .replaceAll(/█+/g, '')
       .replaceAll(/ +/g, ' ')
       .replaceAll(/ $/gm, '')
-    const names = constants!.match(/matmul|attention|linkShare|networkShare|straggling/g)
-    const text = [facts, shape, memory, [...new Set(names)].join(' ')].join('\n\n')
+    const counts = constants!
+      .trim()
+      .replaceAll(/\s+/g, ' ')
+      .replaceAll(/[\w-]+ \d+(?=, |;)/g, 'source #')
+      .replaceAll(/\d[\d,]*/g, '#')
+    const text = [facts, shape, memory, counts].join('\n\n')
     if (process.env.REGAUGE_UPDATE_GOLDEN) writeFileSync(GOLDEN, `${text}\n`)
     expect(`${text}\n`).toBe(readFileSync(GOLDEN, 'utf8'))
   })
@@ -125,7 +129,7 @@ describe('simulate', { timeout: TIMEOUT }, () => {
     const { code, out } = await simulate(
       'llama-3-70b',
       'zeta-1:512@50GB/s',
-      '',
+      'tp1',
       ...SIZES,
       '--chips',
       'ours.yaml',
@@ -269,6 +273,7 @@ interface PlanPrinted {
   readonly pools: readonly {
     readonly best: readonly {
       readonly text: string
+      readonly chips: number
       readonly seconds: number
       readonly peakBytes: number
       readonly memoryBytes: number
@@ -319,12 +324,17 @@ describe('plan', { timeout: TIMEOUT }, () => {
     expect(code).toBe(0)
     expect(widest(out)).toBeLessThanOrEqual(80)
     expect(out).toMatch(/^# +step +band +MFU +days +GiB +energy +most besides computing$/m)
-    expect(out).toMatch(/^tp8 pp2 dp4 mb1 zero1 recompute=full, on 64 chips: [\d.]+ s a step,/m)
-    expect(out).toMatch(/% slower\s+than the best/)
-    expect(out).toMatch(/^chips +days +band +layout$/m)
+    expect(out).toMatch(/^tp8 pp2 dp4 mb1 zero1 recompute=full, on 64 chips$/m)
+    expect(out).toMatch(/ s a step, [\d.]+ % more than the best that fits,/)
+    expect(out).toMatch(/^chips +days +band( +layout)?$/m)
     expect(err).toContain('page: plan.html')
     const page = readFileSync(at('plan.html'), 'utf8')
-    for (const text of ['The best layouts', 'Memory of the best', 'Days against chips'])
+    for (const text of [
+      'The best layouts',
+      'Memory of the best',
+      'Days against chips',
+      'A layout that was asked about',
+    ])
       expect(page).toContain(text)
     expect(page).not.toMatch(/NaN|undefined/)
   })
@@ -334,6 +344,71 @@ describe('plan', { timeout: TIMEOUT }, () => {
     expect(code).toBe(0)
     expect(out).toMatch(/^each alone +step +MFU +days +energy$/m)
     expect(out).toMatch(/^✓ .* alone is the fastest$/m)
+    expect(out).toContain('give --link 200GB/s')
+  })
+
+  const both = [...small, '--on', 'h20-96gb:32@50GB/s', '--top', '1', '--link', '1600Gb/s']
+
+  test('plans the run on two pools that are joined', async () => {
+    const { code, out } = await plan('llama-3-70b', ...both, '--report', 'both.html')
+    expect(code).toBe(0)
+    expect(widest(out)).toBeLessThanOrEqual(80)
+    expect(out).toContain('pools joined by 200 GB/s out of each, each way, 1.00 ms a message')
+    expect(out).toMatch(/^# +way +step +days +crossing$/m)
+    expect(out).toMatch(/^✓ (one pipeline over both|replicas on both|one pool alone)/m)
+    expect(out).not.toContain('give --link')
+    const page = readFileSync(at('both.html'), 'utf8')
+    for (const text of ['Pools together', 'A step of each way', '<b>Best:</b>']) expect(page).toContain(text)
+    expect(page).not.toMatch(/NaN|undefined/)
+
+    const { together } = JSON.parse((await plan('llama-3-70b', ...both, '--json')).out) as {
+      together: {
+        link: { bytesPerSecond: number }
+        plans: {
+          way: string
+          seconds: number
+          parts: { text: string; chips: number; batch: number; layers: number }[]
+        }[]
+      }
+    }
+    expect(together.link.bytesPerSecond).toBe(200e9)
+    const ways = together.plans.map(({ way }) => way)
+    expect(new Set(ways)).toEqual(new Set(['alone', 'replicas', 'pipeline']))
+    for (const [i, { way, seconds, parts }] of together.plans.entries()) {
+      expect(seconds).toBeGreaterThanOrEqual(together.plans[Math.max(0, i - 1)]!.seconds)
+      const sum = (of: 'batch' | 'layers') => parts.reduce((total, part) => total + part[of], 0)
+      if (way === 'replicas') expect(sum('batch')).toBe(64)
+      if (way === 'pipeline') expect(sum('layers')).toBe(80)
+      for (const { text } of parts) expect(text).toMatch(/^tp\d+ /)
+    }
+  })
+
+  test('joins pools for the least time alone', async () => {
+    const { code, err } = await plan('llama-3-70b', ...both, '--link', '3', '--objective', 'energy')
+    expect(code).toBe(2)
+    expect(err).toContain('error  --link: ')
+  })
+
+  test('finds the fewest chips that end the run in some days', async () => {
+    const fewest = async (days: string) => {
+      const { out } = await plan(
+        'llama-3-70b',
+        ...small,
+        '-o',
+        'chips',
+        '--days',
+        days,
+        '--top',
+        '1',
+        '--json',
+      )
+      return (JSON.parse(out) as PlanPrinted).pools[0]!.best[0]
+    }
+    const [slow, fast] = [await fewest('900'), await fewest('600')]
+    expect(slow!.cost.days).toBeLessThanOrEqual(900)
+    expect(fast!.cost.days).toBeLessThanOrEqual(600)
+    expect(slow!.chips).toBeLessThan(fast!.chips)
+    expect(await fewest('3')).toBeUndefined()
   })
 
   test('says that nothing fits', async () => {
@@ -360,5 +435,20 @@ describe('plan', { timeout: TIMEOUT }, () => {
     expect((await plan('llama-3-70b', '--batch', '1', '--tokens', '1')).err).toMatch(
       /^error {2}plan needs --on <chips>/,
     )
+  })
+})
+
+describe('help', { timeout: 2 * TIMEOUT }, () => {
+  test.each(['plan', 'simulate'])('of %s has examples that run', async (command) => {
+    const { out } = await regauge(command, '--help')
+    const examples = [...out.matchAll(new RegExp(`^  regauge (${command} .*)$`, 'gm'))].map(
+      ([, line]) => line!,
+    )
+    expect(examples.length).toBeGreaterThan(1)
+    for (const line of examples) {
+      const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!)
+      const { code, err } = await regauge(...words.map((word) => word.replace(/^examples\/models/, MODELS)))
+      expect([line, code, err.match(/^error.*/m)]).toEqual([line, 0, null])
+    }
   })
 })

@@ -467,7 +467,11 @@ export const COMMANDS = {
         choices: ['time', 'chips', 'energy', 'money'],
         default: 'time',
       },
-      days: { description: 'Days that the run may take', value: 'count', kind: 'number' },
+      days: {
+        description: 'Days that the run may take; with -o chips, the fewest chips that do',
+        value: 'count',
+        kind: 'number',
+      },
       top: {
         description: 'Layouts to print',
         short: 't',
@@ -475,6 +479,10 @@ export const COMMANDS = {
         kind: 'integer',
         least: 1,
         default: '5',
+      },
+      link: {
+        description: 'Bandwidth between pools: out of a pool in all, each way; joins them',
+        value: '200GB/s',
       },
       price: {
         description: 'Price of an hour of a chip; repeat for other chips',
@@ -494,16 +502,16 @@ export const COMMANDS = {
     },
     examples: [
       {
-        command: `regauge plan --model ./llama --tokens 10T --seq 8192 --batch 16M-tokens --on ${exampleChip}:30000`,
+        command: `regauge plan --model examples/models/llama-3.1-405b --tokens 10T --seq 8192 --batch 16M-tokens --on ${exampleChip}:8192`,
         does: 'the five fastest layouts, and why others lost',
       },
       {
-        command: `regauge plan -m ./llama --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:1024 --sweep chips --report plan.html`,
+        command: `regauge plan -m examples/models/llama-3-70b --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:1024 --sweep chips --report plan.html`,
         does: 'how many chips for how many days, as a page',
       },
       {
-        command: `regauge plan -m ./llama --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:512 --on ${otherFamily}:256@50GB/s`,
-        does: 'two pools: which is better',
+        command: `regauge plan -m examples/models/llama-3-70b --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:512 --on ${otherFamily}:256@50GB/s --link 200GB/s`,
+        does: 'two pools: one of them, or both in replicas or in one pipeline',
       },
     ],
   },
@@ -536,11 +544,11 @@ export const COMMANDS = {
     },
     examples: [
       {
-        command: `regauge simulate --model ./llama --seq 8192 --batch 16M-tokens --on ${exampleChip}:4096 --layout "tp8 pp16 vp2"`,
+        command: `regauge simulate --model examples/models/llama-3.1-405b --seq 8192 --batch 16M-tokens --on ${exampleChip}:4096 --layout "tp8 pp16 recompute=full stages=7,8x14,7"`,
         does: 'time, memory by stage, where the time goes',
       },
       {
-        command: `regauge simulate -m llama --seq 8192 --batch 2K --on ${otherFamily}:1K@50GB/s -l "tp8 pp5 vp2" --trace a.json`,
+        command: `regauge simulate -m examples/models/llama-3-70b --seq 8192 --batch 2000 --on ${otherFamily}:1000@50GB/s -l "tp4 pp5 vp2" --trace a.json`,
         does: 'with a trace of the pipeline',
       },
     ],

@@ -1,7 +1,7 @@
 /** @file A plan as lines for people: the best layouts, why others lost, pools beside each other, days against chips. */
-import type { Explanation } from '../plan/index.ts'
 import { layoutText, type TimeTerms } from '../simulate/index.ts'
 import {
+  bestText,
   daysText,
   energyText,
   GRADES,
@@ -12,26 +12,24 @@ import {
   type PlannedPool,
   type PlanReport,
   parameters,
+  partText,
   percent,
   seconds,
   TIME_TERMS,
+  TOGETHER_NOTE,
 } from '../watch/index.ts'
+import { si } from './chips.ts'
 import { modelText, type PlannedModel } from './planning.ts'
 import { tableLines } from './ui/table.ts'
 import type { Terminal } from './ui/terminal.ts'
-import { wrapped } from './ui/text.ts'
+import { columnsOf, wrapped } from './ui/text.ts'
 
 const WIDTH = 100
 
-export function planLines(
-  model: PlannedModel,
-  plan: PlanReport,
-  explanations: readonly (Explanation | undefined)[],
-  terminal: Terminal,
-): string[] {
+export function planLines(model: PlannedModel, plan: PlanReport, terminal: Terminal): string[] {
   const { colors } = terminal
   const width = Math.min(terminal.width(), WIDTH)
-  const { workload, tokens, pools } = plan
+  const { workload, tokens, pools, together } = plan
   const steps = tokens / (workload.globalBatch * workload.sequenceLength)
   const rows = (name: string, text: string): string[] =>
     wrapped(text, width - 12).map((line, i) => `${colors.dim((i === 0 ? name : '').padEnd(12))}${line}`)
@@ -41,14 +39,17 @@ export function planLines(
       'run',
       `${parameters(tokens)} tokens in ${grouped(Math.ceil(steps))} steps of ${grouped(workload.globalBatch)} sequences of ${grouped(workload.sequenceLength)}, ${workload.precision}; least ${plan.objective}`,
     ),
-    ...pools.flatMap((pool, i) => ['', ...poolLines(pool, explanations[i], terminal, width)]),
-    ...(pools.length > 1 ? ['', ...comparisonLines(pools, terminal)] : []),
+    ...pools.flatMap((pool) => ['', ...poolLines(pool, terminal, width)]),
+    ...(together !== undefined
+      ? ['', ...togetherLines(together, workload.decoder.layers, terminal, width)]
+      : pools.length > 1
+        ? ['', ...comparisonLines(pools, terminal, width)]
+        : []),
   ]
 }
 
 function poolLines(
-  { name, result, frontier }: PlannedPool,
-  explanation: Explanation | undefined,
+  { name, result, frontier, explanation }: PlannedPool,
   terminal: Terminal,
   width: number,
 ): string[] {
@@ -62,7 +63,11 @@ function poolLines(
   const asked =
     explanation === undefined
       ? []
-      : ['', ...wrapped(explanation.lines[0]!, width).map(colors.bold), ...list(explanation.lines.slice(1))]
+      : [
+          '',
+          colors.bold(`${layoutText(explanation.layout)}, on ${grouped(explanation.chips)} chips`),
+          ...list(explanation.lines),
+        ]
   if (best.length === 0) {
     return [head, colors.red(`${glyphs.bad} no layout fits`), ...list(remedies), ...asked]
   }
@@ -95,9 +100,10 @@ function poolLines(
   )
   const layouts = best.flatMap(({ layout, chips, idle }, i) => {
     const idleText = idle > 0 ? `, on ${grouped(chips)} chips` : ''
-    return wrapped(`${layoutText(layout)}${idleText}`, width - 4).map(
-      (line, at) => `${at === 0 ? String(i + 1).padStart(1) : ' '}  ${line}`,
-    )
+    // a layout stays on one line, to be copied
+    const line = `${i + 1}  ${layoutText(layout)}`
+    const both = `${line}${idleText}`
+    return columnsOf(both) <= width ? [both] : [line, `   ${idleText.slice(2)}`]
   })
   const { evaluated, pruned, overfull } = result
   return [
@@ -118,7 +124,7 @@ function poolLines(
       width,
     ).map(colors.dim),
     ...asked,
-    ...(frontier.length < 2 ? [] : ['', ...frontierLines(frontier, terminal)]),
+    ...(frontier.length < 2 ? [] : ['', ...frontierLines(frontier, terminal, width)]),
   ]
 }
 
@@ -131,28 +137,34 @@ function costliestText(terms: TimeTerms, step: number): string {
   return `${name} ${percent(terms[key] / step)}`
 }
 
-function frontierLines(frontier: PlannedPool['frontier'], { colors }: Terminal): string[] {
-  return tableLines(
+function frontierLines(frontier: PlannedPool['frontier'], { colors }: Terminal, width: number): string[] {
+  const sorted = frontier.toSorted((a, b) => a.chips - b.chips)
+  const lines = tableLines(
     [
       { title: 'chips', align: 'right' },
       { title: 'days', align: 'right' },
       { title: 'band', align: 'right' },
-      { title: 'layout' },
     ],
-    frontier
-      .toSorted((a, b) => a.chips - b.chips)
-      .map(({ chips, days, low, high, layout }) => [
-        grouped(chips),
-        daysText(days),
-        `${daysText(low)}-${daysText(high)}`,
-        layout,
-      ]),
-    colors.bold,
+    sorted.map(({ chips, days, low, high }) => [
+      grouped(chips),
+      daysText(days),
+      `${daysText(low)}-${daysText(high)}`,
+    ]),
   )
+  const layouts = ['layout', ...sorted.map(({ layout }) => layout)]
+  const beside = lines.map((line, i) => `${line}  ${layouts[i]}`)
+  const shown = beside.every((line) => columnsOf(line) <= width)
+    ? beside
+    : lines.flatMap((line, i) => (i === 0 ? [line] : [line, `    ${layouts[i]}`]))
+  return [colors.bold(shown[0]!), ...shown.slice(1)]
 }
 
 /** Each pool alone by its best layout, the best first. */
-function comparisonLines(pools: readonly PlannedPool[], { colors, glyphs }: Terminal): string[] {
+function comparisonLines(
+  pools: readonly PlannedPool[],
+  { colors, glyphs }: Terminal,
+  width: number,
+): string[] {
   const best = pools
     .flatMap(({ name, result }) => (result.best[0] === undefined ? [] : [{ name, planned: result.best[0] }]))
     .toSorted((a, b) => a.planned.seconds - b.planned.seconds)
@@ -175,5 +187,54 @@ function comparisonLines(pools: readonly PlannedPool[], { colors, glyphs }: Term
       colors.bold,
     ),
     ...(best[0] === undefined ? [] : [`${colors.green(glyphs.good)} ${best[0].name} alone is the fastest`]),
+    ...wrapped('give --link 200GB/s, the bandwidth between the pools, to plan the run on both', width).map(
+      colors.dim,
+    ),
+  ]
+}
+
+/** The run on several pools: each way in a row, then what each pool does of it, then why the best is that. */
+function togetherLines(
+  { link, result }: NonNullable<PlanReport['together']>,
+  layers: number,
+  { colors, glyphs }: Terminal,
+  width: number,
+): string[] {
+  const { plans, impossible, best } = result
+  const most = Math.max(...plans.map((plan) => plan.seconds))
+  const cell = glyphs.barCells.at(-1)!
+  const right = (title: string) => ({ title, align: 'right' as const })
+  const fixed = (text: string, mark: string): string[] =>
+    wrapped(text, width - 4).map((line, i) => `${i === 0 ? `${mark} ` : '  '}${line}`)
+  return [
+    ...wrapped(
+      `pools joined by ${si(link.bytesPerSecond, 'B/s')} out of each, each way, ${seconds(link.latency)} a message`,
+      width,
+    ).map(colors.bold),
+    ...tableLines(
+      [right('#'), { title: 'way' }, right('step'), right('days'), right('crossing'), { title: '' }],
+      plans.map((plan, i) => [
+        String(i + 1),
+        plan.way,
+        seconds(plan.seconds),
+        plan.days === null ? 'unknown' : daysText(plan.days),
+        plan.crossing === 0 ? 'none' : seconds(plan.crossing),
+        colors.cyan(cell.repeat(Math.max(1, Math.round((plan.seconds / most) * 24)))),
+      ]),
+      colors.bold,
+    ),
+    '',
+    ...plans.flatMap(({ parts, way }, i) =>
+      parts.flatMap((part, at) => [
+        `${at === 0 ? String(i + 1) : ' '}  ${part.pool}: ${partText(part, way, layers)}`,
+        `     ${layoutText(part.layout)}`,
+      ]),
+    ),
+    '',
+    ...(best === undefined
+      ? [colors.red(`${glyphs.bad} no way fits`)]
+      : fixed(bestText(result), glyphs.good).map(colors.green)),
+    ...impossible.flatMap((text) => fixed(text, glyphs.bad)).map(colors.dim),
+    ...wrapped(TOGETHER_NOTE, width).map(colors.dim),
   ]
 }

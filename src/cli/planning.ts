@@ -7,6 +7,7 @@ import { readHfConfig } from '../formats/index.ts'
 import { type Decoder, decoderParameters, readDecoder } from '../model/index.ts'
 import { abilitiesOf } from '../plan/index.ts'
 import {
+  type Constant,
   ENGINES,
   type Engine,
   type EngineName,
@@ -52,6 +53,8 @@ export async function plannedModel(path: string): Promise<PlannedModel> {
   }
 }
 
+/** Sources that are named in a line. */
+const SOURCES = 4
 /** Sequences longer than this are mistakes. */
 const LONGEST = 2 ** 26
 
@@ -111,4 +114,30 @@ export function machineJson({ chip, links, ...rest }: Machine) {
 /** The stage that takes the most memory. */
 export function fullestStage({ memory }: Prediction): Prediction['memory'][number] {
   return memory.reduce((most, stage) => (stage.peak > most.peak ? stage : most))
+}
+
+/** Constants in one line: how many, and the measured steps by source that those of this chip were fitted on. */
+export function constantsText(constants: readonly Constant[], { architecture }: Machine): string {
+  const rows = (key: string): Map<string, number> => {
+    const found = new Map<string, number>()
+    for (const { from } of constants) {
+      const text = from.split('; ').find((part) => part.startsWith(`${key}: `))
+      for (const [, source, count] of text?.matchAll(/([\w.-]+) (\d+)(?=,|$)/g) ?? []) {
+        found.set(source!, Number(count))
+      }
+    }
+    return found
+  }
+  const all = rows('all')
+  const own = [...rows(architecture)].sort((a, b) => b[1] - a[1])
+  const steps = [...all.values()].reduce((sum, count) => sum + count, 0)
+  const more = own.length - SOURCES > 0 ? ` and ${own.length - SOURCES} more` : ''
+  const design =
+    own.length === 0
+      ? "none of this chip's design"
+      : `of this chip's design: ${own
+          .slice(0, SOURCES)
+          .map(([source, count]) => `${source} ${grouped(count)}`)
+          .join(', ')}${more}`
+  return `${constants.length} used, fitted on ${grouped(steps)} measurements of ${all.size} sources; ${design}; all with --json`
 }

@@ -4,18 +4,24 @@ import { planLayouts } from './plan.ts'
 import { differences } from './reasons.ts'
 import { violations } from './rules.ts'
 import { chipsOf } from './space.ts'
-import type { Explanation, MemoryShortage, PlanRequest } from './types.ts'
+import type { Explanation, MemoryShortage, PlannedLayout, PlanRequest } from './types.ts'
 import { secondsText, shortageText, termText } from './words.ts'
 
-/** Says how a layout compares to the best one on the chips of a request, and what keeps it from being launched. */
-export function explainLayout(request: PlanRequest, layout: Layout): Explanation {
+/** Differences below this share of a step are not told in words. */
+const LEAST_SHARE = 1e-3
+
+/**
+ * Says how a layout compares to the best one on the chips of a request, and what keeps it from being launched.
+ * @param known The best, where it was found before; without it, it is searched.
+ */
+export function explainLayout(request: PlanRequest, layout: Layout, known?: PlannedLayout): Explanation {
   const { workload, machine, engine, constants } = request
   const chips = chipsOf(layout)
   const broken = [
     ...violations(layout, workload, chips, engine),
     ...(chips > machine.count ? [`${chips} chips are needed, there are ${machine.count}`] : []),
   ]
-  const [best] = planLayouts({ ...request, reasons: false }).best
+  const best = known ?? planLayouts({ ...request, top: 1, reasons: false }).best[0]
   const found = best === undefined ? {} : { best }
   const sane =
     Number.isSafeInteger(chips) &&
@@ -54,7 +60,10 @@ export function explainLayout(request: PlanRequest, layout: Layout): Explanation
         : [
             `${secondsText(prediction.seconds)} a step, ${(Math.abs(ratio - 1) * 100).toFixed(1)} % ${ratio >= 1 ? 'more' : 'less'} than the best that fits, ${secondsText(best!.seconds)}`,
           ]),
-      ...[...lost].sort((a, b) => Math.abs(b.seconds) - Math.abs(a.seconds)).map(termText),
+      ...lost
+        .filter((one) => Math.abs(one.seconds) > LEAST_SHARE * prediction.seconds)
+        .toSorted((a, b) => Math.abs(b.seconds) - Math.abs(a.seconds))
+        .map(termText),
     ],
   }
 }

@@ -1,12 +1,15 @@
 /** @file `regauge plan`: the layouts of a model that take the least on chips at hand, and why the others lost. */
 import { type Chip, EXAMPLE_CHIPS, findChip, loadChips } from '../../chips/index.ts'
 import { RegaugeError } from '../../errors.ts'
-import { decoderParameters } from '../../model/index.ts'
+import { decoderFlops, decoderParameters } from '../../model/index.ts'
 import {
-  type Explanation,
+  explainLayout,
+  type FleetResult,
+  fewestChips,
   type PlannedLayout,
   type PlanRequest,
   type PlanResult,
+  planFleet,
   planLayouts,
 } from '../../plan/index.ts'
 import {
@@ -28,7 +31,6 @@ import {
 } from '../../watch/index.ts'
 import { chipNamed } from '../chips.ts'
 import type { Command } from '../context.ts'
-import { explained } from '../explain.ts'
 import type { OptionValues } from '../options.ts'
 import { planLines } from '../plan-text.ts'
 import {
@@ -41,6 +43,7 @@ import {
 } from '../planning.ts'
 import {
   awaited,
+  bandwidthOf,
   batchOf,
   countOf,
   hourlyPriceOf,
@@ -58,6 +61,8 @@ const OBJECTIVES: Readonly<Record<string, string>> = {
   energy: 'energy',
   money: 'money',
 }
+/** Seconds of a message between pools: that of some hundred kilometres of fibre. */
+const LINK_LATENCY = 1e-3
 /** Shares of the chips at hand that a sweep plans for. */
 const SWEEP = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4]
 
@@ -67,22 +72,22 @@ export const run: Command<'plan'> = async ({ options, json, terminal }) => {
     if (!json) terminal.talk(harmless(text))
   }
   const pools = asked.pools.map((pool) => planned(pool, asked, talk))
+  const joined = asked.link !== undefined && pools.length > 1
+  if (joined) talk('searching replicas and pipelines over both of any two pools')
   const report: PlanReport = {
     model: asked.model.name,
     workload: asked.workload,
     tokens: asked.tokens,
-    objective: OBJECTIVES[asked.objective]!,
+    objective:
+      asked.fewestIn === undefined ? OBJECTIVES[asked.objective]! : `chips within ${asked.fewestIn} days`,
     pools,
+    ...(joined && { together: together(pools, asked, asked.link) }),
     notes: asked.notes,
   }
-  const explanations = pools.map(({ result }, i) => {
-    const { layout, machine } = asked.pools[i]!
-    return layout && explained(requestOf(asked.pools[i]!, asked, machine), layout, result.best[0])
-  })
   if (options.report !== undefined) writePlan(report, options.report)
-  if (json) terminal.data(JSON.stringify(planJson(asked.model, report, explanations), null, 2))
+  if (json) terminal.data(JSON.stringify(planJson(asked.model, report), null, 2))
   else {
-    for (const line of planLines(asked.model, report, explanations, terminal)) terminal.data(line)
+    for (const line of planLines(asked.model, report, terminal)) terminal.data(line)
     for (const note of report.notes) talk(note)
     if (options.report !== undefined) talk(`page: ${options.report}`)
   }
@@ -105,6 +110,10 @@ interface Asked {
   readonly tokens: number
   readonly objective: string
   readonly maximumSeconds: number | undefined
+  /** Days in which as few chips as can be are to end the run. */
+  readonly fewestIn: number | undefined
+  /** Bytes/s between pools. */
+  readonly link: number | undefined
   readonly top: number | undefined
   readonly sweep: boolean
   readonly pools: readonly Pool[]
@@ -128,7 +137,9 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
   const chips = await loadChips(options.chips)
   const precision = (options.precision ?? 'bf16') as Precision
   const prices = pricesOf(options.price, options.on.length, chips, report)
-  const pools = options.on.map((text) =>
+  const link =
+    options.link === undefined ? undefined : reported(report, '--link', () => bandwidthOf(options.link!))
+  const pools = options.on.map((text, at) =>
     reported(report, '--on', () => {
       const { word, count, networkBytesPerSecond } = poolOf(text, EXAMPLE_CHIPS[0])
       const chip = chipNamed(chips, word, terminal)
@@ -145,7 +156,7 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
           explain === undefined
             ? undefined
             : reported(report, '--explain', () => layoutFor(engine, explain, count)),
-        name: `${grouped(count)} ${chip.name}`,
+        name: `${grouped(count)} ${chip.name}${options.on.indexOf(text) < at ? ` (${at + 1})` : ''}`,
         machine,
         engine,
         price: prices.get(chip.id) ?? prices.get(''),
@@ -153,6 +164,13 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
     }),
   )
   const objective = options.objective ?? 'time'
+  if (link !== undefined && objective !== 'time') {
+    report({
+      code: 'CLI_VALUE',
+      message: `--link: pools are joined for the least time, not the least ${OBJECTIVES[objective]}`,
+      hint: 'leave out --link or --objective',
+    })
+  }
   missingFigures(objective, pools, report)
   const model = await awaited(report, plannedModel(options.model))
   if (model === undefined || batch === undefined) end()
@@ -165,6 +183,8 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
     tokens: tokens!,
     objective,
     maximumSeconds: options.days === undefined ? undefined : (options.days * DAY) / steps,
+    fewestIn: objective === 'chips' ? options.days : undefined,
+    link,
     top: options.top,
     sweep: options.sweep !== undefined,
     pools: pools.map((pool) => pool!),
@@ -220,13 +240,13 @@ function missingFigures(objective: string, pools: readonly (Pool | undefined)[],
 }
 
 function requestOf(pool: Pool, asked: Asked, machine: Machine): PlanRequest {
-  const { workload, tokens, objective, maximumSeconds, top } = asked
+  const { workload, tokens, objective, maximumSeconds, fewestIn, top } = asked
   return {
     workload,
     machine,
     engine: pool.engine,
     tokens,
-    objective: objective === 'time' ? 'time' : 'chip-time',
+    objective: objective === 'time' || fewestIn !== undefined ? 'time' : 'chip-time',
     ...(top !== undefined && { top }),
     ...(maximumSeconds !== undefined && { maximumSeconds }),
     ...(pool.price !== undefined && { pricePerChipHour: pool.price }),
@@ -235,20 +255,62 @@ function requestOf(pool: Pool, asked: Asked, machine: Machine): PlanRequest {
 
 function planned(pool: Pool, asked: Asked, talk: (text: string) => void): PlannedPool {
   talk(`searching layouts on ${pool.name} under ${pool.engine.name}`)
-  const result = planLayouts(requestOf(pool, asked, pool.machine))
-  if (!asked.sweep) return { name: pool.name, result, frontier: [] }
-  const counts = SWEEP.map((share) => Math.round(share * pool.machine.count)).filter((count) => count > 0)
+  const least = asked.fewestIn === undefined ? undefined : fewestOf(pool, asked, asked.fewestIn)
+  const machine = { ...pool.machine, count: least ?? pool.machine.count }
+  const result = planLayouts(requestOf(pool, asked, machine))
+  const explanation =
+    pool.layout && explainLayout(requestOf(pool, asked, pool.machine), pool.layout, result.best[0])
+  const base = {
+    name:
+      least === undefined || least === pool.machine.count ? pool.name : `${grouped(least)} of ${pool.name}`,
+    result,
+    ...(explanation !== undefined && { explanation }),
+  }
+  if (!asked.sweep) return { ...base, frontier: [] }
+  const counts = SWEEP.map((share) => Math.round(share * machine.count)).filter((count) => count > 0)
   const points = [...new Set(counts)].flatMap((count): FrontierPoint[] => {
     talk(`the same with ${grouped(count)} of them`)
-    const machine = { ...pool.machine, count }
-    const { best } = planLayouts({ ...requestOf(pool, asked, machine), top: 1, reasons: false })
+    const { best } = planLayouts({
+      ...requestOf(pool, asked, { ...machine, count }),
+      top: 1,
+      reasons: false,
+    })
     return pointOf(count, best[0])
   })
-  return {
-    name: pool.name,
-    result,
-    frontier: [...points, ...pointOf(pool.machine.count, result.best[0])],
-  }
+  return { ...base, frontier: [...points, ...pointOf(machine.count, result.best[0])] }
+}
+
+/** The fewest chips within some days: the least half of a half that is enough, then by 16ths of it, in whole domains. */
+function fewestOf(pool: Pool, asked: Asked, days: number): number | undefined {
+  const { machine } = pool
+  const request = requestOf(pool, asked, machine)
+  const perToken = decoderFlops(asked.workload.decoder, asked.workload.sequenceLength).total
+  const least = (perToken * asked.tokens) / (days * DAY * machine.flops)
+  const halves: number[] = []
+  for (let count = machine.count; count >= Math.max(1, least); count = Math.floor(count / 2))
+    halves.push(count)
+  const enough = fewestChips(request, days, halves)?.count
+  if (enough === undefined) return undefined
+  const domain = Math.min(machine.links[0]!.size, enough)
+  const parts = Array.from({ length: 8 }, (_, i) => Math.ceil((enough * (9 + i)) / 16 / domain) * domain)
+  const between = [...new Set(parts)].filter((count) => count < enough && count >= least)
+  return fewestChips(request, days, between)?.count ?? enough
+}
+
+/** The run on all pools, with what is known of each alone. */
+function together(pools: readonly PlannedPool[], asked: Asked, bytesPerSecond: number) {
+  const { workload, tokens } = asked
+  const link = { bytesPerSecond, latency: LINK_LATENCY }
+  const result = planFleet({
+    workload,
+    tokens,
+    link,
+    pools: pools.map(({ name, result: { best } }, i) => {
+      const { machine, engine } = asked.pools[i]!
+      return { name, machine, engine, ...(best[0] !== undefined && { alone: best[0] }) }
+    }),
+  })
+  return { link, result }
 }
 
 function pointOf(chips: number, best: PlannedLayout | undefined): FrontierPoint[] {
@@ -267,11 +329,7 @@ function pointOf(chips: number, best: PlannedLayout | undefined): FrontierPoint[
 }
 
 /** All of it for scripts. Bytes, seconds, kilowatt-hours. */
-function planJson(
-  model: PlannedModel,
-  { workload, tokens, objective, pools, notes }: PlanReport,
-  explanations: readonly (Explanation | undefined)[],
-) {
+function planJson(model: PlannedModel, { workload, tokens, objective, pools, together, notes }: PlanReport) {
   const { total, active } = decoderParameters(model.decoder)
   return {
     model: { name: model.name, family: model.family, parameters: total, activeParameters: active },
@@ -280,14 +338,11 @@ function planJson(
     precision: workload.precision,
     tokens,
     objective,
-    pools: pools.map(({ result, frontier }, i) => {
-      const { best: _, ...explained } = explanations[i] ?? { best: undefined }
-      return {
-        ...resultJson(result),
-        frontier,
-        ...(explanations[i] !== undefined && { explained }),
-      }
+    pools: pools.map(({ result, frontier, explanation }) => {
+      const { best: _, ...explained } = explanation ?? { best: undefined }
+      return { ...resultJson(result), frontier, ...(explanation !== undefined && { explained }) }
     }),
+    ...(together !== undefined && { together: { link: together.link, ...fleetJson(together.result) } }),
     notes,
   }
 }
@@ -298,5 +353,15 @@ function resultJson({ simulator, best, ...rest }: PlanResult) {
     engine: simulator.engine.name,
     best: best.map((planned) => ({ text: layoutText(planned.layout), ...planned })),
     ...rest,
+  }
+}
+
+function fleetJson({ plans, impossible }: FleetResult) {
+  return {
+    plans: plans.map(({ parts, ...plan }) => ({
+      ...plan,
+      parts: parts.map((part) => ({ text: layoutText(part.layout), ...part })),
+    })),
+    impossible,
   }
 }

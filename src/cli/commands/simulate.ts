@@ -4,7 +4,6 @@ import { RegaugeError } from '../../errors.ts'
 import { decoderParameters } from '../../model/index.ts'
 import { violations } from '../../plan/index.ts'
 import {
-  type Constant,
   createSimulator,
   ENGINES,
   layoutPipeline,
@@ -34,6 +33,7 @@ import { chipNamed, si } from '../chips.ts'
 import type { Command } from '../context.ts'
 import type { OptionValues } from '../options.ts'
 import {
+  constantsText,
   engineFor,
   fullestStage,
   layoutFor,
@@ -189,7 +189,10 @@ function lines(model: PlannedModel, simulation: Simulation, terminal: Terminal):
     '',
     ...memoryLines(simulation, terminal, width),
     '',
-    ...constantLines(prediction.constants, terminal, width),
+    ...wrapped(
+      `constants: ${constantsText(prediction.constants, machine)}. Computed from these, not measured.`,
+      width,
+    ).map(colors.dim),
   ]
 }
 
@@ -260,24 +263,5 @@ function memoryLines({ prediction, layout, simulator }: Simulation, { colors }: 
     ...(stages.length < memory.length
       ? [colors.dim(`${stages.length} of ${memory.length} stages; all with --json or --report`)]
       : []),
-  ]
-}
-
-/** Constants by what they were fitted on, in short. */
-function constantLines(constants: readonly Constant[], { colors }: Terminal, width: number): string[] {
-  const groups = new Map<string, string[]>()
-  for (const { name, value, unit, from } of constants) {
-    const text = `${name} ${Number(value.toPrecision(3))}${unit === 'x' ? '' : ` ${unit}`}`
-    groups.set(from, [...(groups.get(from) ?? []), text])
-  }
-  return [
-    colors.bold('constants'),
-    ...[...groups].flatMap(([from, texts]) => [
-      ...wrapped(from === '' ? 'where the source is not recorded' : from, width - 2).map(
-        (line) => `  ${line}`,
-      ),
-      ...wrapped(texts.join(', '), width - 4).map((line) => `    ${colors.dim(line)}`),
-    ]),
-    colors.dim('computed from these, not measured; meanings with --json'),
   ]
 }

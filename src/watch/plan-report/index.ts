@@ -20,4 +20,5 @@ export {
   type Term,
   TIME_TERMS,
 } from './terms.ts'
+export { bestText, partText, TOGETHER_NOTE, type Together } from './together.ts'
 export { type TraceEvent, traceEvents, writeTrace } from './trace.ts'

@@ -1,7 +1,7 @@
 /** @file The page of a plan: the best layouts, where their time and memory go, the pipeline, pools, days against chips. */
 
 import { decoderParameters } from '../../model/index.ts'
-import type { PlannedLayout, PlanResult, RunCost } from '../../plan/index.ts'
+import type { Explanation, PlannedLayout, PlanResult, RunCost } from '../../plan/index.ts'
 import { layoutPipeline, layoutText, type Workload } from '../../simulate/index.ts'
 import { VERSION } from '../../version.ts'
 import { grouped, localTime, percent } from '../format.ts'
@@ -13,6 +13,7 @@ import { stackedBarsHtml } from './stacked.ts'
 import { PLAN_STYLE } from './style.ts'
 import { GRADES, gibibytes, parameters, seconds, TIME_TERMS } from './terms.ts'
 import { timelineHtml } from './timeline.ts'
+import { type Together, togetherHtml } from './together.ts'
 
 /** What was planned for chips of one kind. */
 export interface PlannedPool {
@@ -21,6 +22,8 @@ export interface PlannedPool {
   readonly result: PlanResult
   /** Best layouts for fewer chips. */
   readonly frontier: readonly FrontierPoint[]
+  /** A layout that was asked about. */
+  readonly explanation?: Explanation
 }
 
 /** A plan as it is reported. */
@@ -31,6 +34,8 @@ export interface PlanReport {
   /** What was made least, in words. */
   readonly objective: string
   readonly pools: readonly PlannedPool[]
+  /** The run on several of the pools, where it was asked how they are joined. */
+  readonly together?: Together
   readonly notes: readonly string[]
 }
 
@@ -42,8 +47,9 @@ export function writePlan(plan: PlanReport, path: string): void {
 /** The page. `made` is the time that it tells. */
 export function planHtml(plan: PlanReport, made: Date): string {
   const { model, workload, tokens, pools } = plan
-  const title = `${model} on ${pools.map(({ name }) => name).join(' or ')}`
+  const title = `${model} on ${pools.map(({ name }) => name).join(plan.together === undefined ? ' or ' : ' and ')}`
   const body = html`<header><h1>${title}</h1><p>${parameters(tokens)} tokens, ${grouped(workload.globalBatch)} sequences of ${grouped(workload.sequenceLength)} a step, ${parameters(decoderParameters(workload.decoder).total)} parameters, ${workload.precision}; least ${plan.objective}. Computed, not measured.</p></header>
+${plan.together === undefined ? '' : togetherHtml(plan.together, workload.decoder.layers)}
 ${pools.length > 1 ? poolsHtml(pools) : ''}
 ${pools.map((pool) => poolHtml(pool, pools.length > 1))}
 ${plan.notes.length === 0 ? '' : html`<h2>Notes</h2><ul>${plan.notes.map((note) => html`<li>${note}</li>`)}</ul>`}
@@ -64,12 +70,12 @@ function poolsHtml(pools: readonly PlannedPool[]): Html {
     .map(({ name }) => html`<p class="alert">Nothing fits on ${name}.</p>`)}`
 }
 
-function poolHtml({ name, result, frontier }: PlannedPool, several: boolean): Html {
+function poolHtml({ name, result, frontier, explanation }: PlannedPool, several: boolean): Html {
   const { best, simulator } = result
   const first = best[0]
   const heading = several ? html`<h2>${name}</h2>` : ''
   if (first === undefined) {
-    return html`${heading}<p class="alert">No layout fits.</p>${remediesHtml(result)}`
+    return html`${heading}<p class="alert">No layout fits.</p>${remediesHtml(result)}${explanationHtml(explanation)}`
   }
   const { band, constants } = first.prediction
   const used = { ...simulator, machine: { ...simulator.machine, count: first.chips } }
@@ -106,6 +112,7 @@ ${
       : timelineHtml(pipeline)
 }
 ${frontier.length < 2 ? '' : html`<h2>Fewer chips</h2>${frontierHtml(frontier)}`}
+${explanationHtml(explanation)}
 ${lostHtml(result)}
 ${constantsHtml(constants)}`
 }
@@ -177,6 +184,12 @@ function lostHtml(result: PlanResult): Html {
       ? ''
       : html`<table><tbody>${rejected.map(({ kind, reason }) => html`<tr><th scope="row">${kind}</th><td>${reason}</td></tr>`)}</tbody></table>`
   }<p class="note">${counts}</p>`
+}
+
+function explanationHtml(explanation: Explanation | undefined): Html | undefined {
+  if (explanation === undefined) return undefined
+  const { layout, chips, lines } = explanation
+  return html`<h2>A layout that was asked about</h2><p><span class="layout">${layoutText(layout)}</span>, on ${grouped(chips)} chips</p><ul>${lines.map((line) => html`<li>${line}</li>`)}</ul>`
 }
 
 function remediesHtml({ remedies }: PlanResult): Html | undefined {

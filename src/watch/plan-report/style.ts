@@ -9,7 +9,7 @@ export const PLAN_STYLE = `
 :root{${LIGHT}}
 @media(prefers-color-scheme:dark){:root{${DARK}}}
 ${Array.from({ length: 10 }, (_, i) => `.k${i + 1}{fill:var(--k${i + 1});background:var(--k${i + 1})}`).join('')}
-.numbers td.layout{font-size:12px;min-width:190px}
+.numbers td.layout{font-size:12px;white-space:nowrap}
 .layout{font:14px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 .swatch{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:5px;vertical-align:baseline}
 .terms{display:flex;flex-wrap:wrap;gap:2px 16px;margin:0 0 12px;padding:0;list-style:none;font-size:13px;color:var(--soft)}
