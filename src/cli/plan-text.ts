@@ -99,11 +99,11 @@ function poolLines(
     colors.bold,
   )
   const layouts = best.flatMap(({ layout, chips, idle }, i) => {
-    const idleText = idle > 0 ? `, on ${grouped(chips)} chips` : ''
+    const idleText = idle > 0 ? `  (on ${grouped(chips)} chips)` : ''
     // a layout stays on one line, to be copied
     const line = `${i + 1}  ${layoutText(layout)}`
     const both = `${line}${idleText}`
-    return columnsOf(both) <= width ? [both] : [line, `   ${idleText.slice(2)}`]
+    return columnsOf(both) <= width ? [both] : [line, `   ${idleText.trim()}`]
   })
   const { evaluated, pruned, overfull } = result
   return [

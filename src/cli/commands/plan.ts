@@ -267,14 +267,12 @@ function planned(pool: Pool, asked: Asked, talk: (text: string) => void): Planne
     ...(explanation !== undefined && { explanation }),
   }
   if (!asked.sweep) return { ...base, frontier: [] }
-  const counts = SWEEP.map((share) => Math.round(share * machine.count)).filter((count) => count > 0)
+  const counts = SWEEP.map((share) => Math.round(share * pool.machine.count)).filter((count) => count > 0)
+  // what takes longer than it may is of interest here
+  const { maximumSeconds: _, ...request } = requestOf(pool, asked, machine)
   const points = [...new Set(counts)].flatMap((count): FrontierPoint[] => {
     talk(`the same with ${grouped(count)} of them`)
-    const { best } = planLayouts({
-      ...requestOf(pool, asked, { ...machine, count }),
-      top: 1,
-      reasons: false,
-    })
+    const { best } = planLayouts({ ...request, machine: { ...machine, count }, top: 1, reasons: false })
     return pointOf(count, best[0])
   })
   return { ...base, frontier: [...points, ...pointOf(machine.count, result.best[0])] }
@@ -294,7 +292,8 @@ function fewestOf(pool: Pool, asked: Asked, days: number): number | undefined {
   const domain = Math.min(machine.links[0]!.size, enough)
   const parts = Array.from({ length: 8 }, (_, i) => Math.ceil((enough * (9 + i)) / 16 / domain) * domain)
   const between = [...new Set(parts)].filter((count) => count < enough && count >= least)
-  return fewestChips(request, days, between)?.count ?? enough
+  // what is found may leave some of them idle
+  return fewestChips(request, days, between)?.planned?.chips ?? enough
 }
 
 /** The run on all pools, with what is known of each alone. */
