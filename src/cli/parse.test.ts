@@ -79,9 +79,12 @@ describe('help', () => {
     }
   })
 
-  it('fits 110 columns', () => {
+  it('fits 110 columns, but for examples, which are copied whole', () => {
     for (const topic of ['', 'runs', ...COMMAND_NAMES]) {
-      for (const line of helpText(topic, plain).split('\n')) expect(line.length).toBeLessThanOrEqual(110)
+      const lines = helpText(topic, plain).split('\n')
+      for (const line of lines.filter((one) => !one.startsWith('  regauge '))) {
+        expect(line.length).toBeLessThanOrEqual(110)
+      }
     }
   })
 })
