@@ -1,4 +1,4 @@
-/** @file The simulation and the planner in a real browser: the same answers as in Node, to the last bit. */
+/** @file The simulation and the planner in a real browser: the same answers as in Node, to ten digits. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,6 +27,14 @@ const QUESTIONS = [
   question('gpt3-175b', 'a100-80gb-sxm', 64, { sequenceLength: 2048, globalBatch: 1536 }),
   question('deepseek-v3', 'ascend-910b2', 1024, { engine: 'mindspeed-llm', globalBatch: 4096 }),
 ]
+
+/** Engines differ in the last bit of exponentials and logarithms. */
+function rounded(value: unknown): unknown {
+  const text = JSON.stringify(value, (_, one: unknown) =>
+    typeof one === 'number' ? Number(one.toPrecision(10)) : one,
+  )
+  return JSON.parse(text)
+}
 
 let bundle: string
 beforeAll(async () => {
@@ -76,7 +84,7 @@ catch (error) { document.getElementById('out').textContent = String(error.stack)
     const text = /<pre id="out">(.*?)<\/pre>/s.exec(dumped)?.[1] ?? ''
     const unescaped = text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&')
     expect(unescaped).toMatch(/^\[/)
-    expect(JSON.parse(unescaped)).toEqual(JSON.parse(JSON.stringify(answers(QUESTIONS))))
+    expect(rounded(JSON.parse(unescaped))).toEqual(rounded(answers(QUESTIONS)))
   },
   180_000,
 )
