@@ -1,5 +1,5 @@
 /** @file Sailor's measurements on mixed chips (eth-easl/sailor, sailor/Planner/simulations/validation; SOSP 2025). */
-import type { Layout } from '../../src/simulate/types.ts'
+import { type Layout, ONE_CHIP } from '../../src/simulate/types.ts'
 import { ENGINES } from './engines.ts'
 import { badCell, type CsvRow, readCsv } from './files.ts'
 import { decoderOf, NO_SIZES, type Sizes } from './models.ts'
@@ -91,21 +91,13 @@ function rowOf(row: CsvRow): MeasuredRow | Refusal {
     }))
     const { decoder, dropout } = decoderOf('GPT', sizes, SEQUENCE_LENGTH)
     const layout: Layout = {
+      ...ONE_CHIP,
       tensorParallel: tp,
-      sequenceParallel: false,
-      contextParallel: 1,
-      contextMethod: 'ring',
       pipelineParallel: pp,
-      virtualPipeline: 1,
       stageLayers,
       dataParallel: dp,
-      expertParallel: 1,
-      expertTensorParallel: 1,
       zeroStage: 0,
       microBatch,
-      recompute: 'none',
-      offloadOptimizer: false,
-      schedule: '1f1b',
     }
     return {
       id,

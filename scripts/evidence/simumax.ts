@@ -1,5 +1,5 @@
 /** @file SimuMax's measurements on one node of B200 (MooreThreads/SimuMax, docs/b200/b200_release_v1.2_summary.md). */
-import type { Layout } from '../../src/simulate/types.ts'
+import { type Layout, ONE_CHIP } from '../../src/simulate/types.ts'
 import { ENGINES } from './engines.ts'
 import { badCell, type CsvRow, readCsv } from './files.ts'
 import { decoderOf, NO_SIZES, type Sizes } from './models.ts'
@@ -94,6 +94,7 @@ function rowOf(row: CsvRow): MeasuredRow | Refusal {
     if (layers < pipelineParallel) refuse(`${pipelineParallel} stages for ${layers} layers`)
     const { decoder } = decoderOf(family, { ...sizes, layers }, sequenceLength)
     const layout: Layout = {
+      ...ONE_CHIP,
       tensorParallel,
       sequenceParallel: tensorParallel > 1,
       contextParallel,
@@ -102,11 +103,6 @@ function rowOf(row: CsvRow): MeasuredRow | Refusal {
       virtualPipeline,
       dataParallel,
       expertParallel,
-      expertTensorParallel: 1,
-      zeroStage: 1,
-      microBatch: 1,
-      recompute: 'none',
-      offloadOptimizer: false,
       schedule: virtualPipeline > 1 ? 'interleaved' : '1f1b',
     }
     return {

@@ -1,5 +1,5 @@
 /** @file vTrain's measurements (VIA-Research/vTrain, data/ground_truth_*.csv; arXiv 2312.12391). */
-import type { Layout } from '../../src/simulate/types.ts'
+import { type Layout, ONE_CHIP } from '../../src/simulate/types.ts'
 import { ENGINES } from './engines.ts'
 import { type CsvRow, readCsv } from './files.ts'
 import { decoderOf, NO_SIZES } from './models.ts'
@@ -49,20 +49,13 @@ function rowOf(row: CsvRow, source: 'vtrain-single' | 'vtrain-multi'): MeasuredR
     heads: row.count('attention heads'),
   }
   const layout: Layout = {
+    ...ONE_CHIP,
     tensorParallel: row.count('tensor parallelism'),
-    sequenceParallel: false,
-    contextParallel: 1,
-    contextMethod: 'ring',
     pipelineParallel: row.count('pipeline parallelism'),
-    virtualPipeline: 1,
     dataParallel: row.count('data parallelism'),
-    expertParallel: 1,
-    expertTensorParallel: 1,
     zeroStage: 0,
     microBatch: row.count('micro batch'),
     recompute: 'full',
-    offloadOptimizer: false,
-    schedule: '1f1b',
   }
   const globalBatch = row.count('global batch')
   const stepSeconds = row.number('iteration time (ms)') / 1000

@@ -1,24 +1,15 @@
 /** @file Each rule of the engines by a layout that breaks it alone. */
 import { describe, expect, test } from 'vitest'
 import { readDecoder } from '../model/index.ts'
-import { ENGINES, type EngineName, type Layout, type Workload } from '../simulate/index.ts'
+import { ENGINES, type EngineName, type Layout, ONE_CHIP, type Workload } from '../simulate/index.ts'
 import { violations } from './index.ts'
 
 const plain: Layout = {
+  ...ONE_CHIP,
   tensorParallel: 2,
   sequenceParallel: true,
-  contextParallel: 1,
-  contextMethod: 'ring',
   pipelineParallel: 2,
-  virtualPipeline: 1,
   dataParallel: 4,
-  expertParallel: 1,
-  expertTensorParallel: 1,
-  zeroStage: 1,
-  microBatch: 1,
-  recompute: 'none',
-  offloadOptimizer: false,
-  schedule: '1f1b',
 }
 
 function workloadOf(experts: boolean, tied = false): Workload {

@@ -4,15 +4,7 @@ import { HALF } from './bytes.ts'
 import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds } from './collectives.ts'
 import { deviceSeconds, type Rates } from './rates.ts'
 import type { Engine, Layout, Machine, Workload } from './types.ts'
-import {
-  attentionWidths,
-  embeddingWork,
-  headWork,
-  layerWork,
-  type Passes,
-  type Share,
-  shareOf,
-} from './work.ts'
+import { attentionWidths, embeddingWork, headWork, layerWork, type Passes, type Share } from './work.ts'
 
 /** Seconds of one micro-batch on one stage or in one layer, and what of them is communication. */
 export interface PassSeconds {
@@ -158,11 +150,8 @@ export class CostModel {
 
   #costsOf(layout: Layout): LayerCosts {
     return this.#costs.of(layout, () => {
-      const share = shareOf(layout)
-      const works = this.#works.of(layout, () => this.#worksOf(share))
-      const all = works.layers.map((passes, kind) =>
-        this.#layer(layout, share, passes, this.#kinds[kind]!.expert),
-      )
+      const works = this.#works.of(layout, () => this.#worksOf(layout))
+      const all = works.layers.map((passes, kind) => this.#layer(layout, passes, this.#kinds[kind]!.expert))
       return {
         layers: all.map(({ plain }) => plain),
         recomputed: all.map(({ plain }) => again(plain, plain.forward)),
@@ -194,7 +183,6 @@ export class CostModel {
 
   #layer(
     layout: Layout,
-    share: Share,
     passes: Passes,
     isExpert: boolean,
   ): { readonly plain: PassSeconds; readonly core: number } {
@@ -202,9 +190,9 @@ export class CostModel {
     const machine = this.machine
     const rates = this.rates
     const engine = this.engine
-    const t = share.tensorParallel
-    const cp = share.contextParallel
-    const tokens = (share.microBatch * sequenceLength) / cp
+    const t = layout.tensorParallel
+    const cp = layout.contextParallel
+    const tokens = (layout.microBatch * sequenceLength) / cp
     const eighth = precision === 'fp8'
 
     // twice a layer, forward and backward: activations summed over the tensor-parallel chips, or gathered and
@@ -219,7 +207,7 @@ export class CostModel {
     // the input is gathered again for the gradient of weights, beside that of the input
     const tensorBackward =
       tensor +
-      (share.sequenceParallel && t > 1 ? times * gatherSeconds(tensorPath, activations) * rates.exposed : 0)
+      (layout.sequenceParallel && t > 1 ? times * gatherSeconds(tensorPath, activations) * rates.exposed : 0)
 
     let context = 0
     const widths = attentionWidths(decoder)
@@ -237,7 +225,7 @@ export class CostModel {
     }
     let expert = 0
     if (isExpert && decoder.experts !== null) {
-      const ranks = share.expertParallel * share.expertTensorParallel
+      const ranks = layout.expertParallel * layout.expertTensorParallel
       const path = pathOf(machine, rates, { size: ranks, stride: 1 })
       const token = (tokens / t) * decoder.hiddenSize * HALF
       // domains that a token's experts lie in, were they drawn at random

@@ -10,6 +10,7 @@ import {
   layoutPipeline,
   layoutText,
   machineOf,
+  ONE_CHIP,
   parseLayout,
   pipelineSeconds,
   RECOMPUTES,
@@ -17,22 +18,7 @@ import {
   simulatePipeline,
 } from './index.ts'
 
-const plain: Layout = {
-  tensorParallel: 1,
-  sequenceParallel: false,
-  contextParallel: 1,
-  contextMethod: 'ring',
-  pipelineParallel: 1,
-  virtualPipeline: 1,
-  dataParallel: 64,
-  expertParallel: 1,
-  expertTensorParallel: 1,
-  zeroStage: 1,
-  microBatch: 1,
-  recompute: 'none',
-  offloadOptimizer: false,
-  schedule: '1f1b',
-}
+const plain: Layout = { ...ONE_CHIP, dataParallel: 64 }
 
 /** Every message of the error that a layout gives. */
 function mistakes(text: string, chips = 64): string[] {

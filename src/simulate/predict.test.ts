@@ -9,7 +9,7 @@ import { FITTED } from './fitted.ts'
 import { createSimulator, ratesOf, stepSeconds } from './index.ts'
 import { machineOf } from './machine.ts'
 import { mixedStepSeconds } from './mixed.ts'
-import type { Layout, Workload } from './types.ts'
+import { type Layout, ONE_CHIP, type Workload } from './types.ts'
 
 const chips = catalogChips()
 const [first, second] = EXAMPLE_CHIPS.map((name) => findChip(chips, name).chip)
@@ -17,20 +17,12 @@ const decoder = readDecoder(JSON.parse(readFileSync('examples/models/llama-3-70b
 const workload: Workload = { decoder, sequenceLength: 8192, globalBatch: 256, precision: 'bf16' }
 const engine = ENGINES['megatron-lm']
 const layout: Layout = {
+  ...ONE_CHIP,
   tensorParallel: 8,
   sequenceParallel: true,
-  contextParallel: 1,
-  contextMethod: 'ring',
   pipelineParallel: 4,
-  virtualPipeline: 1,
   dataParallel: 4,
-  expertParallel: 1,
-  expertTensorParallel: 1,
-  zeroStage: 1,
-  microBatch: 1,
   recompute: 'selective',
-  offloadOptimizer: false,
-  schedule: '1f1b',
 }
 
 describe('a prediction', () => {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
 import { readDecoder } from '../model/index.ts'
-import { CostModel, ENGINES, type Layout, machineOf, type Rates, stepSeconds } from './index.ts'
+import { CostModel, ENGINES, type Layout, machineOf, ONE_CHIP, type Rates, stepSeconds } from './index.ts'
 
 /** Round numbers near what is fitted, so that a new fit changes nothing here. */
 const RATES: Rates = {
@@ -29,20 +29,11 @@ const RATES: Rates = {
 }
 
 const base: Layout = {
+  ...ONE_CHIP,
   tensorParallel: 8,
   sequenceParallel: true,
-  contextParallel: 1,
-  contextMethod: 'ring',
   pipelineParallel: 4,
-  virtualPipeline: 1,
   dataParallel: 8,
-  expertParallel: 1,
-  expertTensorParallel: 1,
-  zeroStage: 1,
-  microBatch: 1,
-  recompute: 'none',
-  offloadOptimizer: false,
-  schedule: '1f1b',
 }
 
 const VARIANTS: Readonly<Record<string, Partial<Layout>>> = {

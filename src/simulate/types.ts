@@ -59,6 +59,24 @@ export interface Layout {
   readonly schedule: Schedule
 }
 
+/** Nothing split and nothing done again, under ZeRO 1: what other layouts are told apart from. */
+export const ONE_CHIP: Layout = {
+  tensorParallel: 1,
+  sequenceParallel: false,
+  contextParallel: 1,
+  contextMethod: 'ring',
+  pipelineParallel: 1,
+  virtualPipeline: 1,
+  dataParallel: 1,
+  expertParallel: 1,
+  expertTensorParallel: 1,
+  zeroStage: 1,
+  microBatch: 1,
+  recompute: 'none',
+  offloadOptimizer: false,
+  schedule: '1f1b',
+}
+
 /** How the software that executes a run behaves, as far as time and memory depend on it. */
 export interface Engine {
   readonly id: string

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { type Decoder, decoderFlops, meanSeen, readDecoder } from '../model/index.ts'
 import { ENGINES } from './engines.ts'
-import type { Layout } from './types.ts'
-import { headWork, layerWork, type Passes, type Share, shareOf } from './work.ts'
+import { ONE_CHIP } from './types.ts'
+import { headWork, layerWork, type Passes, type Share } from './work.ts'
 
 const engine = ENGINES['megatron-lm']
 
@@ -13,15 +13,7 @@ function decoder(name: string): Decoder {
 }
 
 function share(change: Partial<Share> = {}): Share {
-  const layout = {
-    microBatch: 1,
-    tensorParallel: 1,
-    sequenceParallel: false,
-    contextParallel: 1,
-    expertParallel: 1,
-    expertTensorParallel: 1,
-  } as Layout
-  return { ...shareOf(layout), ...change }
+  return { ...ONE_CHIP, ...change }
 }
 
 const flopsOf = ({ forward, input, weight }: Passes) =>

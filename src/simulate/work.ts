@@ -30,34 +30,16 @@ export interface Passes {
   readonly core: Work
 }
 
-/** What of a layout the work on one chip depends on, and no more: the key of caches. */
-export interface Share {
-  readonly microBatch: number
-  readonly tensorParallel: number
-  readonly sequenceParallel: boolean
-  readonly contextParallel: number
-  readonly expertParallel: number
-  readonly expertTensorParallel: number
-}
-
-export function shareOf(layout: Layout): Share {
-  const {
-    microBatch,
-    tensorParallel,
-    sequenceParallel,
-    contextParallel,
-    expertParallel,
-    expertTensorParallel,
-  } = layout
-  return {
-    microBatch,
-    tensorParallel,
-    sequenceParallel,
-    contextParallel,
-    expertParallel,
-    expertTensorParallel,
-  }
-}
+/** What of a layout the work on one chip depends on, and no more. */
+export type Share = Pick<
+  Layout,
+  | 'microBatch'
+  | 'tensorParallel'
+  | 'sequenceParallel'
+  | 'contextParallel'
+  | 'expertParallel'
+  | 'expertTensorParallel'
+>
 
 /** Sums work up as it is described. */
 class Tally {
@@ -116,7 +98,7 @@ export function attentionWidths({ attention: a }: Decoder): {
   return { heads: a.heads, query, key: query, value, output: value }
 }
 
-/** Matrices (from, to) of attention of a layer; `whole` ones are not split by tensor parallelism. */
+/** Matrices (from, to) of attention of a layer on one chip; those into latents are not split by tensor parallelism. */
 function attentionMatrices(d: Decoder, tensorParallel: number) {
   const { attention: a, hiddenSize: h } = d
   const t = tensorParallel

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Decoder, readDecoder } from '../../model/index.ts'
-import type { Engine, Layout, MemoryTerms, Workload } from '../types.ts'
+import { type Engine, type Layout, type MemoryTerms, ONE_CHIP, type Workload } from '../types.ts'
 import { layerTerms } from './layer-terms.ts'
 import {
   ALLOCATOR_SLACK,
@@ -34,23 +34,6 @@ const ENGINE: Engine = {
   overlapsPipeline: true,
   vocabularyMultiple: 128,
   dropout: false,
-}
-
-const ONE_CHIP: Layout = {
-  tensorParallel: 1,
-  sequenceParallel: false,
-  contextParallel: 1,
-  contextMethod: 'ring',
-  pipelineParallel: 1,
-  virtualPipeline: 1,
-  dataParallel: 1,
-  expertParallel: 1,
-  expertTensorParallel: 1,
-  zeroStage: 1,
-  microBatch: 1,
-  recompute: 'none',
-  offloadOptimizer: false,
-  schedule: '1f1b',
 }
 
 /** A Llama with 4 heads over 2, each of 16. */
