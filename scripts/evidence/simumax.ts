@@ -20,7 +20,8 @@ const COLUMNS = [
 const CHIPS = 8
 const GIB = 2 ** 30
 
-const dense = { ...NO_SIZES, vocabulary: 128_256 }
+/** The launcher's tokenizer has no words, and adds one token to the sizes of vocabularies. */
+const dense = { ...NO_SIZES, vocabulary: 128_257 }
 const latent = { query: 1536, keyValue: 512, plain: 128, rotary: 64, value: 128 }
 
 /**
@@ -28,10 +29,7 @@ const latent = { query: 1536, keyValue: 512, plain: 128, rotary: 64, value: 128 
  * first layer alone is dense in both DeepSeeks (MOE_LAYER_FREQ); no module predicts further tokens.
  */
 const MODELS: Readonly<Record<string, readonly [name: string, sizes: Sizes]>> = {
-  'llama3-8b': [
-    'Llama3',
-    { ...dense, hidden: 4096, ffn: 14_336, heads: 32, keyValueHeads: 8, vocabulary: 128_257 },
-  ],
+  'llama3-8b': ['Llama3', { ...dense, hidden: 4096, ffn: 14_336, heads: 32, keyValueHeads: 8 }],
   'llama3-70b': ['Llama3', { ...dense, hidden: 8192, ffn: 28_672, heads: 64, keyValueHeads: 8 }],
   'llama3-405b': ['Llama3', { ...dense, hidden: 16_384, ffn: 53_248, heads: 128, keyValueHeads: 16 }],
   deepseekv2: [
@@ -41,7 +39,7 @@ const MODELS: Readonly<Record<string, readonly [name: string, sizes: Sizes]>> = 
       hidden: 5120,
       ffn: 12_288,
       heads: 128,
-      vocabulary: 102_400,
+      vocabulary: 102_401,
       latent,
       moe: { experts: 160, active: 6, width: 1536, shared: 3072, firstDense: 1 },
     },
@@ -53,7 +51,7 @@ const MODELS: Readonly<Record<string, readonly [name: string, sizes: Sizes]>> = 
       hidden: 7168,
       ffn: 18_432,
       heads: 128,
-      vocabulary: 129_280,
+      vocabulary: 129_281,
       latent,
       moe: { experts: 256, active: 8, width: 2048, shared: 2048, firstDense: 1 },
     },
