@@ -14,11 +14,12 @@ import {
   createSimulator,
   dataSeconds,
   type Engine,
-  evenShare,
+  heldWeights,
   hopSeconds,
   type Layout,
   type Machine,
   optimizerSeconds,
+  overheadSeconds,
   type PassSeconds,
   type PassTimes,
   pipelineSeconds,
@@ -27,7 +28,7 @@ import {
   type Workload,
 } from '../simulate/index.ts'
 import { planLayouts } from './plan.ts'
-import { chipsOf, divisorsOf, spaceOf } from './space.ts'
+import { chipsOf, divisorsOf, evenStages, spaceOf } from './space.ts'
 import type { PlannedLayout, PlanRequest } from './types.ts'
 import { secondsText } from './words.ts'
 
@@ -404,15 +405,14 @@ function joined(request: FleetRequest, { first, last, layers, transfer }: Joint)
   const { workload } = request
   const total = workload.decoder.layers
   const stages = first.stages + last.stages
-  const stageLayers = [...spread(layers, first.stages), ...spread(total - layers, last.stages)]
+  const stageLayers = [...evenStages(layers, first.stages), ...evenStages(total - layers, last.stages)]
   if (![first, last].every((side) => fits(side, side === first, stageLayers))) return undefined
   const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
   const passes: (readonly PassTimes[])[] = []
   const links: TransferTimes[] = []
   let after = 0
   let domains = 0
-  let straggling = 0
-  let fixed = 0
+  const latest = { straggling: 0, step: 0 }
   let from = 0
   const parts: PoolPart[] = []
   for (const side of [first, last]) {
@@ -439,16 +439,17 @@ function joined(request: FleetRequest, { first, last, layers, transfer }: Joint)
     }
     const { pass, from: start, size } = slowest!
     const parameters = simulator.costs.parameters(start, size, start === 0, start + size === total)
+    const weights = heldWeights(layout, parameters)
     const seconds = pass.forward + pass.backward
     after = Math.max(
       after,
-      dataSeconds(simulator.costs, layout, parameters, seconds, steps) +
-        optimizerSeconds(simulator.costs, layout, parameters),
+      dataSeconds(simulator.costs, layout, weights, seconds, steps) +
+        optimizerSeconds(simulator.costs, layout, weights),
     )
     const { rates } = simulator.costs
     domains += Math.max(1, chipsOf(layout) / pool.machine.links[0]!.size)
-    straggling = Math.max(straggling, rates.straggling)
-    fixed = Math.max(fixed, rates.step)
+    latest.straggling = Math.max(latest.straggling, rates.straggling)
+    latest.step = Math.max(latest.step, rates.step)
     parts.push({
       pool: pool.name,
       layout: whole,
@@ -464,7 +465,7 @@ function joined(request: FleetRequest, { first, last, layers, transfer }: Joint)
       pipelineSeconds({ schedule: '1f1b', microBatches: steps, passes, links, overlapsTransfers: true }),
       steps * transfer,
     ) + after
-  const seconds = ideal * (1 + straggling * Math.log2(domains)) + fixed
+  const seconds = ideal + overheadSeconds(ideal, latest, domains)
   return {
     way: 'pipeline',
     seconds,
@@ -493,9 +494,4 @@ function fits(
     fitting.set(key, known)
   }
   return known
-}
-
-/** As even as can be. */
-function spread(total: number, parts: number): number[] {
-  return Array.from({ length: parts }, (_, i) => evenShare(total, parts, i))
 }

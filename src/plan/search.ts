@@ -11,6 +11,7 @@ import {
   bubbleSeconds,
   type Layout,
   type MemoryModel,
+  noSeconds,
   type PassSeconds,
   type Simulator,
   type StageSums,
@@ -395,7 +396,7 @@ interface Node extends Timed {
   readonly stages: StageSums
 }
 
-const NOTHING = { forward: 0, backward: 0, weight: 0, recompute: 0, tensor: 0, context: 0, expert: 0 }
+const NOTHING = noSeconds()
 const WHOLE: Split = {
   schedule: '1f1b',
   virtualPipeline: 1,

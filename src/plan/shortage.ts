@@ -1,5 +1,5 @@
 /** @file What is missing where nothing fits: the layout that comes closest, and what would make room. */
-import { createSimulator, type Layout, type MemoryTerms, type Simulator } from '../simulate/index.ts'
+import { createSimulator, type Layout, largestTerm, type Simulator } from '../simulate/index.ts'
 import { layoutOf, type Space, spaceOf, splitGoes } from './space.ts'
 import type { MemoryShortage, PlanRequest } from './types.ts'
 
@@ -7,8 +7,7 @@ import type { MemoryShortage, PlanRequest } from './types.ts'
 export function shortageOf(simulator: Simulator, layout: Layout): MemoryShortage {
   const stages = simulator.memory.stages(layout)
   const fullest = stages.reduce((most, stage) => (stage.peak > most.peak ? stage : most))
-  const names = Object.keys(fullest.terms) as (keyof MemoryTerms)[]
-  const term = names.reduce((most, name) => (fullest.terms[name] > fullest.terms[most] ? name : most))
+  const term = largestTerm(fullest.terms)
   return {
     layout,
     stage: fullest.stage,
@@ -23,26 +22,26 @@ export function leastMemory(space: Space, simulator: Simulator): MemoryShortage 
   const { memory, workload } = simulator
   let least: Layout | undefined
   let leastBytes = Number.POSITIVE_INFINITY
-  for (const microBatch of space.microBatches.slice(0, 1)) {
-    for (const share of space.shares) {
-      const width = share.tensorParallel * share.contextParallel
-      const grid = share.expertParallel * share.expertTensorParallel
-      for (const p of space.pipelines) {
-        const dataParallel = space
-          .replicas(microBatch)
-          .find((n) => n * width * p <= space.chips && (n * width) % grid === 0)
-        if (dataParallel === undefined) continue
-        const microBatches = workload.globalBatch / (microBatch * dataParallel)
-        for (const split of space.splits(p)) {
-          if (!splitGoes(split, p, share.contextParallel, microBatches)) continue
-          for (const again of [...split.recomputes.slice(-1), ...split.selective]) {
-            for (const sharing of space.sharings(p)) {
-              const layout = layoutOf(share, microBatch, p, dataParallel, split, again, sharing)
-              const bytes = memory.peak(layout)
-              if (bytes >= leastBytes) continue
-              leastBytes = bytes
-              least = layout
-            }
+  const [microBatch] = space.microBatches
+  if (microBatch === undefined) return undefined
+  for (const share of space.shares) {
+    const width = share.tensorParallel * share.contextParallel
+    const grid = share.expertParallel * share.expertTensorParallel
+    for (const p of space.pipelines) {
+      const dataParallel = space
+        .replicas(microBatch)
+        .find((n) => n * width * p <= space.chips && (n * width) % grid === 0)
+      if (dataParallel === undefined) continue
+      const microBatches = workload.globalBatch / (microBatch * dataParallel)
+      for (const split of space.splits(p)) {
+        if (!splitGoes(split, p, share.contextParallel, microBatches)) continue
+        for (const again of [...split.recomputes.slice(-1), ...split.selective]) {
+          for (const sharing of space.sharings(p)) {
+            const layout = layoutOf(share, microBatch, p, dataParallel, split, again, sharing)
+            const bytes = memory.peak(layout)
+            if (bytes >= leastBytes) continue
+            leastBytes = bytes
+            least = layout
           }
         }
       }

@@ -3,6 +3,7 @@ import { layerParameters } from '../model/index.ts'
 import { HALF } from './bytes.ts'
 import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds } from './collectives.ts'
 import { deviceSeconds, type Rates } from './rates.ts'
+import { degreesKey, tokensKey } from './share-key.ts'
 import type { Engine, Layout, Machine, Workload } from './types.ts'
 import { attentionWidths, embeddingWork, headWork, layerWork, type Passes, type Share } from './work.ts'
 
@@ -277,9 +278,8 @@ class KeptByShare<Value> {
   #last: { readonly degrees: number; readonly rest: number; readonly value: Value } | undefined
 
   of(l: Layout, make: () => Value): Value {
-    const degrees = (l.tensorParallel * 2 ** 20 + l.contextParallel) * 2 ** 16 + l.expertParallel
-    const flags = (l.sequenceParallel ? 1 : 0) + (l.contextMethod === 'ring' ? 2 : 0)
-    const rest = (l.microBatch * 2 ** 16 + l.expertTensorParallel) * 4 + flags
+    const degrees = degreesKey(l)
+    const rest = tokensKey(l)
     if (this.#last?.degrees === degrees && this.#last.rest === rest) return this.#last.value
     let kept = this.#kept.get(degrees)
     let value = kept?.get(rest)

@@ -10,7 +10,7 @@ export {
   ratesOf,
   type Shifts,
 } from './constants.ts'
-export { CostModel, type PassSeconds, type StageParameters } from './costs.ts'
+export { CostModel, noSeconds, type PassSeconds, type StageParameters } from './costs.ts'
 export { ENGINE_NAMES, ENGINES, type EngineName } from './engines.ts'
 export { FITTED } from './fitted.ts'
 export { layoutPipeline } from './layout-pipeline.ts'
@@ -20,6 +20,7 @@ export {
   createMemoryModel,
   evenShare,
   LIBRARY_BYTES,
+  largestTerm,
   type MemoryModel,
   type Overflow,
   overflowMessage,
@@ -32,8 +33,11 @@ export {
   bubbleSeconds,
   dataSeconds,
   exposedSends,
+  type HeldWeights,
+  heldWeights,
   hopSeconds,
   optimizerSeconds,
+  overheadSeconds,
   type StageSums,
   type StepSeconds,
   stageSeconds,

@@ -2,7 +2,7 @@
 import { pathOf, reduceSeconds } from './collectives.ts'
 import type { CostModel } from './costs.ts'
 import { type Pipeline, pipelineSeconds } from './pipeline/index.ts'
-import { hopSeconds, optimizerSeconds, stageSeconds } from './step.ts'
+import { heldWeights, hopSeconds, optimizerSeconds, overheadSeconds, stageSeconds } from './step.ts'
 import type { Layout } from './types.ts'
 
 /** Where one stage of one replica runs. */
@@ -31,25 +31,25 @@ export function mixedStepSeconds(stages: readonly MixedStage[], microBatches: re
   let from = 0
   let exchange = 0
   let update = 0
-  let straggling = 0
-  let fixed = 0
+  const latest = { straggling: 0, step: 0 }
   for (const { layers, replicas: places } of stages) {
     const sums = places.map(({ model, layout }) => {
       const { decoder } = model.workload
-      const held = model.parameters(from, layers, from === 0, from + layers === decoder.layers)
+      const parameters = model.parameters(from, layers, from === 0, from + layers === decoder.layers)
+      const weights = heldWeights(layout, parameters)
       // replicas of a stage are on servers of their own
       const stride = Math.max(layout.tensorParallel, model.machine.links[0]!.size)
       const path = pathOf(model.machine, model.rates, { size: places.length, stride })
-      update = Math.max(update, optimizerSeconds(model, layout, held))
-      straggling = Math.max(straggling, model.rates.straggling)
-      fixed = Math.max(fixed, model.rates.step)
-      return reduceSeconds(path, (held.dense / layout.tensorParallel) * model.engine.gradientBytes)
+      update = Math.max(update, optimizerSeconds(model, layout, weights))
+      latest.straggling = Math.max(latest.straggling, model.rates.straggling)
+      latest.step = Math.max(latest.step, model.rates.step)
+      return reduceSeconds(path, weights.dense.held * model.engine.gradientBytes)
     })
     exchange = Math.max(exchange, places.length > 1 ? Math.max(...sums) : 0)
     from += layers
   }
-  const domains = Math.max(1, stages.length * replicas)
-  return (passes + exchange + update) * (1 + straggling * Math.log2(domains)) + fixed
+  const ideal = passes + exchange + update
+  return ideal + overheadSeconds(ideal, latest, stages.length * replicas)
 }
 
 /** Seconds of the passes of one replica. */

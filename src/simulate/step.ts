@@ -1,9 +1,9 @@
 /** @file Seconds of a training step: stages, the pipeline, what data-parallel chips exchange, the update. */
-
 import { HALF } from './bytes.ts'
 import { gatherSeconds, type Path, pathOf, reduceSeconds, sendSeconds } from './collectives.ts'
 import { type CostModel, noSeconds, type PassSeconds, type StageParameters } from './costs.ts'
 import { evenShare } from './memory/index.ts'
+import type { Rates } from './rates.ts'
 import type { Layout, Schedule, TimeTerms } from './types.ts'
 
 /** Where the seconds of a step go, and their sum. */
@@ -72,13 +72,12 @@ export function stepSeconds(
     slowestFrom === 0,
     slowestFrom + slowestSize === decoder.layers,
   )
-  const data = dataSeconds(model, layout, parameters, pass, microBatches)
-  const optimizer = optimizerSeconds(model, layout, parameters)
+  const weights = heldWeights(layout, parameters)
+  const data = dataSeconds(model, layout, weights, pass, microBatches)
+  const optimizer = optimizerSeconds(model, layout, weights)
   const ideal = microBatches * (pass + sends) + bubble + data + optimizer
-  // each doubling of the domains that wait for each other adds to the chance that one of them is late
   const chips = layout.tensorParallel * layout.contextParallel * p * layout.dataParallel
-  const domains = Math.max(1, chips / machine.links[0]!.size)
-  const overhead = ideal * rates.straggling * Math.log2(domains) + rates.step
+  const overhead = overheadSeconds(ideal, rates, chips / machine.links[0]!.size)
   const communication = slowest.tensor + slowest.context + slowest.expert
   return {
     seconds: ideal + overhead,
@@ -93,6 +92,18 @@ export function stepSeconds(
     optimizer,
     overhead,
   }
+}
+
+/**
+ * Seconds of a step besides what its parts take: each doubling of the domains that wait for each other adds to the chance
+ * that one of them is late.
+ */
+export function overheadSeconds(
+  ideal: number,
+  { straggling, step }: Pick<Rates, 'straggling' | 'step'>,
+  domains: number,
+): number {
+  return ideal * straggling * Math.log2(Math.max(1, domains)) + step
 }
 
 /** Seconds of one micro-batch on one stage. */
@@ -158,16 +169,12 @@ export function bubbleSeconds(
 /** Seconds that data-parallel chips wait for each other's gradients and weights. */
 export function dataSeconds(
   model: CostModel,
-  layout: Layout,
-  parameters: StageParameters,
+  { zeroStage }: Layout,
+  { dense, expert }: HeldWeights,
   pass: number,
   microBatches: number,
 ): number {
   const { machine, rates, engine } = model
-  const { tensorParallel: t, contextParallel: cp, dataParallel: dp, zeroStage } = layout
-  const ranks = layout.expertParallel * layout.expertTensorParallel
-  const held = { dense: parameters.dense / t, expert: parameters.expert / ranks }
-  const copies = { dense: dp * cp, expert: Math.max(1, (dp * cp * t) / ranks) }
   const exchange = (path: Path, weights: number): number => {
     const gradients = weights * engine.gradientBytes
     const buckets = Math.ceil(weights / BUCKET)
@@ -182,22 +189,36 @@ export function dataSeconds(
     )
   }
   let whole = 0
-  if (held.dense > 0 && copies.dense > 1) {
-    whole += exchange(
-      pathOf(machine, rates, { size: copies.dense, stride: t }, engine.usesAllRails),
-      held.dense,
-    )
-  }
-  if (held.expert > 0 && copies.expert > 1) {
-    whole += exchange(
-      pathOf(machine, rates, { size: copies.expert, stride: ranks }, engine.usesAllRails),
-      held.expert,
-    )
+  for (const { held, copies, chips } of [dense, expert]) {
+    if (held === 0 || copies === 1) continue
+    whole += exchange(pathOf(machine, rates, { size: copies, stride: chips }, engine.usesAllRails), held)
   }
   if (!engine.overlapsData) return whole
   // beside the passes of one micro-batch, or, where each gathers its own weights, of all
   const beside = zeroStage === 3 ? microBatches * pass : pass
   return Math.max(whole - beside, 0) + rates.exposed * Math.min(whole, beside)
+}
+
+/** Weights that a chip holds, over how many chips one copy of them is split, and how many copies there are. */
+interface Held {
+  readonly held: number
+  readonly chips: number
+  readonly copies: number
+}
+
+/** The weights of a stage as a layout spreads them: those of experts, and all others. */
+export interface HeldWeights {
+  readonly dense: Held
+  readonly expert: Held
+}
+
+export function heldWeights(layout: Layout, parameters: StageParameters): HeldWeights {
+  const { tensorParallel: t, contextParallel: cp, dataParallel: dp } = layout
+  const ranks = layout.expertParallel * layout.expertTensorParallel
+  return {
+    dense: { held: parameters.dense / t, chips: t, copies: dp * cp },
+    expert: { held: parameters.expert / ranks, chips: ranks, copies: Math.max(1, (dp * cp * t) / ranks) },
+  }
 }
 
 /** Weights whose gradients are exchanged in one message: Megatron-LM's default, 40,000,000. */
@@ -207,14 +228,11 @@ const BUCKET = 4e7
 const HOST_BYTES_PER_SECOND = 32e9
 
 /** Seconds of the update: gradients read for their norm and again, master weights and moments read and written. */
-export function optimizerSeconds(model: CostModel, layout: Layout, parameters: StageParameters): number {
+export function optimizerSeconds(model: CostModel, layout: Layout, { dense, expert }: HeldWeights): number {
   const { machine, rates, engine } = model
-  const { tensorParallel: t, contextParallel: cp, dataParallel: dp } = layout
-  const ranks = layout.expertParallel * layout.expertTensorParallel
-  const copies = Math.max(1, (dp * cp * t) / ranks)
-  const shards = layout.zeroStage === 0 ? 1 : (layout.shardGroup ?? dp * cp)
-  const expertShards = layout.zeroStage === 0 ? 1 : Math.min(layout.shardGroup ?? copies, copies)
-  const updated = parameters.dense / t / shards + parameters.expert / ranks / expertShards
+  const shards = ({ copies }: Held) =>
+    layout.zeroStage === 0 ? 1 : Math.min(layout.shardGroup ?? copies, copies)
+  const updated = dense.held / shards(dense) + expert.held / shards(expert)
   if (layout.offloadOptimizer) return (updated * (engine.gradientBytes + HALF)) / HOST_BYTES_PER_SECOND
   return (
     (updated * (2 * engine.gradientBytes + 6 * 4 + HALF)) / (machine.memoryBytesPerSecond * rates.bandwidth)

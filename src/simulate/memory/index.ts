@@ -3,6 +3,7 @@ export {
   ALLOCATOR_SLACK,
   createMemoryModel,
   LIBRARY_BYTES,
+  largestTerm,
   type MemoryModel,
   type Overflow,
   overflowMessage,

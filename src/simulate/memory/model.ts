@@ -1,4 +1,5 @@
 /** @file Bytes that training takes on a chip of each stage: what is held through the step, and the peak of its passes. */
+import { degreesKey, tokensKey } from '../share-key.ts'
 import type { Engine, Layout, MemoryTerms, StageMemory, Workload } from '../types.ts'
 import { addHoldings } from './holdings.ts'
 import { type LayerTerms, layerTerms } from './layer-terms.ts'
@@ -56,6 +57,16 @@ export function createMemoryModel(workload: Workload, engine: Engine): MemoryMod
   const plansOf = keptPlans((layout) => stagePlans(kinds, predictionLayers, layout))
   // one record for all stages that are only looked at
   const scratch = nothing()
+  /** The first stage that does not fit, whose terms it leaves in `scratch`. */
+  const firstOver = (layout: Layout, bytes: number): number | undefined => {
+    const terms = termsOf(layout)
+    const { plans, fullest } = plansOf(layout)
+    for (const stage of fullest) {
+      sumStage(scratch, workload, engine, layout, stage, terms, plans)
+      if (total(scratch) > bytes) return stage
+    }
+    return undefined
+  }
   return {
     stages: (layout) => {
       const terms = termsOf(layout)
@@ -76,26 +87,12 @@ export function createMemoryModel(workload: Workload, engine: Engine): MemoryMod
       }
       return most
     },
-    fits: (layout, bytes) => {
-      const terms = termsOf(layout)
-      const { plans, fullest } = plansOf(layout)
-      for (const stage of fullest) {
-        sumStage(scratch, workload, engine, layout, stage, terms, plans)
-        if (total(scratch) > bytes) return false
-      }
-      return true
-    },
+    fits: (layout, bytes) => firstOver(layout, bytes) === undefined,
     overflow: (layout, bytes) => {
-      const terms = termsOf(layout)
-      const { plans, fullest } = plansOf(layout)
-      for (const stage of fullest) {
-        sumStage(scratch, workload, engine, layout, stage, terms, plans)
-        const over = total(scratch) - bytes
-        if (over > 0) {
-          return { memory: stageMemory(stage, { ...scratch }), over, term: largest(scratch) }
-        }
-      }
-      return undefined
+      const stage = firstOver(layout, bytes)
+      if (stage === undefined) return undefined
+      const memory = stageMemory(stage, { ...scratch })
+      return { memory, over: total(scratch) - bytes, term: largestTerm(scratch) }
     },
   }
 }
@@ -146,7 +143,8 @@ function stageMemory(stage: number, terms: MemoryTerms): StageMemory {
   return { stage, terms, allocated: peak - terms.reserve, peak }
 }
 
-function largest(terms: MemoryTerms): keyof MemoryTerms {
+/** What takes the most. */
+export function largestTerm(terms: MemoryTerms): keyof MemoryTerms {
   const names = Object.keys(terms) as (keyof MemoryTerms)[]
   return names.reduce((most, name) => (terms[name] > terms[most] ? name : most))
 }
@@ -155,17 +153,10 @@ function largest(terms: MemoryTerms): keyof MemoryTerms {
 function keptTerms(make: (layout: Layout) => LayerTerms): (layout: Layout) => LayerTerms {
   const kept = new Map<number, Map<number, LayerTerms>>()
   return (layout) => {
-    const degrees =
-      (layout.tensorParallel * 2 ** 20 + layout.contextParallel) * 2 ** 16 + layout.expertParallel
-    const flags =
-      (layout.sequenceParallel ? 1 : 0) +
-      (layout.contextMethod === 'ring' ? 2 : 0) +
-      (layout.recompute === 'selective' ? 4 : 0) +
-      (layout.zeroStage >= 2 ? 8 : 0)
-    const rest = (layout.microBatch * 2 ** 16 + layout.expertTensorParallel) * 16 + flags
+    const flags = (layout.recompute === 'selective' ? 1 : 0) + (layout.zeroStage >= 2 ? 2 : 0)
     return at(
-      at(kept, degrees, () => new Map()),
-      rest,
+      at(kept, degreesKey(layout), () => new Map()),
+      tokensKey(layout) * 4 + flags,
       () => make(layout),
     )
   }
@@ -184,7 +175,7 @@ function keptPlans(make: (layout: Layout) => readonly StagePlan[]): (layout: Lay
     const kept = stageLayers === undefined ? even : (given.get(stageLayers) ?? new Map<number, Plans>())
     if (stageLayers !== undefined) given.set(stageLayers, kept)
     const key =
-      (layout.pipelineParallel * 4096 + layout.virtualPipeline) * 2 + (schedule === 'dualpipe' ? 1 : 0)
+      (layout.pipelineParallel * 2 ** 16 + layout.virtualPipeline) * 2 + (schedule === 'dualpipe' ? 1 : 0)
     return at(kept, key, () => {
       const plans = make(layout)
       return { plans, fullest: fullestStages(plans, layout) }
