@@ -102,6 +102,17 @@ export function modelText({ name, family, decoder }: PlannedModel): string {
   return `${name} (${family}), ${parameters(total)} parameters${some}, ${decoder.layers} layers of ${grouped(decoder.hiddenSize)}${experts}`
 }
 
+/** What is to be trained, for scripts. */
+export function runJson({ name, family, decoder }: PlannedModel, workload: Workload) {
+  const { total, active } = decoderParameters(decoder)
+  return {
+    model: { name, family, parameters: total, activeParameters: active },
+    sequenceLength: workload.sequenceLength,
+    globalBatch: workload.globalBatch,
+    precision: workload.precision,
+  }
+}
+
 /** A machine for scripts: infinity, which JSON does not have, is null. */
 export function machineJson({ chip, links, ...rest }: Machine) {
   return {

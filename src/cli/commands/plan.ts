@@ -1,7 +1,7 @@
 /** @file `regauge plan`: the layouts of a model that take the least on chips at hand, and why the others lost. */
 import { type Chip, EXAMPLE_CHIPS, findChip, loadChips } from '../../chips/index.ts'
 import { RegaugeError } from '../../errors.ts'
-import { decoderFlops, decoderParameters } from '../../model/index.ts'
+import { decoderFlops } from '../../model/index.ts'
 import {
   explainLayout,
   type FleetResult,
@@ -40,6 +40,7 @@ import {
   type PlannedModel,
   plannedModel,
   plannedWorkload,
+  runJson,
 } from '../planning.ts'
 import {
   awaited,
@@ -329,12 +330,8 @@ function pointOf(chips: number, best: PlannedLayout | undefined): FrontierPoint[
 
 /** All of it for scripts. Bytes, seconds, kilowatt-hours. */
 function planJson(model: PlannedModel, { workload, tokens, objective, pools, together, notes }: PlanReport) {
-  const { total, active } = decoderParameters(model.decoder)
   return {
-    model: { name: model.name, family: model.family, parameters: total, activeParameters: active },
-    sequenceLength: workload.sequenceLength,
-    globalBatch: workload.globalBatch,
-    precision: workload.precision,
+    ...runJson(model, workload),
     tokens,
     objective,
     pools: pools.map(({ result, frontier, explanation }) => {

@@ -1,7 +1,6 @@
 /** @file `regauge simulate`: what one layout of a model on chips would take: time, memory, where they go, how sure. */
 import { EXAMPLE_CHIPS, loadChips } from '../../chips/index.ts'
 import { RegaugeError } from '../../errors.ts'
-import { decoderParameters } from '../../model/index.ts'
 import { violations } from '../../plan/index.ts'
 import {
   createSimulator,
@@ -42,6 +41,7 @@ import {
   type PlannedModel,
   plannedModel,
   plannedWorkload,
+  runJson,
 } from '../planning.ts'
 import { awaited, batchOf, poolOf, problemList, reported } from '../quantities.ts'
 import { tableLines } from '../ui/table.ts'
@@ -121,12 +121,8 @@ async function simulationOf(
 function simulationJson(model: PlannedModel, { simulator, layout, prediction, notes }: Simulation) {
   const { machine, engine, workload } = simulator
   const fullest = fullestStage(prediction)
-  const { total, active } = decoderParameters(model.decoder)
   return {
-    model: { name: model.name, family: model.family, parameters: total, activeParameters: active },
-    sequenceLength: workload.sequenceLength,
-    globalBatch: workload.globalBatch,
-    precision: workload.precision,
+    ...runJson(model, workload),
     engine: engine.name,
     machine: machineJson(machine),
     layout: { text: layoutText(layout), ...layout },

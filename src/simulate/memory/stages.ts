@@ -1,4 +1,5 @@
 /** @file Which layers each stage of a pipeline holds, and how many micro-batches it keeps at once. */
+import { chunksInFlight } from '../pipeline/index.ts'
 import type { Layout } from '../types.ts'
 
 /** The layers of one stage, by kind, in order. */
@@ -83,15 +84,13 @@ export function fullestStages(plans: readonly StagePlan[], layout: Layout): read
 }
 
 /**
- * Micro-batches whose activations a stage keeps at its peak, in units of all its layers: 1F1B min(p - stage, m);
- * interleaved (Narayanan et al. 2021) 2 (p - stage - 1) + (v - 1) p + 1 chunks, of v to a stage; ZB-H1 (Qi et al. 2023)
- * min(p, m) on every stage, whose gradients of weights lag by as many micro-batches as it is stages from the first. For
- * DualPipe, of the pipeline that starts at stage 0: the one from the other end has those of p - 1 - stage.
+ * Micro-batches whose activations a stage keeps at its peak, in units of all its layers. For DualPipe, of the pipeline that
+ * starts at stage 0: the one from the other end has those of p - 1 - stage.
  */
 export function inFlight(layout: Layout, stage: number, microBatches: number): number {
-  const { pipelineParallel: p, virtualPipeline: v, schedule } = layout
+  const { pipelineParallel: p, virtualPipeline, schedule } = layout
   if (schedule === 'dualpipe') return Math.min(p - stage, Math.max(1, microBatches / 2))
   if (schedule === 'zero-bubble') return Math.min(p, microBatches)
-  if (schedule !== 'interleaved' || v === 1) return Math.min(p - stage, microBatches)
-  return Math.min(2 * (p - stage - 1) + (v - 1) * p + 1, microBatches * v) / v
+  const chunks = schedule === 'interleaved' ? virtualPipeline : 1
+  return chunksInFlight(p, chunks, p, microBatches, stage) / chunks
 }

@@ -93,9 +93,10 @@ export function activationsInFlight(shape: Shape, stage: number): number {
   const { schedule, stages, chunks, microBatches } = shape
   switch (schedule) {
     case 'gpipe':
+      return microBatches
     case '1f1b':
     case 'interleaved':
-      return Math.min(warmUp(shape, stage) + 1, microBatches * chunks)
+      return chunksInFlight(stages, chunks, shape.group, microBatches, stage)
     case 'zero-bubble':
       return Math.min(stages, microBatches)
     case 'dualpipe':
@@ -103,6 +104,17 @@ export function activationsInFlight(shape: Shape, stage: number): number {
     case 'dualpipe-v':
       return 2 * stages + 1
   }
+}
+
+/** The same of one forward, one backward, with chunks or without: numbers alone, as searches ask for it all the time. */
+export function chunksInFlight(
+  stages: number,
+  chunks: number,
+  group: number,
+  microBatches: number,
+  stage: number,
+): number {
+  return Math.min(forwardsAhead(stages, chunks, group, stage) + 1, microBatches * chunks)
 }
 
 /** The part of a schedule that repeats: each period has the same passes with later micro-batches, on every stage. */
@@ -155,9 +167,12 @@ export function steadyPart(shape: Shape): Steady | undefined {
 
 /** Forwards of a stage before its first backward, where there are as many. */
 function warmUp({ schedule, stages, chunks, microBatches, group }: Shape, stage: number): number {
-  if (schedule === 'gpipe') return microBatches
-  if (chunks === 1) return stages - 1 - stage
-  return (stages - 1 - stage) * 2 + (chunks - 1) * group
+  return schedule === 'gpipe' ? microBatches : forwardsAhead(stages, chunks, group, stage)
+}
+
+/** Forwards before the first backward of one forward, one backward (Narayanan et al. 2021, section 2.2). */
+function forwardsAhead(stages: number, chunks: number, group: number, stage: number): number {
+  return chunks === 1 ? stages - 1 - stage : (stages - 1 - stage) * 2 + (chunks - 1) * group
 }
 
 /** The passes of a stage in their order, as `encode` writes them. */
