@@ -24,6 +24,7 @@ import {
   type PassTimes,
   pipelineSeconds,
   type Simulator,
+  stageSeconds,
   type TransferTimes,
   type Workload,
 } from '../simulate/index.ts'
@@ -424,8 +425,7 @@ function joined(request: FleetRequest, { first, last, layers, transfer }: Joint)
     let busy = 0
     for (let stage = own[0]!; stage < own[1]!; stage++) {
       const size = stageLayers[stage]!
-      const again = layout.recompute === 'full' ? size : 0
-      const pass = simulator.costs.stage(layout, from, size, again, stage === 0, stage === stages - 1)
+      const pass = stageSeconds(simulator.costs, whole, stage, from, size)
       passes.push([{ forward: pass.forward, backward: pass.backward - pass.weight, weight: pass.weight }])
       const between = stage === first.stages - 1 ? transfer : hop
       if (stage < stages - 1) links.push({ forward: between, backward: between })

@@ -5,7 +5,16 @@ import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds 
 import { deviceSeconds, type Rates } from './rates.ts'
 import { degreesKey, tokensKey } from './share-key.ts'
 import type { Engine, Layout, Machine, Workload } from './types.ts'
-import { attentionWidths, embeddingWork, headWork, layerWork, type Passes, type Share } from './work.ts'
+import {
+  attentionWidths,
+  embeddingWork,
+  headWork,
+  layerWork,
+  type Passes,
+  predictionWork,
+  type Share,
+  tablesOf,
+} from './work.ts'
 
 /** Seconds of one micro-batch on one stage or in one layer, and what of them is communication. */
 export interface PassSeconds {
@@ -46,12 +55,15 @@ interface LayerCosts {
   readonly selective: readonly PassSeconds[]
   readonly first: PassSeconds
   readonly last: PassSeconds
+  /** In front of a prediction layer. */
+  readonly prediction: PassSeconds
 }
 
 interface ShareWork {
   readonly layers: readonly Passes[]
   readonly first: Passes
   readonly last: Passes
+  readonly prediction: Passes
 }
 
 /** What layers of a model cost on a machine: kept for each share of the work that layouts give a chip. */
@@ -95,7 +107,10 @@ export class CostModel {
     })
   }
 
-  /** Adds up `size` layers from layer `from` on, of which `recomputed` are computed again, embeddings and head. */
+  /**
+   * Adds up `size` layers from layer `from` on, embeddings and head, with the first `recomputed` of them computed again:
+   * prediction layers, which come after all others on the last stage, only where it is more than there are others.
+   */
   stage(
     layout: Layout,
     from: number,
@@ -107,19 +122,24 @@ export class CostModel {
     const costs = this.#costsOf(layout)
     const sum = noSeconds()
     const layers = layout.recompute === 'selective' ? costs.selective : costs.layers
-    const share = size === 0 ? 0 : recomputed / size
+    const again = from + Math.min(recomputed, size)
     for (let kind = 0; kind < layers.length; kind++) {
       const counts = this.#counts[kind]!
-      const times = counts[from + size]! - counts[from]!
-      if (times === 0) continue
-      if (share < 1) add(sum, layers[kind]!, times * (1 - share))
-      if (share > 0) add(sum, costs.recomputed[kind]!, times * share)
+      const times = counts[again]! - counts[from]!
+      if (times > 0) add(sum, costs.recomputed[kind]!, times)
+      const rest = counts[from + size]! - counts[again]!
+      if (rest > 0) add(sum, layers[kind]!, rest)
     }
     if (isFirst) add(sum, costs.first, 1)
     if (isLast) {
       // each prediction layer is one more of the last kind with a head of its own
       const { predictionLayers } = this.workload.decoder
-      if (predictionLayers > 0) add(sum, layers[this.#lastKind]!, predictionLayers)
+      if (predictionLayers > 0) {
+        const more = Math.min(Math.max(recomputed - size, 0), predictionLayers)
+        add(sum, costs.recomputed[this.#lastKind]!, more)
+        add(sum, layers[this.#lastKind]!, predictionLayers - more)
+        add(sum, costs.prediction, predictionLayers)
+      }
       add(sum, costs.last, 1 + predictionLayers)
     }
     return sum
@@ -142,10 +162,13 @@ export class CostModel {
       sum.dense += dense * times
       sum.expert += expert * times
     }
-    const table = decoder.vocabularySize * decoder.hiddenSize
-    if (isFirst) sum.dense += table
-    // a tied table is kept on both ends of a pipeline
-    if (isLast && !(isFirst && decoder.tiedEmbeddings)) sum.dense += table
+    const { predictionLayers, hiddenSize } = decoder
+    if (isLast && predictionLayers > 0) {
+      const { dense, expert } = this.#parameters[this.#lastKind]!
+      sum.dense += predictionLayers * (dense + 2 * hiddenSize * hiddenSize)
+      sum.expert += predictionLayers * expert
+    }
+    sum.dense += tablesOf(decoder, isFirst, isLast) * decoder.vocabularySize * hiddenSize
     return sum
   }
 
@@ -159,6 +182,7 @@ export class CostModel {
         selective: all.map(({ plain, core }) => again(plain, core)),
         first: this.#plain(works.first),
         last: this.#plain(works.last),
+        prediction: this.#plain(works.prediction),
       }
     })
   }
@@ -169,6 +193,7 @@ export class CostModel {
       layers: this.#kinds.map((kind) => layerWork(decoder, this.engine, share, sequenceLength, kind)),
       first: embeddingWork(decoder, this.engine, share, sequenceLength),
       last: headWork(decoder, this.engine, share, sequenceLength),
+      prediction: predictionWork(decoder, this.engine, share, sequenceLength),
     }
   }
 
@@ -211,29 +236,36 @@ export class CostModel {
       (layout.sequenceParallel && t > 1 ? times * gatherSeconds(tensorPath, activations) * rates.exposed : 0)
 
     let context = 0
-    const widths = attentionWidths(decoder)
+    let contextBackward = 0
+    const widths = attentionWidths(decoder, t)
     const core = deviceSeconds(passes.core, machine, rates, eighth)
     if (cp > 1) {
       const path = pathOf(machine, rates, { size: cp, stride: t })
       if (layout.contextMethod === 'ring') {
-        const bytes = tokens * ((widths.key + widths.value) / t) * HALF * cp
+        const bytes = tokens * (widths.key + widths.value) * HALF * cp
         const whole = gatherSeconds(path, bytes)
         context = Math.max(whole - core, 0) + rates.exposed * Math.min(whole, core)
+        // keys and values go round again, and their gradients with them
+        contextBackward = 2 * context
       } else {
-        const bytes = tokens * ((widths.query + widths.key + widths.value + widths.output) / t) * HALF
+        const bytes = tokens * (widths.query + widths.key + widths.value + widths.output) * HALF
         context = exchangeSeconds(path, bytes)
+        contextBackward = context
       }
     }
     let expert = 0
     if (isExpert && decoder.experts !== null) {
-      const ranks = layout.expertParallel * layout.expertTensorParallel
-      const path = pathOf(machine, rates, { size: ranks, stride: 1 })
+      const { expertParallel, expertTensorParallel: etp } = layout
+      const path = pathOf(machine, rates, { size: expertParallel, stride: etp })
       const token = (tokens / t) * decoder.hiddenSize * HALF
+      const sent = token * decoder.experts.active
       // domains that a token's experts lie in, were they drawn at random
       const reached = path.outer * (1 - (1 - 1 / path.outer) ** decoder.experts.active)
-      const whole = engine.dispatchesOnce
-        ? dispatchSeconds(path, token * decoder.experts.active, token * reached)
-        : exchangeSeconds(path, token * decoder.experts.active)
+      // what arrives is gathered over the chips that an expert is split over, and scattered to them on its way back
+      const split = gatherSeconds(pathOf(machine, rates, { size: etp, stride: 1 }), sent * etp)
+      const whole =
+        split +
+        (engine.dispatchesOnce ? dispatchSeconds(path, sent, token * reached) : exchangeSeconds(path, sent))
       expert = 2 * whole * (engine.overlapsExperts ? rates.exposed : 1)
     }
 
@@ -247,7 +279,7 @@ export class CostModel {
     )
     const weight = work('weight')
     const backward = later(
-      work('input') + weight + tensorBackward + 2 * context + expert,
+      work('input') + weight + tensorBackward + contextBackward + expert,
       floor(passes.input.kernels + passes.weight.kernels + messages),
     )
     const plain = {
@@ -256,10 +288,11 @@ export class CostModel {
       weight,
       recompute: 0,
       tensor: tensor + tensorBackward,
-      context: 3 * context,
+      context: context + contextBackward,
       expert: 2 * expert,
     }
-    return { plain, core }
+    // fused attention over several chips exchanges as it computes again
+    return { plain, core: core + context }
   }
 }
 

@@ -27,16 +27,17 @@ export function layoutPipeline(costs: CostModel, layout: Layout): Pipeline | str
 
   const places = placeSizes(layout, decoder.layers)
   // each place is a stage of a longer pipeline: the ends are those of all places
-  const { recomputeLayers } = layout
-  const longer = {
-    ...layout,
-    pipelineParallel: places.length,
-    ...(recomputeLayers !== undefined && { recomputeLayers: (recomputeLayers * stages) / places.length }),
-  }
+  const longer = { ...layout, pipelineParallel: places.length }
+  /** Of each stage, layers in the chunks before this one: the first of a stage are recomputed. */
+  const before = new Array<number>(stages).fill(0)
   let from = 0
   const times = places.map((size, place) => {
-    const seconds = stageSeconds(costs, longer, place, from, size)
+    const stage = place % stages
+    const left = Math.max(0, (layout.recomputeLayers ?? 0) - before[stage]!)
+    const own = layout.recomputeLayers === undefined ? longer : { ...longer, recomputeLayers: left }
+    const seconds = stageSeconds(costs, own, place, from, size)
     from += size
+    before[stage]! += size
     return passTimes(seconds)
   })
   const hop = stages > 1 ? hopSeconds(costs, layout) : 0

@@ -1,10 +1,11 @@
 /** @file Seconds of a training step: stages, the pipeline, what data-parallel chips exchange, the update. */
 import { HALF } from './bytes.ts'
-import { gatherSeconds, type Path, pathOf, reduceSeconds, sendSeconds } from './collectives.ts'
+import { gatherSeconds, pathOf, reduceSeconds, sendSeconds } from './collectives.ts'
 import { type CostModel, noSeconds, type PassSeconds, type StageParameters } from './costs.ts'
 import { evenShare } from './memory/index.ts'
 import type { Rates } from './rates.ts'
 import type { Layout, Schedule, TimeTerms } from './types.ts'
+import { sharesTable } from './work.ts'
 
 /** Where the seconds of a step go, and their sum. */
 export interface StepSeconds extends TimeTerms {
@@ -73,7 +74,7 @@ export function stepSeconds(
     slowestFrom + slowestSize === decoder.layers,
   )
   const weights = heldWeights(layout, parameters)
-  const data = dataSeconds(model, layout, weights, pass, microBatches)
+  const data = dataSeconds(model, layout, weights, pass, microBatches) + tableSeconds(model, layout)
   const optimizer = optimizerSeconds(model, layout, weights)
   const ideal = microBatches * (pass + sends) + bubble + data + optimizer
   const chips = layout.tensorParallel * layout.contextParallel * p * layout.dataParallel
@@ -114,7 +115,7 @@ export function stageSeconds(
   from: number,
   size: number,
 ): PassSeconds {
-  const recomputed = layout.recompute === 'full' ? Math.min(layout.recomputeLayers ?? size, size) : 0
+  const recomputed = layout.recompute === 'full' ? (layout.recomputeLayers ?? Number.POSITIVE_INFINITY) : 0
   return model.stage(layout, from, size, recomputed, stage === 0, stage === layout.pipelineParallel - 1)
 }
 
@@ -169,34 +170,51 @@ export function bubbleSeconds(
 /** Seconds that data-parallel chips wait for each other's gradients and weights. */
 export function dataSeconds(
   model: CostModel,
-  { zeroStage }: Layout,
+  layout: Layout,
   { dense, expert }: HeldWeights,
   pass: number,
   microBatches: number,
 ): number {
   const { machine, rates, engine } = model
-  const exchange = (path: Path, weights: number): number => {
-    const gradients = weights * engine.gradientBytes
-    const buckets = Math.ceil(weights / BUCKET)
-    if (zeroStage === 0) return reduceSeconds(path, gradients, buckets)
-    if (zeroStage < 3)
-      return gatherSeconds(path, gradients, buckets) + gatherSeconds(path, weights * HALF, buckets)
-    // each layer gathered forward and backward, and its gradients scattered, for each micro-batch
-    const { layers } = model.workload.decoder
-    return (
-      microBatches *
-      (2 * gatherSeconds(path, weights * HALF, layers) + gatherSeconds(path, gradients, layers))
-    )
-  }
+  const { layers } = model.workload.decoder
+  const { zeroStage } = layout
+  // shared gradients of one micro-batch have no room to wait for those of the next
+  const times = zeroStage >= 2 ? microBatches : 1
   let whole = 0
   for (const { held, copies, chips } of [dense, expert]) {
     if (held === 0 || copies === 1) continue
-    whole += exchange(pathOf(machine, rates, { size: copies, stride: chips }, engine.usesAllRails), held)
+    const shards = zeroStage === 0 ? 1 : Math.min(layout.shardGroup ?? copies, copies)
+    const path = (size: number, stride: number) =>
+      pathOf(machine, rates, { size, stride }, engine.usesAllRails)
+    const gradients = held * engine.gradientBytes
+    const buckets = zeroStage === 3 ? layers : Math.ceil(held / BUCKET)
+    if (shards > 1) {
+      const group = path(shards, chips)
+      // each layer's weights are gathered forward and backward, or all of them once they are updated
+      const gathers = zeroStage === 3 ? 2 * microBatches : 1
+      whole += times * gatherSeconds(group, gradients, buckets)
+      whole += gathers * gatherSeconds(group, held * HALF, buckets)
+    }
+    if (shards < copies)
+      whole += times * reduceSeconds(path(copies / shards, chips * shards), gradients / shards, buckets)
   }
   if (!engine.overlapsData) return whole
-  // beside the passes of one micro-batch, or, where each gathers its own weights, of all
-  const beside = zeroStage === 3 ? microBatches * pass : pass
+  // beside the passes of one micro-batch, or, where each has its own to exchange, of all
+  const beside = times * pass
   return Math.max(whole - beside, 0) + rates.exposed * Math.min(whole, beside)
+}
+
+/** Seconds in which the first and the last stage sum the gradients of a table that both have. */
+function tableSeconds(model: CostModel, layout: Layout): number {
+  const { workload, machine, rates, engine } = model
+  if (layout.pipelineParallel === 1 || !sharesTable(workload.decoder)) return 0
+  const { tensorParallel: t, contextParallel, dataParallel, pipelineParallel } = layout
+  const stride = t * contextParallel * dataParallel * (pipelineParallel - 1)
+  const elements = (workload.decoder.vocabularySize * workload.decoder.hiddenSize) / t
+  return reduceSeconds(
+    pathOf(machine, rates, { size: 2, stride }, engine.usesAllRails),
+    elements * engine.gradientBytes,
+  )
 }
 
 /** Weights that a chip holds, over how many chips one copy of them is split, and how many copies there are. */

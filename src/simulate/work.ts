@@ -80,38 +80,42 @@ class Tally {
   }
 }
 
-/** Queries, keys and values as the core of attention sees them, over all heads. */
-export function attentionWidths({ attention: a }: Decoder): {
+/**
+ * Heads, queries, keys and values as the core of attention sees them on one of the chips that split heads. Where there
+ * are fewer key heads than chips, each has a copy of one.
+ */
+export function attentionWidths(
+  { attention: a }: Decoder,
+  tensorParallel: number,
+): {
   readonly heads: number
   readonly query: number
   readonly key: number
   readonly value: number
   readonly output: number
 } {
+  const heads = a.heads / tensorParallel
   if (a.kind === 'heads') {
-    const query = a.heads * a.headSize
-    const key = a.keyValueHeads * a.headSize
-    return { heads: a.heads, query, key, value: key, output: query }
+    const query = heads * a.headSize
+    const key = Math.max(a.keyValueHeads / tensorParallel, 1) * a.headSize
+    return { heads, query, key, value: key, output: query }
   }
-  const query = a.heads * (a.plainHeadSize + a.rotaryHeadSize)
-  const value = a.heads * a.valueHeadSize
-  return { heads: a.heads, query, key: query, value, output: value }
+  const query = heads * (a.plainHeadSize + a.rotaryHeadSize)
+  const value = heads * a.valueHeadSize
+  return { heads, query, key: query, value, output: value }
 }
 
 /** Matrices (from, to) of attention of a layer on one chip; those into latents are not split by tensor parallelism. */
 function attentionMatrices(d: Decoder, tensorParallel: number) {
   const { attention: a, hiddenSize: h } = d
-  const t = tensorParallel
+  const { query, key, value, output } = attentionWidths(d, tensorParallel)
   if (a.kind === 'heads') {
-    // fewer key heads than chips: each chip keeps a copy of one
-    const keys = Math.max(a.keyValueHeads / t, 1) * a.headSize
     return [
-      [h, (a.heads * a.headSize) / t + 2 * keys],
-      [(a.heads * a.headSize) / t, h],
+      [h, query + key + value],
+      [output, h],
     ] as const
   }
-  const query = (a.heads * (a.plainHeadSize + a.rotaryHeadSize)) / t
-  const up = (a.heads * (a.plainHeadSize + a.valueHeadSize)) / t
+  const up = (a.heads * (a.plainHeadSize + a.valueHeadSize)) / tensorParallel
   return [
     ...(a.queryRank > 0
       ? ([
@@ -121,7 +125,7 @@ function attentionMatrices(d: Decoder, tensorParallel: number) {
       : ([[h, query]] as const)),
     [h, a.keyValueRank + a.rotaryHeadSize],
     [a.keyValueRank, up],
-    [(a.heads * a.valueHeadSize) / t, h],
+    [output, h],
   ] as const
 }
 
@@ -141,7 +145,7 @@ export function layerWork(
   // (T, h) is what a chip works on; norms and dropout see T / t of it under sequence parallelism
   const T = (share.microBatch * sequenceLength) / share.contextParallel
   const normed = share.sequenceParallel ? T / t : T
-  const widths = attentionWidths(d)
+  const { heads, query, key, value, output } = attentionWidths(d, t)
   const forward = new Tally()
   const input = new Tally()
   const weight = new Tally()
@@ -163,10 +167,9 @@ export function layerWork(
   for (const [from, to] of attentionMatrices(d, t)) product(T, from, to)
 
   // the core of attention
-  const heads = widths.heads / t
   const seen = engine.fusedAttention ? meanSeen(sequenceLength, kind.window) : sequenceLength
-  const perKey = 2 * T * ((widths.query + widths.output) / t)
-  const operands = HALF * T * ((widths.query + widths.key + widths.value + widths.output) / t)
+  const perKey = 2 * T * (query + output)
+  const operands = HALF * T * (query + key + value + output)
   const scores = T * seen * heads
   if (engine.fusedAttention) {
     forward.attention(perKey, seen, operands, 1)
@@ -191,12 +194,12 @@ export function layerWork(
   forward.elementwise(d.normsPerLayer * normed * h * 2 * HALF, d.normsPerLayer)
   input.elementwise(d.normsPerLayer * normed * h * 3 * HALF, 2 * d.normsPerLayer)
   if (d.positions === 0) {
-    const rotated = T * ((widths.query + widths.key) / t) * 2 * HALF
+    const rotated = T * (query + key) * 2 * HALF
     forward.elementwise(rotated * unfused, 2 * unfused)
     input.elementwise(rotated * unfused, 2 * unfused)
   }
   if (d.queryKeyNorm) {
-    const rows = T * ((widths.query + widths.key) / t)
+    const rows = T * (query + key)
     forward.elementwise(rows * 2 * HALF, 2)
     input.elementwise(rows * 3 * HALF, 4)
   }
@@ -263,6 +266,35 @@ export function headWork(d: Decoder, engine: Engine, share: Share, sequenceLengt
   forward.elementwise(T * d.hiddenSize * 2 * HALF)
   input.elementwise(T * d.hiddenSize * 3 * HALF, 2)
   return { forward, input, weight, core: new Tally() }
+}
+
+/**
+ * Work in front of a prediction layer: the norms of a token's state and of the next one's embedding, which are joined and
+ * projected to the width of one (DeepSeek-V3, section 2.2).
+ */
+export function predictionWork(d: Decoder, engine: Engine, share: Share, sequenceLength: number): Passes {
+  const t = share.tensorParallel
+  const T = (share.microBatch * sequenceLength) / share.contextParallel
+  const h = d.hiddenSize
+  const { forward: embedded } = embeddingWork(d, engine, share, sequenceLength)
+  const forward = new Tally().product(T, h / t, 2 * h)
+  const input = new Tally().product(T, 2 * h, h / t)
+  const weight = new Tally().product(2 * h, h / t, T)
+  weight.elementwiseBytes += engine.gradientBytes * 2 * h * (h / t)
+  forward.elementwise(embedded.elementwiseBytes + 2 * T * h * 2 * HALF, embedded.kernels + 2)
+  input.elementwise(2 * T * h * 3 * HALF, 4)
+  return { forward, input, weight, core: new Tally() }
+}
+
+/** Tables of the vocabulary's size, of embeddings or of the head, on a stage with the first layer, the last one, or both. */
+export function tablesOf(d: Decoder, isFirst: boolean, isLast: boolean): number {
+  const embeddings = isFirst || (isLast && sharesTable(d))
+  return (embeddings ? 1 : 0) + (isLast && !d.tiedEmbeddings ? 1 : 0)
+}
+
+/** Whether the last stage of a pipeline has a copy of the first one's table: for tied logits, or for prediction layers. */
+export function sharesTable({ tiedEmbeddings, predictionLayers }: Decoder): boolean {
+  return tiedEmbeddings || predictionLayers > 0
 }
 
 /** Rows of the table of embeddings with those that make it divide evenly. */

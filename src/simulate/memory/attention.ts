@@ -11,11 +11,10 @@ export function attentionPasses(e: Extent): Pass[] {
   const { hiddenSize, attention } = decoder
   const stream = streamBytes(e)
   const gathered = gatheredBytes(e)
-  const widths = attentionWidths(decoder)
-  const heads = attention.heads / layout.tensorParallel
-  const query = (tokens * widths.query * HALF) / layout.tensorParallel
-  const keyValue = (tokens * (widths.key + widths.value) * HALF) / layout.tensorParallel
-  const output = (tokens * widths.output * HALF) / layout.tensorParallel
+  const widths = attentionWidths(decoder, layout.tensorParallel)
+  const query = tokens * widths.query * HALF
+  const keyValue = tokens * (widths.key + widths.value) * HALF
+  const output = tokens * widths.output * HALF
   const residual = stream // the gradient of what goes around the layer
 
   return [
@@ -30,18 +29,14 @@ export function attentionPasses(e: Extent): Pass[] {
       forward: query + keyValue,
       backward: residual + query + keyValue,
     },
-    coreAttention(e, heads, query, keyValue, output),
+    coreAttention(e, widths.heads, query, keyValue, output),
     {
       // one tensor serves attention (where it is fused) and the projection, unless the projection keeps another format
       name: 'output projection',
       saves:
         output * (e.engine.fusedAttention ? 1 : e.inputBytes / HALF) + narrowCopy(e, output) + dropped(e),
       forward: Math.max(gathered, stream) + stream,
-      backward:
-        residual +
-        gathered +
-        output +
-        weightGradient(e, (hiddenSize * widths.output) / layout.tensorParallel),
+      backward: residual + gathered + output + weightGradient(e, hiddenSize * widths.output),
     },
   ]
 }
@@ -55,8 +50,8 @@ function headProjections(e: Extent, projected: number): Pass[] {
   const { hiddenSize, queryKeyNorm } = e.decoder
   const stream = streamBytes(e)
   const gathered = gatheredBytes(e)
-  const { query, key, value } = attentionWidths(e.decoder)
-  const weights = (hiddenSize * (query + key + value)) / e.layout.tensorParallel
+  const { query, key, value } = attentionWidths(e.decoder, e.layout.tensorParallel)
+  const weights = hiddenSize * (query + key + value)
   const projections: Pass = {
     name: 'projections of queries, keys, values',
     saves: (stream * e.inputBytes) / HALF,
@@ -64,7 +59,7 @@ function headProjections(e: Extent, projected: number): Pass[] {
     backward: stream + projected + 2 * Math.max(gathered, stream) + weightGradient(e, weights),
   }
   if (queryKeyNorm === false) return [projections]
-  const normed = (e.tokens * (query + key)) / e.layout.tensorParallel
+  const normed = e.tokens * (query + key)
   return [projections, norm(e, 'norm of queries and keys', 1, normed, stream)]
 }
 

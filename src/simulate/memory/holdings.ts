@@ -2,6 +2,7 @@
 
 import { HALF, SINGLE } from '../bytes.ts'
 import type { Engine, Layout, Workload } from '../types.ts'
+import { tablesOf } from '../work.ts'
 import { gatheredBytes, streamBytes } from './extent.ts'
 import type { LayerTerms } from './layer-terms.ts'
 import type { StagePlan } from './stages.ts'
@@ -22,10 +23,7 @@ export function addHoldings(
   const { tensorParallel, contextParallel, dataParallel, zeroStage } = layout
   const { dense, expert, extent } = terms
   const experts = plan.expertsBefore[plan.layers]!
-  const tables =
-    (plan.first || (plan.last && (workload.decoder.tiedEmbeddings || workload.decoder.predictionLayers > 0))
-      ? 1
-      : 0) + (plan.last && !workload.decoder.tiedEmbeddings ? 1 : 0)
+  const tables = tablesOf(workload.decoder, plan.first, plan.last)
   const elements =
     (plan.layers - experts) * dense.elements +
     experts * expert.elements +

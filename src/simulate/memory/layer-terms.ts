@@ -121,7 +121,7 @@ function matrixShapes(
 ): readonly (readonly [number, number])[] {
   const { hiddenSize: hidden, attention: a } = decoder
   const t = layout.tensorParallel
-  const widths = attentionWidths(decoder)
+  const widths = attentionWidths(decoder, t)
   const inward = decoder.gated ? 2 : 1
   const mlp = (width: number, over: number): (readonly [number, number])[] => [
     [(inward * width) / over, hidden],
@@ -129,17 +129,17 @@ function matrixShapes(
   ]
   const projections: (readonly [number, number])[] =
     a.kind === 'heads'
-      ? [[(widths.query + widths.key + widths.value) / t, hidden]]
+      ? [[widths.query + widths.key + widths.value, hidden]]
       : [
           ...(a.queryRank === 0
-            ? [[widths.query / t, hidden] as const]
-            : [[a.queryRank, hidden] as const, [widths.query / t, a.queryRank] as const]),
+            ? [[widths.query, hidden] as const]
+            : [[a.queryRank, hidden] as const, [widths.query, a.queryRank] as const]),
           [a.keyValueRank + a.rotaryHeadSize, hidden],
           [(a.heads * (a.plainHeadSize + a.valueHeadSize)) / t, a.keyValueRank],
         ]
   return [
     ...projections,
-    [hidden, widths.output / t],
+    [hidden, widths.output],
     ...(experts === null
       ? mlp(decoder.intermediateSize, t)
       : [
