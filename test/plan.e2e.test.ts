@@ -1,10 +1,10 @@
 /** @file `regauge simulate` and `regauge plan` as processes over the build, on models that were published: text, JSON, page, trace, errors. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openWorkplace, TIMEOUT } from './workplace.ts'
 
-const { at, regauge } = openWorkplace()
+const { at, regauge, within } = openWorkplace()
 const MODELS = join(import.meta.dirname, '../examples/models')
 const GOLDEN = join(import.meta.dirname, 'golden/simulate.txt')
 
@@ -257,12 +257,99 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       'no/page.html  cannot be written (ENOENT): choose another place for the page\n',
     ])
     expect(existsSync(at('no'))).toBe(false)
-    const folder = await simulate('llama-3-70b', '910b2:512', 'tp8', ...SIZES, '--trace', 'empty', '--json')
+    const folder = await simulate('llama-3-70b', '910b2:512', 'tp8', ...SIZES, '--trace', 'text', '--json')
     expect(folder.code).toBe(3)
     expect(JSON.parse(folder.out)).toMatchObject({
       error: { exit: 3, issues: [{ code: 'REPORT_UNWRITABLE' }] },
     })
     expect(readdirSync(at()).filter((name) => name.endsWith('.tmp'))).toEqual([])
+  })
+
+  const both = (page: string, trace: string, ...more: string[]) =>
+    simulate(
+      'llama-3-70b',
+      '910b2:512',
+      'tp8 pp4',
+      ...SIZES,
+      '--report',
+      page,
+      '--trace',
+      trace,
+      '--json',
+      ...more,
+    )
+
+  test('writes over its own files alone', async () => {
+    expect((await both('own.html', 'own.json')).code).toBe(0)
+    expect((await both('own.html', 'own.json')).code).toBe(0)
+    const before = readFileSync(at('own.json'), 'utf8')
+    writeFileSync(at('theirs.html'), '<!doctype html><p>mine</p>')
+    const { code, out } = await both('theirs.html', 'own.json')
+    expect(code).toBe(2)
+    expect((JSON.parse(out) as { error: { issues: unknown } }).error.issues).toEqual([
+      {
+        code: 'REPORT_IN_THE_WAY',
+        file: 'theirs.html',
+        message: 'is there and regauge did not write it',
+        hint: 'choose another place for the page, or remove the file',
+      },
+    ])
+    expect(readFileSync(at('theirs.html'), 'utf8')).toBe('<!doctype html><p>mine</p>')
+    expect(readFileSync(at('own.json'), 'utf8')).toBe(before)
+  })
+
+  test('gives each file a place of its own, before anything is searched', async () => {
+    mkdirSync(at('model'))
+    const config = readFileSync(join(MODELS, 'llama-3-70b/config.json'))
+    writeFileSync(at('model/config.json'), config)
+    symlinkSync('model', at('alias'))
+    const simulated = await regauge(
+      ...['simulate', '--model', 'model', '--on', '910b2:512', '--layout', 'tp8', ...SIZES],
+      ...['--report', 'model/config.json', '--trace', 'alias/config.json'],
+    )
+    expect([simulated.code, simulated.err.split('\n').slice(0, 2)]).toEqual([
+      2,
+      [
+        'error  --report: model/config.json is that of --model too: choose another place for the page',
+        'error  --trace: alias/config.json is that of --model too: choose another place for the trace',
+      ],
+    ])
+    expect((await both('one', './one')).code).toBe(2)
+    const planned = await regauge(
+      ...['plan', '--model', 'model', ...SIZES, '--tokens', '1T', '--on', '910b2:100K'],
+      ...['--report', 'model/config.json'],
+    )
+    expect([planned.code, planned.out]).toEqual([2, ''])
+    expect(readFileSync(at('model/config.json'))).toEqual(config)
+    expect(existsSync(at('one'))).toBe(false)
+  })
+
+  test.runIf(process.platform === 'linux')(
+    'writes none of two files where the disk has no room',
+    async () => {
+      const words = (trace: string) => [
+        ...['simulate', '--model', join(MODELS, 'llama-3-70b'), '--on', '910b2:512', '--layout', 'tp8 pp4'],
+        ...[...SIZES, '--report', 'full.html', '--trace', trace],
+      ]
+      // the page has room, the trace has not
+      const limited = await within('ulimit -f 100; exec "$0" "$@"', ...words('full.json'))
+      expect(limited).toEqual({
+        code: 3,
+        out: '',
+        err: 'full.json  cannot be written (EFBIG): choose another place for the trace\n',
+      })
+      expect((await regauge(...words('/dev/full'))).err).toBe(
+        '/dev/full  cannot be written (ENOSPC): choose another place for the trace\n',
+      )
+      expect(readdirSync(at()).filter((name) => /^full|tmp$/.test(name))).toEqual([])
+    },
+  )
+
+  test('may be run twice at once for one place', async () => {
+    const four = await Promise.all(Array.from({ length: 4 }, () => both('once.html', 'once.json')))
+    expect(four.map(({ code }) => code)).toEqual([0, 0, 0, 0])
+    expect(readFileSync(at('once.html'), 'utf8')).toMatch(/<\/html>\n$/)
+    JSON.parse(readFileSync(at('once.json'), 'utf8'))
   })
 })
 

@@ -17,8 +17,8 @@ import {
   parseLayout,
   type Workload,
 } from '../simulate/index.ts'
-import { grouped, parameters } from '../watch/index.ts'
-import type { Report } from './quantities.ts'
+import { grouped, PAGE_HINT, parameters, requirePlace, samePlace, TRACE_HINT } from '../watch/index.ts'
+import { type Problems, type Report, usageIssues } from './quantities.ts'
 
 /** A model to plan for. */
 export interface PlannedModel {
@@ -81,6 +81,45 @@ export function plannedWorkload(
     })
   }
   return { decoder, sequenceLength, globalBatch, precision }
+}
+
+/**
+ * Asks for the places of the page and the trace before the work, which may take minutes. Reports those that would lose
+ * something; one that cannot be written to is an `environment` error, once nothing else is wrong.
+ */
+export function requirePlaces(
+  { model, chips, report: page, trace }: Places,
+  { report, end }: Problems,
+): void {
+  const taken: [option: string, path: string][] = [
+    ['--model', model],
+    ['--model', join(model, 'config.json')],
+    ...(chips === undefined ? [] : [['--chips', chips] as [string, string]]),
+  ]
+  const asked = [
+    ['--report', page, PAGE_HINT],
+    ['--trace', trace, TRACE_HINT],
+  ] as const
+  for (const [option, path, hint] of asked) {
+    if (path === undefined) continue
+    const other = taken.find(([, place]) => samePlace(path, place))
+    taken.push([option, path])
+    try {
+      if (other === undefined) requirePlace(path, hint)
+      else report({ code: 'CLI_PLACE', message: `${option}: ${path} is that of ${other[0]} too`, hint })
+    } catch (error) {
+      if (error instanceof RegaugeError && error.kind !== 'usage') end()
+      usageIssues(error).forEach(report)
+    }
+  }
+}
+
+/** Files that a command reads and writes. */
+interface Places {
+  readonly model: string
+  readonly chips: string | undefined
+  readonly report: string | undefined
+  readonly trace?: string | undefined
 }
 
 /** The engine by its name, or the one for a chip. */

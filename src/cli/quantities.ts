@@ -7,8 +7,13 @@ const BINARY: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20
 /** Takes the problems of a command line, so that all are told at once. */
 export type Report = (issue: Issue) => void
 
-/** What a report gets; `end` throws a `usage` error when there were any. */
-export function problemList(): { readonly report: Report; readonly end: () => void } {
+/** Where problems are told; `end` throws a `usage` error when there were any. */
+export interface Problems {
+  readonly report: Report
+  readonly end: () => void
+}
+
+export function problemList(): Problems {
   const issues: Issue[] = []
   return {
     report: (issue) => void issues.push(issue),
@@ -38,7 +43,8 @@ export async function awaited<Value>(report: Report, part: Promise<Value>): Prom
   }
 }
 
-function usageIssues(error: unknown): readonly Issue[] {
+/** The issues of a `usage` error; throws any other. */
+export function usageIssues(error: unknown): readonly Issue[] {
   if (error instanceof RegaugeError && error.kind === 'usage') return error.issues
   throw error
 }

@@ -40,6 +40,7 @@ import {
   type PlannedModel,
   plannedModel,
   plannedWorkload,
+  requirePlaces,
   runJson,
 } from '../planning.ts'
 import {
@@ -85,6 +86,7 @@ export const run: Command<'plan'> = async ({ options, json, terminal }) => {
     ...(joined && { together: together(pools, asked, asked.link) }),
     notes: asked.notes,
   }
+  // first: what cannot be written is the one thing that is told
   if (options.report !== undefined) writePlan(report, options.report)
   if (json) terminal.data(JSON.stringify(planJson(asked.model, report), null, 2))
   else {
@@ -122,7 +124,8 @@ interface Asked {
 }
 
 async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): Promise<Asked> {
-  const { report, end } = problemList()
+  const problems = problemList()
+  const { report, end } = problems
   const batch = reported(report, '--batch', () => batchOf(options.batch, options.seq))
   const tokens = countOf(options.tokens)
   if (tokens === undefined || tokens < 1) {
@@ -176,6 +179,7 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
   const model = await awaited(report, plannedModel(options.model))
   if (model === undefined || batch === undefined) end()
   const workload = plannedWorkload(model!.decoder, options.seq, batch!.sequences, precision, report)
+  requirePlaces(options, problems)
   end()
   const steps = tokens! / (workload.globalBatch * workload.sequenceLength)
   return {
