@@ -177,7 +177,7 @@ describe('simulate', { timeout: TIMEOUT }, () => {
     [
       '910b2:0',
       'tp8',
-      'error  --on: "0" chips of 910b2: give a whole number from 1 to 100000000, for instance 910b2:4096 or 910b2:30K',
+      'error  --on: "0" chips of 910b2: give a whole number from 1 to 10000000, for instance 910b2:4096 or 910b2:30K',
     ],
     ['910b2:-8', 'tp8', 'error  --on: "-8" chips of 910b2'],
     ['910b2:NaN', 'tp8', 'error  --on: "NaN" chips of 910b2'],
@@ -516,7 +516,7 @@ describe('plan', { timeout: TIMEOUT }, () => {
       'error  --days: no run takes 0 days: give more, or leave it out',
       'error  --price: "2/h" does not say of which chip: there are 2 pools: give it as 910b2=2.5/h',
       'error  --explain: unknown key "qq3" in the layout: keys are tp, cp, pp, vp, dp, ep, etp, mb, zero, shards, sp, ring, offload, schedule, recompute, stages',
-      'error  --on: "0" chips of h20: give a whole number from 1 to 100000000, for instance h20:4096 or h20:30K',
+      'error  --on: "0" chips of h20: give a whole number from 1 to 10000000, for instance h20:4096 or h20:30K',
       'error  --objective: money needs a price of ascend-910b2: give --price ascend-910b2=2.5/h',
     ])
     expect((await plan('llama-3-70b', '--batch', '1', '--tokens', '1')).err).toMatch(

@@ -59,7 +59,7 @@ describe('poolOf', () => {
     ['', '"" names no chip: for instance eta:4096; regauge chips lists them'],
     [
       'zeta:0',
-      '"0" chips of zeta: give a whole number from 1 to 100000000, for instance zeta:4096 or zeta:30K',
+      '"0" chips of zeta: give a whole number from 1 to 10000000, for instance zeta:4096 or zeta:30K',
     ],
     ['zeta:1e30', '"1e30" chips of zeta'],
     ['zeta:-3', '"-3" chips of zeta'],

@@ -1,5 +1,6 @@
 /** @file Quantities on the command line: counts with suffixes, bandwidths, pools of chips, batches of tokens. */
 import { type Issue, RegaugeError } from '../errors.ts'
+import { MOST } from '../simulate/index.ts'
 
 const DECIMAL: Readonly<Record<string, number>> = { '': 1, K: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12 }
 const BINARY: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, B: 2 ** 30, G: 2 ** 30 }
@@ -82,9 +83,6 @@ export interface PoolText {
   readonly networkBytesPerSecond?: number
 }
 
-/** Most chips of a pool; more is a mistake. */
-const MOST_CHIPS = 1e8
-
 /** Reads `chip:4096`, `chip:30K` or `chip:8192@50GB/s`. Throws a `usage` error. */
 export function poolOf(text: string, example: string): PoolText {
   const fail = (message: string, hint: string) =>
@@ -95,10 +93,10 @@ export function poolOf(text: string, example: string): PoolText {
   }
   if (number === undefined) throw fail(`"${text}" does not say how many`, `for instance ${word}:4096`)
   const count = countOf(number)
-  if (count === undefined || count < 1 || count > MOST_CHIPS) {
+  if (count === undefined || count < 1 || count > MOST.chips) {
     throw fail(
       `"${number}" chips of ${word}`,
-      `give a whole number from 1 to 100000000, for instance ${word}:4096 or ${word}:30K`,
+      `give a whole number from 1 to ${MOST.chips}, for instance ${word}:4096 or ${word}:30K`,
     )
   }
   return {

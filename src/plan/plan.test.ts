@@ -100,7 +100,7 @@ test('names what is wrong with a request, all of it', () => {
   expect(bad({ fixed: { schedule: 'dualpipe' } })[0]).toContain('this engine runs 1f1b, interleaved')
   expect(bad({ top: 0, tokens: -1 })).toEqual([
     'the number of layouts to answer is 0: give an integer from 1 to 1000',
-    'the tokens of the run is -1: give a number above 0',
+    'the number of tokens of the run is -1: give a number above 0',
   ])
 })
 
