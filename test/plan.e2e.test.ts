@@ -207,6 +207,11 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       'tp8 pp2 mb3',
       'error  --layout: a batch of 2048 sequences does not divide into micro-batches of 3',
     ],
+    [
+      '910b2:4096',
+      'tp8 pp2 recompute=full:41',
+      'error  --layout: 41 layers to recompute are more than the 40 of the largest stage; without a number, all are',
+    ],
     ['910b2:4096', 'tp8 pp2 stages=70,9', 'error  --layout: stages of 70+9 layers are 79, not 80'],
   ])('%s, %s is one error', async (on, layout, message) => {
     const told = await one(on, layout)
@@ -518,6 +523,34 @@ describe('plan', { timeout: TIMEOUT }, () => {
       'error  --explain: unknown key "qq3" in the layout: keys are tp, cp, pp, vp, dp, ep, etp, mb, zero, shards, sp, ring, offload, schedule, recompute, stages',
       'error  --on: "0" chips of h20: give a whole number from 1 to 10000000, for instance h20:4096 or h20:30K',
       'error  --objective: money needs a price of ascend-910b2: give --price ascend-910b2=2.5/h',
+    ])
+    const deep = JSON.parse(readFileSync(join(MODELS, 'llama-3-70b/config.json'), 'utf8')) as object
+    writeFileSync(at('deep.json'), JSON.stringify({ ...deep, num_hidden_layers: 513 }))
+    const large = await regauge(
+      ...['plan', '--model', 'deep.json', '--seq', '16777217', '--batch', '64', '--tokens', '1e18'],
+      ...['--on', '910b2:64', '--days', '1e300', '--top', '100000', '--link', '50GB/s'],
+      ...[
+        '--price',
+        '910b2=2/h',
+        '--price',
+        '910b2=3/h',
+        '--price',
+        'h20-96gb=2/h',
+        '--explain',
+        'tp99999999999',
+      ],
+    )
+    expect([large.code, large.out]).toEqual([2, ''])
+    expect(large.err.split('\n').slice(0, -2)).toEqual([
+      'error  --tokens: "1e18" is more tokens than any run has: give 5000T at most',
+      'error  --days: 1e+300 days are more than a century: give 36500 at most, or leave it out',
+      'error  --top: a list of 100000 layouts: give 1000 at most',
+      'error  --price: "910b2=3/h" is a second price of ascend-910b2: give one of them',
+      'error  --explain: tp (tensor parallelism) must be a whole number from 1 to 100000000, got "tp99999999999": for instance tp8',
+      'error  --link: one pool has none to be joined with: give another --on, or leave it out',
+      'error  --price: no pool has h20-96gb: leave it out, or give it for a chip of --on',
+      'error  --seq: a sequence of 16777217 tokens: give 16777216 at most',
+      'error  --model: 513 layers are more than can be searched: 512 can; regauge simulate takes more',
     ])
     expect((await plan('llama-3-70b', '--batch', '1', '--tokens', '1')).err).toMatch(
       /^error {2}plan needs --on <chips>/,

@@ -13,6 +13,7 @@ import {
   type EngineName,
   type Layout,
   type Machine,
+  MOST,
   type Prediction,
   parseLayout,
   type Workload,
@@ -55,8 +56,6 @@ export async function plannedModel(path: string): Promise<PlannedModel> {
 
 /** Sources that are named in a line. */
 const SOURCES = 4
-/** Sequences longer than this are mistakes. */
-const LONGEST = 2 ** 26
 
 /** The workload; reports what is too large to be meant. */
 export function plannedWorkload(
@@ -66,18 +65,11 @@ export function plannedWorkload(
   precision: Workload['precision'],
   report: Report,
 ): Workload {
-  if (sequenceLength > LONGEST) {
+  if (sequenceLength > MOST.sequenceLength) {
     report({
       code: 'CLI_VALUE',
       message: `--seq: a sequence of ${sequenceLength} tokens`,
-      hint: `give ${LONGEST} at most`,
-    })
-  }
-  if (!Number.isSafeInteger(sequenceLength * globalBatch)) {
-    report({
-      code: 'CLI_VALUE',
-      message: `--batch: ${globalBatch} sequences of ${sequenceLength} tokens are more than 2^53 tokens`,
-      hint: 'give a smaller batch',
+      hint: `give ${MOST.sequenceLength} at most`,
     })
   }
   return { decoder, sequenceLength, globalBatch, precision }

@@ -52,12 +52,16 @@ export function usageIssues(error: unknown): readonly Issue[] {
 
 /** A count such as 4096, 30K, 1.5T or 1e13; undefined when it is none. Exact up to 2^53. */
 export function countOf(text: string): number | undefined {
-  const [, digits, suffix] = /^(\d+(?:\.\d+)?(?:e\d{1,2})?)([kmbgt]?)$/i.exec(text.replaceAll('_', '')) ?? []
-  if (digits === undefined) return undefined
-  const value = Number(digits) * DECIMAL[suffix!.toUpperCase()]!
+  const value = amountOf(text)
   // 1.1K is 1100.0000000000002 in binary
   const whole = Math.round(value)
   return Math.abs(value - whole) <= 1e-9 * value && Number.isSafeInteger(whole) ? whole : undefined
+}
+
+/** What such a text stands for, whole or not, however large; NaN when it is no number. */
+function amountOf(text: string): number {
+  const [, digits, suffix] = /^(\d+(?:\.\d+)?(?:e\d{1,2})?)([kmbgt]?)$/i.exec(text.replaceAll('_', '')) ?? []
+  return digits === undefined ? Number.NaN : Number(digits) * DECIMAL[suffix!.toUpperCase()]!
 }
 
 /** A bandwidth in bytes per second: `50GB/s`, or in bits `400Gb/s`. Throws a `usage` error. */
@@ -126,8 +130,17 @@ export function batchOf(text: string, sequenceLength: number): Batch {
     throw fail(`"${text}" is not a batch`, 'give sequences as 2048, or tokens as 16M-tokens')
   }
   if (tokens === undefined) {
-    if (count <= 2 ** 32) return { sequences: count }
-    throw fail(`a batch of ${text} sequences`, `were tokens meant? ${number}-tokens`)
+    if (count <= MOST.globalBatch) return { sequences: count }
+    throw fail(
+      `a batch of ${text} sequences is more than ${MOST.globalBatch}`,
+      `were tokens meant? ${number}-tokens`,
+    )
+  }
+  if (count / sequenceLength > MOST.globalBatch) {
+    throw fail(
+      `a batch of ${text} is more than ${MOST.globalBatch} sequences of ${sequenceLength}`,
+      'give a smaller one',
+    )
   }
   if (count % sequenceLength === 0) return { sequences: count / sequenceLength }
   const suffix = /[kmbg]$/i.exec(number!)?.[0].toUpperCase()
@@ -144,14 +157,33 @@ export function batchOf(text: string, sequenceLength: number): Batch {
   )
 }
 
-/** A money or price such as `2.5/h`: units per hour. Throws a `usage` error. */
+/** A price such as `2.5/h`: units per hour. Throws a `usage` error. */
 export function hourlyPriceOf(text: string): number {
   const [, digits] = /^(\d+(?:\.\d+)?)(?:\/h)?$/.exec(text.trim()) ?? []
   const value = Number(digits)
-  if (digits !== undefined && value > 0 && value < 1e9) return value
+  if (digits !== undefined && value >= LEAST_PRICE && value <= MOST_PRICE) return value
+  const what = digits === undefined ? 'is not a price' : `is not from ${LEAST_PRICE} to ${MOST_PRICE}`
   throw new RegaugeError('usage', {
     code: 'CLI_PRICE',
-    message: `"${text}" is not a price`,
+    message: `"${text}" ${what}`,
     hint: 'give it for an hour of a chip, for instance 2.5/h',
   })
 }
+
+/** Prices beyond these are mistakes in any currency. */
+const [LEAST_PRICE, MOST_PRICE] = [1e-3, 1e6]
+
+/** Tokens of a run. Throws a `usage` error. */
+export function tokensOf(text: string): number {
+  const count = countOf(text)
+  if (count !== undefined && count >= 1 && count <= MOST_TOKENS) return count
+  const large = amountOf(text) > MOST_TOKENS
+  throw new RegaugeError('usage', {
+    code: 'CLI_VALUE',
+    message: large ? `"${text}" is more tokens than any run has` : `"${text}" is not a number of tokens`,
+    hint: large ? `give ${MOST_TOKENS / 1e12}T at most` : 'for instance 10T, 500B or 3e11',
+  })
+}
+
+/** A hundred times what the largest runs have. */
+const MOST_TOKENS = 5e15
