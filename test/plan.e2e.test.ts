@@ -245,6 +245,15 @@ describe('simulate', { timeout: TIMEOUT }, () => {
     expect((await regauge('simulate', '--model', 'huge.json', ...rest)).err).toMatch(
       /^huge\.json {2}\d+ parameters are more than 2\^53\n$/,
     )
+    symlinkSync('circle', at('circle'))
+    const long = 'a'.repeat(300)
+    for (const [model, code] of [
+      ['circle', 'ELOOP'],
+      [long, 'ENAMETOOLONG'],
+    ] as const)
+      expect((await regauge('simulate', '--model', model, ...rest)).err).toBe(
+        `${model}  cannot be read (${code}): give the folder of a model or its config.json\n`,
+      )
   })
 
   test('writes nothing half, and prints nothing, where a place refuses', async () => {
@@ -347,6 +356,9 @@ describe('simulate', { timeout: TIMEOUT }, () => {
         '/dev/full  cannot be written (ENOSPC): choose another place for the trace\n',
       )
       expect(readdirSync(at()).filter((name) => /^full|tmp$/.test(name))).toEqual([])
+      // what cannot be printed is told where it can be
+      const printed = await within('exec "$0" "$@" --json > /dev/full', ...words('whole.json'))
+      expect([printed.code, printed.err]).toEqual([3, expect.stringContaining('ENOSPC')])
     },
   )
 

@@ -32,14 +32,23 @@ export interface PlannedModel {
 
 /** Reads the sizes of a model from its folder or its `config.json`. Throws a `usage` error. */
 export async function plannedModel(path: string): Promise<PlannedModel> {
-  const found = statSync(path, { throwIfNoEntry: false })
-  const fail = (message: string, hint: string) =>
-    new RegaugeError('usage', { code: 'MODEL_MISSING', message, file: path, hint })
+  const fail = (message: string, hint: string, cause?: unknown) =>
+    new RegaugeError('usage', { code: 'MODEL_MISSING', message, file: path, hint }, { cause })
+  const statOf = (one: string) => {
+    try {
+      return statSync(one, { throwIfNoEntry: false })
+    } catch (cause) {
+      // links that go in a circle, names that are too long, folders of others
+      const { code } = cause as NodeJS.ErrnoException
+      throw fail(`cannot be read (${code})`, 'give the folder of a model or its config.json', cause)
+    }
+  }
+  const found = statOf(path)
   if (found === undefined)
     throw fail('no such file or folder', 'give the folder of a model or its config.json')
   const isFolder = found.isDirectory()
   const file = isFolder ? join(path, 'config.json') : path
-  if (isFolder && statSync(file, { throwIfNoEntry: false }) === undefined) {
+  if (isFolder && statOf(file) === undefined) {
     throw fail('the folder has no config.json', 'give the folder of a Hugging Face model, or a config.json')
   }
   const config = await readHfConfig(file)

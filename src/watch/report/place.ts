@@ -93,8 +93,8 @@ export function writeWhole(files: readonly Placed[]): void {
         continue
       }
       const target = targetOf(file.path, found)
-      // a name of its own: another process may write to the same place
-      const beside = join(dirname(target), `.regauge-${randomUUID()}.tmp`)
+      // a name of its own, not too long: another process may write to the same place, and a kill leaves it
+      const beside = join(dirname(target), `${basename(target).slice(0, 40)}.${randomUUID().slice(0, 8)}.tmp`)
       staged.push({ file, beside, target })
       writeSynced(beside, file.text, found?.mode)
     }
