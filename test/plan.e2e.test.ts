@@ -515,6 +515,14 @@ describe('plan', { timeout: TIMEOUT }, () => {
     expect(await fewest('3')).toBeUndefined()
   })
 
+  test('says that nothing is fast enough', async () => {
+    const { code, out } = await plan('llama-3-70b', ...small, '--days', '3', '--report', 'slow.html')
+    expect(code).toBe(0)
+    expect(out).toContain('✗ no layout is fast enough\n  · the fastest that fits, tp')
+    expect(out).not.toContain('would hold it')
+    expect(readFileSync(at('slow.html'), 'utf8')).toContain('No layout is fast enough.')
+  })
+
   test('says that nothing fits', async () => {
     const { code, out } = await plan('llama-3.1-405b', '--batch', '64', '--tokens', '1T', '--on', '910b2:2')
     expect(code).toBe(0)

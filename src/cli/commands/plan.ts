@@ -375,11 +375,13 @@ function planJson(model: PlannedModel, { workload, tokens, objective, pools, tog
   }
 }
 
-function resultJson({ simulator, best, ...rest }: PlanResult) {
+function resultJson({ simulator, best, fastest, ...rest }: PlanResult) {
+  const withText = (planned: PlannedLayout) => ({ text: layoutText(planned.layout), ...planned })
   return {
     machine: machineJson(simulator.machine),
     engine: simulator.engine.name,
-    best: best.map((planned) => ({ text: layoutText(planned.layout), ...planned })),
+    best: best.map(withText),
+    ...(fastest !== undefined && { fastest: withText(fastest) }),
     ...rest,
   }
 }

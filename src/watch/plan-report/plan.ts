@@ -73,15 +73,17 @@ function poolsHtml(pools: readonly PlannedPool[]): Html {
     }),
   )}${pools
     .filter(({ result }) => result.best.length === 0)
-    .map(({ name }) => html`<p class="alert">Nothing fits on ${name}.</p>`)}`
+    .map(({ name, result }) => html`<p class="alert">Nothing ${lacks(result)} on ${name}.</p>`)}`
 }
+
+const lacks = ({ fastest }: PlanResult): string => (fastest === undefined ? 'fits' : 'is fast enough')
 
 function poolHtml({ name, result, frontier, explanation }: PlannedPool, several: boolean): Html {
   const { best, simulator } = result
   const first = best[0]
   const heading = several ? html`<h2>${name}</h2>` : ''
   if (first === undefined) {
-    return html`${heading}<p class="alert">No layout fits.</p>${remediesHtml(result)}${explanationHtml(explanation)}`
+    return html`${heading}<p class="alert">No layout ${lacks(result)}.</p>${remediesHtml(result)}${explanationHtml(explanation)}`
   }
   const { band, constants } = first.prediction
   const used = { ...simulator, machine: { ...simulator.machine, count: first.chips } }
