@@ -4,10 +4,11 @@
  *     npm run fit -- FOLDER
  */
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'
+import type { Constants } from '../src/simulate/constants.ts'
+import { writeWhole } from '../src/watch/report/place.ts'
 import { bandsOf, leaveOneOut } from './evidence/errors.ts'
 import { casesOf, fitConstants, productCases, shipped } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
@@ -32,22 +33,54 @@ try {
     })
   }
   for (const { id, reason } of refusals) console.log(`not used  ${id}: ${reason}`)
+  const movable = constantsIn(fitConstants(cases, { products, rounds: 0 }))
+  const measured = cases.length + products.length
+  if (measured < movable) {
+    throw new RegaugeError('data', {
+      code: 'EVIDENCE_FEW',
+      file: folder,
+      message: `${cases.length} steps and ${products.length} products are fewer than the ${movable} constants that they would move`,
+      hint: 'give more measured steps, or steps of fewer kinds of chips and engines',
+    })
+  }
   const constants = fitConstants(cases, { products, log: (text) => console.log(text) })
   // bands are of rows that no constant has seen
   const bands = bandsOf(leaveOneOut(cases, constants, products, (source) => console.log(`without ${source}`)))
-  const table = JSON.stringify(shipped(constants, cases, products, bands), null, 2)
-  writeFileSync(
-    TARGET,
-    `/** @file The constants, as \`npm run fit\` makes them from measured steps. */
-import type { Constants } from './constants.ts'
-
-export const FITTED: Constants = ${table}
-`,
-  )
-  execFileSync('npx', ['biome', 'format', '--write', TARGET], { stdio: 'ignore' })
+  write(shipped(constants, cases, products, bands))
   console.log(`${cases.length} steps and ${products.length} products; wrote ${TARGET}`)
 } catch (error) {
   if (!(error instanceof RegaugeError)) throw error
   console.error(error.message)
   process.exitCode = error.exitCode
+}
+
+/** Numbers that are fitted. */
+function constantsIn({ general, architectures, lineages, engines }: Constants): number {
+  const shifts = [architectures, lineages, engines].flatMap((table) =>
+    Object.values(table).flatMap((rates) => Object.keys(rates)),
+  )
+  // that of software is 1 by definition
+  return Object.keys(general).length - 1 + shifts.length
+}
+
+/** Writes the table, whole, or leaves the one that is there. */
+function write(constants: Constants): void {
+  const table = JSON.stringify(
+    constants,
+    (key, value: unknown) => {
+      if (typeof value !== 'number' || Number.isFinite(value)) return value
+      throw new RegaugeError('data', { code: 'EVIDENCE_FIT', message: `the fit of ${key} is ${value}` })
+    },
+    2,
+  )
+  const source = `/** @file The constants, as \`npm run fit\` makes them from measured steps. */
+import type { Constants } from './constants.ts'
+
+export const FITTED: Constants = ${table}
+`
+  const text = execFileSync('npx', ['biome', 'format', `--stdin-file-path=${TARGET}`], {
+    input: source,
+    encoding: 'utf8',
+  })
+  writeWhole([{ path: TARGET, text, hint: 'make room; the constants are as they were' }])
 }

@@ -1,10 +1,10 @@
 /** @file `regauge simulate` and `regauge plan` as processes over the build, on models that were published: text, JSON, page, trace, errors. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openWorkplace, TIMEOUT } from './workplace.ts'
 
-const { at, regauge } = openWorkplace()
+const { at, regauge, within } = openWorkplace()
 const MODELS = join(import.meta.dirname, '../examples/models')
 const GOLDEN = join(import.meta.dirname, 'golden/simulate.txt')
 
@@ -177,7 +177,7 @@ describe('simulate', { timeout: TIMEOUT }, () => {
     [
       '910b2:0',
       'tp8',
-      'error  --on: "0" chips of 910b2: give a whole number from 1 to 100000000, for instance 910b2:4096 or 910b2:30K',
+      'error  --on: "0" chips of 910b2: give a whole number from 1 to 10000000, for instance 910b2:4096 or 910b2:30K',
     ],
     ['910b2:-8', 'tp8', 'error  --on: "-8" chips of 910b2'],
     ['910b2:NaN', 'tp8', 'error  --on: "NaN" chips of 910b2'],
@@ -206,6 +206,11 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       '910b2:4096',
       'tp8 pp2 mb3',
       'error  --layout: a batch of 2048 sequences does not divide into micro-batches of 3',
+    ],
+    [
+      '910b2:4096',
+      'tp8 pp2 recompute=full:41',
+      'error  --layout: 41 layers to recompute are more than the 40 of the largest stage; without a number, all are',
     ],
     ['910b2:4096', 'tp8 pp2 stages=70,9', 'error  --layout: stages of 70+9 layers are 79, not 80'],
   ])('%s, %s is one error', async (on, layout, message) => {
@@ -240,6 +245,15 @@ describe('simulate', { timeout: TIMEOUT }, () => {
     expect((await regauge('simulate', '--model', 'huge.json', ...rest)).err).toMatch(
       /^huge\.json {2}\d+ parameters are more than 2\^53\n$/,
     )
+    symlinkSync('circle', at('circle'))
+    const long = 'a'.repeat(300)
+    for (const [model, code] of [
+      ['circle', 'ELOOP'],
+      [long, 'ENAMETOOLONG'],
+    ] as const)
+      expect((await regauge('simulate', '--model', model, ...rest)).err).toBe(
+        `${model}  cannot be read (${code}): give the folder of a model or its config.json\n`,
+      )
   })
 
   test('writes nothing half, and prints nothing, where a place refuses', async () => {
@@ -257,12 +271,102 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       'no/page.html  cannot be written (ENOENT): choose another place for the page\n',
     ])
     expect(existsSync(at('no'))).toBe(false)
-    const folder = await simulate('llama-3-70b', '910b2:512', 'tp8', ...SIZES, '--trace', 'empty', '--json')
+    const folder = await simulate('llama-3-70b', '910b2:512', 'tp8', ...SIZES, '--trace', 'text', '--json')
     expect(folder.code).toBe(3)
     expect(JSON.parse(folder.out)).toMatchObject({
       error: { exit: 3, issues: [{ code: 'REPORT_UNWRITABLE' }] },
     })
     expect(readdirSync(at()).filter((name) => name.endsWith('.tmp'))).toEqual([])
+  })
+
+  const both = (page: string, trace: string, ...more: string[]) =>
+    simulate(
+      'llama-3-70b',
+      '910b2:512',
+      'tp8 pp4',
+      ...SIZES,
+      '--report',
+      page,
+      '--trace',
+      trace,
+      '--json',
+      ...more,
+    )
+
+  test('writes over its own files alone', async () => {
+    expect((await both('own.html', 'own.json')).code).toBe(0)
+    expect((await both('own.html', 'own.json')).code).toBe(0)
+    const before = readFileSync(at('own.json'), 'utf8')
+    writeFileSync(at('theirs.html'), '<!doctype html><p>mine</p>')
+    const { code, out } = await both('theirs.html', 'own.json')
+    expect(code).toBe(2)
+    expect((JSON.parse(out) as { error: { issues: unknown } }).error.issues).toEqual([
+      {
+        code: 'REPORT_IN_THE_WAY',
+        file: 'theirs.html',
+        message: 'is there and regauge did not write it',
+        hint: 'choose another place for the page, or remove the file',
+      },
+    ])
+    expect(readFileSync(at('theirs.html'), 'utf8')).toBe('<!doctype html><p>mine</p>')
+    expect(readFileSync(at('own.json'), 'utf8')).toBe(before)
+  })
+
+  test('gives each file a place of its own, before anything is searched', async () => {
+    mkdirSync(at('model'))
+    const config = readFileSync(join(MODELS, 'llama-3-70b/config.json'))
+    writeFileSync(at('model/config.json'), config)
+    symlinkSync('model', at('alias'))
+    const simulated = await regauge(
+      ...['simulate', '--model', 'model', '--on', '910b2:512', '--layout', 'tp8', ...SIZES],
+      ...['--report', 'model/config.json', '--trace', 'alias/config.json'],
+    )
+    expect([simulated.code, simulated.err.split('\n').slice(0, 2)]).toEqual([
+      2,
+      [
+        'error  --report: model/config.json is that of --model too: choose another place for the page',
+        'error  --trace: alias/config.json is that of --model too: choose another place for the trace',
+      ],
+    ])
+    expect((await both('one', './one')).code).toBe(2)
+    const planned = await regauge(
+      ...['plan', '--model', 'model', ...SIZES, '--tokens', '1T', '--on', '910b2:100K'],
+      ...['--report', 'model/config.json'],
+    )
+    expect([planned.code, planned.out]).toEqual([2, ''])
+    expect(readFileSync(at('model/config.json'))).toEqual(config)
+    expect(existsSync(at('one'))).toBe(false)
+  })
+
+  test.runIf(process.platform === 'linux')(
+    'writes none of two files where the disk has no room',
+    async () => {
+      const words = (trace: string) => [
+        ...['simulate', '--model', join(MODELS, 'llama-3-70b'), '--on', '910b2:512', '--layout', 'tp8 pp4'],
+        ...[...SIZES, '--report', 'full.html', '--trace', trace],
+      ]
+      // the page has room, the trace has not
+      const limited = await within('ulimit -f 100; exec "$0" "$@"', ...words('full.json'))
+      expect(limited).toEqual({
+        code: 3,
+        out: '',
+        err: 'full.json  cannot be written (EFBIG): choose another place for the trace\n',
+      })
+      expect((await regauge(...words('/dev/full'))).err).toBe(
+        '/dev/full  cannot be written (ENOSPC): choose another place for the trace\n',
+      )
+      expect(readdirSync(at()).filter((name) => /^full|tmp$/.test(name))).toEqual([])
+      // what cannot be printed is told where it can be
+      const printed = await within('exec "$0" "$@" --json > /dev/full', ...words('whole.json'))
+      expect([printed.code, printed.err]).toEqual([3, expect.stringContaining('ENOSPC')])
+    },
+  )
+
+  test('may be run twice at once for one place', async () => {
+    const four = await Promise.all(Array.from({ length: 4 }, () => both('once.html', 'once.json')))
+    expect(four.map(({ code }) => code)).toEqual([0, 0, 0, 0])
+    expect(readFileSync(at('once.html'), 'utf8')).toMatch(/<\/html>\n$/)
+    JSON.parse(readFileSync(at('once.json'), 'utf8'))
   })
 })
 
@@ -411,6 +515,14 @@ describe('plan', { timeout: TIMEOUT }, () => {
     expect(await fewest('3')).toBeUndefined()
   })
 
+  test('says that nothing is fast enough', async () => {
+    const { code, out } = await plan('llama-3-70b', ...small, '--days', '3', '--report', 'slow.html')
+    expect(code).toBe(0)
+    expect(out).toContain('✗ no layout is fast enough\n  · the fastest that fits, tp')
+    expect(out).not.toContain('would hold it')
+    expect(readFileSync(at('slow.html'), 'utf8')).toContain('No layout is fast enough.')
+  })
+
   test('says that nothing fits', async () => {
     const { code, out } = await plan('llama-3.1-405b', '--batch', '64', '--tokens', '1T', '--on', '910b2:2')
     expect(code).toBe(0)
@@ -429,8 +541,36 @@ describe('plan', { timeout: TIMEOUT }, () => {
       'error  --days: no run takes 0 days: give more, or leave it out',
       'error  --price: "2/h" does not say of which chip: there are 2 pools: give it as 910b2=2.5/h',
       'error  --explain: unknown key "qq3" in the layout: keys are tp, cp, pp, vp, dp, ep, etp, mb, zero, shards, sp, ring, offload, schedule, recompute, stages',
-      'error  --on: "0" chips of h20: give a whole number from 1 to 100000000, for instance h20:4096 or h20:30K',
+      'error  --on: "0" chips of h20: give a whole number from 1 to 10000000, for instance h20:4096 or h20:30K',
       'error  --objective: money needs a price of ascend-910b2: give --price ascend-910b2=2.5/h',
+    ])
+    const deep = JSON.parse(readFileSync(join(MODELS, 'llama-3-70b/config.json'), 'utf8')) as object
+    writeFileSync(at('deep.json'), JSON.stringify({ ...deep, num_hidden_layers: 513 }))
+    const large = await regauge(
+      ...['plan', '--model', 'deep.json', '--seq', '16777217', '--batch', '64', '--tokens', '1e18'],
+      ...['--on', '910b2:64', '--days', '1e300', '--top', '100000', '--link', '50GB/s'],
+      ...[
+        '--price',
+        '910b2=2/h',
+        '--price',
+        '910b2=3/h',
+        '--price',
+        'h20-96gb=2/h',
+        '--explain',
+        'tp99999999999',
+      ],
+    )
+    expect([large.code, large.out]).toEqual([2, ''])
+    expect(large.err.split('\n').slice(0, -2)).toEqual([
+      'error  --tokens: "1e18" is more tokens than any run has: give 5000T at most',
+      'error  --days: 1e+300 days are more than a century: give 36500 at most, or leave it out',
+      'error  --top: a list of 100000 layouts: give 1000 at most',
+      'error  --price: "910b2=3/h" is a second price of ascend-910b2: give one of them',
+      'error  --explain: tp (tensor parallelism) must be a whole number from 1 to 100000000, got "tp99999999999": for instance tp8',
+      'error  --link: one pool has none to be joined with: give another --on, or leave it out',
+      'error  --price: no pool has h20-96gb: leave it out, or give it for a chip of --on',
+      'error  --seq: a sequence of 16777217 tokens: give 16777216 at most',
+      'error  --model: 513 layers are more than can be searched: 512 can; regauge simulate takes more',
     ])
     expect((await plan('llama-3-70b', '--batch', '1', '--tokens', '1')).err).toMatch(
       /^error {2}plan needs --on <chips>/,

@@ -40,8 +40,9 @@ export function openWorkplace() {
   for (let file = 0; file < 30; file++) writeFileSync(at('text', `${file}.txt`), textOf(file))
 
   /** Starts the command; `ended` gives its exit code and what it wrote. */
-  const start = (...words: string[]) => {
-    const child: ChildProcess = spawn(process.execPath, [MAIN, ...words], {
+  const start = (...words: string[]) => startAs(process.execPath, MAIN, ...words)
+  const startAs = (program: string, ...words: string[]) => {
+    const child: ChildProcess = spawn(program, words, {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -67,6 +68,9 @@ export function openWorkplace() {
     start,
     /** Runs the command to its end. */
     regauge: (...words: string[]): Promise<Outcome> => start(...words).ended,
+    /** The same from a line of a shell, which has the command and its words as `"$0" "$@"`. */
+    within: (line: string, ...words: string[]): Promise<Outcome> =>
+      startAs('sh', '-c', line, process.execPath, MAIN, ...words).ended,
     /** Folder of the newest checkpoint of a run. */
     newest: (run: string): string =>
       at(run, 'checkpoints', readdirSync(at(run, 'checkpoints')).sort().at(-1)!),

@@ -1,7 +1,7 @@
 /** @file Kernels that AIConfigurator measured: matrix products and collectives (ai-dynamo/aiconfigurator). */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { badCell, readCsv } from './files.ts'
+import { badCell, readCsv, requireFolder } from './files.ts'
 
 /** One matrix product, m x k by k x n. */
 export interface MeasuredProduct {
@@ -87,6 +87,7 @@ export function readKernels(folder: string): {
 } {
   const products: KernelTable<MeasuredProduct>[] = []
   const collectives: KernelTable<MeasuredCollective>[] = []
+  requireFolder(folder)
   for (const name of readdirSync(folder).sort()) {
     const chip = CHIPS.find(([prefix]) => name.startsWith(`${prefix}_`))?.[1]
     if (!name.endsWith('.csv') || chip === undefined) continue

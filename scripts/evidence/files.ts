@@ -5,13 +5,42 @@ import { type Issue, RegaugeError } from '../../src/errors.ts'
 const MAX_FILE_BYTES = 64 * 2 ** 20
 const MAX_ISSUES = 20
 
+/** The most layers of a model that was measured: lists have an entry for each. */
+export const MOST_LAYERS = 1024
+/** Counts beyond it are mistakes; products of three of them still compare. */
+const MOST_COUNT = 1e12
+
 export function readText(file: string): string {
-  const { size } = statSync(file)
-  if (size > MAX_FILE_BYTES) {
-    const message = `a table of ${size} bytes exceeds the limit of ${MAX_FILE_BYTES}`
-    throw new RegaugeError('data', { code: 'EVIDENCE_TOO_LARGE', message, file })
+  const fail = (code: string, message: string, cause?: unknown) =>
+    new RegaugeError('data', { code, message, file }, { cause })
+  try {
+    const found = statSync(file)
+    // a pipe may have no writer, and a device no end
+    if (!found.isFile()) throw fail('EVIDENCE_KIND', 'is not a file')
+    if (found.size > MAX_FILE_BYTES) {
+      throw fail(
+        'EVIDENCE_TOO_LARGE',
+        `a table of ${found.size} bytes exceeds the limit of ${MAX_FILE_BYTES}`,
+      )
+    }
+    // spreadsheets begin with a mark of their byte order
+    return readFileSync(file, 'utf8').replace(/^\uFEFF/, '')
+  } catch (cause) {
+    if (cause instanceof RegaugeError) throw cause
+    throw fail('EVIDENCE_UNREADABLE', `cannot be read (${(cause as NodeJS.ErrnoException).code})`, cause)
   }
-  return readFileSync(file, 'utf8')
+}
+
+/** Throws for what is no folder that can be read. */
+export function requireFolder(folder: string): void {
+  const found = statSync(folder, { throwIfNoEntry: false })
+  if (found?.isDirectory()) return
+  throw new RegaugeError('data', {
+    code: 'EVIDENCE_FOLDER',
+    message: found === undefined ? 'no such folder' : 'is not a folder',
+    file: folder,
+    hint: 'give the folder of the tables of measured steps',
+  })
 }
 
 /** Throws when there are issues: the first ones, and how many more there are. */
@@ -31,7 +60,7 @@ export interface CsvRow {
   /** A number above 0. */
   number(column: string): number
   /** A whole number above 0. */
-  count(column: string): number
+  count(column: string, most?: number): number
 }
 
 /** A CSV file without quotes, as the tables here are: header, then rows; lines with # and no comma are comments, given apart. */
@@ -98,9 +127,10 @@ function rowOf(line: number, cell: (column: string) => string): CsvRow {
     }
     return value
   }
-  const count = (column: string): number => {
+  const count = (column: string, most = MOST_COUNT): number => {
     const value = number(column)
     if (!Number.isSafeInteger(value)) throw new BadCell(`"${column}" is ${value}, no whole number`)
+    if (value > most) throw new BadCell(`"${column}" is ${value}, more than ${most}`)
     return value
   }
   return { line, text: cell, number, count }

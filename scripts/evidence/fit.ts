@@ -16,6 +16,7 @@ import { ENGINES } from '../../src/simulate/engines.ts'
 import { machineOf } from '../../src/simulate/machine.ts'
 import { mixedStepSeconds } from '../../src/simulate/mixed.ts'
 import { deviceSeconds } from '../../src/simulate/rates.ts'
+import { layoutIssues, workloadIssues } from '../../src/simulate/sound.ts'
 import { stepSeconds } from '../../src/simulate/step.ts'
 import type { Engine, Machine } from '../../src/simulate/types.ts'
 import type { readKernels } from './aiconfigurator.ts'
@@ -98,6 +99,7 @@ export function casesOf(rows: readonly MeasuredRow[], chips: readonly Chip[]): C
   const refusals: Refusal[] = []
   for (const row of rows) {
     try {
+      requireSound(row)
       cases.push(row.placement === null ? plainCase(row, chips) : mixedCase(row, row.placement, chips))
     } catch (error) {
       if (!(error instanceof RegaugeError)) throw error
@@ -105,6 +107,26 @@ export function casesOf(rows: readonly MeasuredRow[], chips: readonly Chip[]): C
     }
   }
   return { cases, refusals }
+}
+
+/** Throws a `data` error for numbers that no step can have. */
+function requireSound({ id, workload, layout, measured }: MeasuredRow): void {
+  const issues = [...workloadIssues(workload), ...layoutIssues(layout, workload.decoder.layers)]
+  const need = (right: boolean, message: string) => {
+    if (!right) issues.push({ code: 'EVIDENCE_ROW', message })
+  }
+  const { microBatch, dataParallel, virtualPipeline } = layout
+  need(virtualPipeline <= workload.decoder.layers, `${virtualPipeline} chunks a stage`)
+  need(
+    workload.globalBatch % (microBatch * dataParallel) === 0,
+    `micro-batches of ${microBatch} on ${dataParallel} replicas do not divide a batch of ${workload.globalBatch}`,
+  )
+  const { stepSeconds } = measured
+  need(stepSeconds >= 1e-4 && stepSeconds <= 1e5, `a step of ${stepSeconds} s`)
+  if (issues.length === 0) return
+  // the row is named here: where reasons are counted, it would be lost
+  const message = `row ${id}: ${issues.map((issue) => issue.message).join(', ')}`
+  throw new RegaugeError('data', { code: 'EVIDENCE_ROW', message })
 }
 
 function plainCase(row: MeasuredRow, chips: readonly Chip[]): Case {

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readKernels } from './aiconfigurator.ts'
+import { requireFolder } from './files.ts'
 import { readMeasurements } from './measurements.ts'
 import type { Evidence, MeasuredRow, Refusal } from './row.ts'
 import { readSailor } from './sailor.ts'
@@ -23,8 +24,9 @@ const TABLES: Readonly<Record<string, (file: string) => (MeasuredRow | Refusal)[
   'measurements.json': readMeasurements,
 }
 
-/** The measured steps of a folder, whichever of the tables it has. Throws a `data` error for malformed ones. */
+/** The measured steps of a folder, whichever of the tables it has. Throws a `data` error for malformed ones, or no folder. */
 export function readEvidence(folder: string): Evidence {
+  requireFolder(folder)
   const rows: MeasuredRow[] = []
   const refusals: Refusal[] = []
   const seen = new Map<string, string>()

@@ -1,8 +1,10 @@
 /** @file The schema of a row of measurements.json: what is used of it, with bounds. */
 import { z } from 'zod'
+import { MOST_LAYERS } from './files.ts'
 
 const count = z.int().positive().max(1e9).nullish()
-const rate = z.number().positive().nullish()
+const layers = z.int().positive().max(MOST_LAYERS).nullish()
+const rate = z.number().positive().max(1e15).nullish()
 const words = z.string().max(20_000).nullish()
 
 /** What is used of a row; other keys are let through. */
@@ -12,7 +14,7 @@ export const rowSchema = z.looseObject({
   framework: words,
   model: z.string().min(1).max(500),
   params_b: rate,
-  layers: count,
+  layers,
   hidden: count,
   ffn: count,
   heads: count,
@@ -22,21 +24,21 @@ export const rowSchema = z.looseObject({
   seq: count,
   moe: z
     .looseObject({
-      experts: z.int().positive(),
-      topk: z.int().positive(),
-      shared: z.int().min(0).nullish(),
+      experts: z.int().positive().max(1e6),
+      topk: z.int().positive().max(1e6),
+      shared: z.int().min(0).max(1e6).nullish(),
       moe_ffn: count,
-      shared_ffn: z.int().min(0).nullish(),
-      first_dense: z.int().min(-1).nullish(),
+      shared_ffn: z.int().min(0).max(1e9).nullish(),
+      first_dense: z.int().min(-1).max(MOST_LAYERS).nullish(),
     })
     .nullish(),
   mla: z
     .looseObject({
-      q_lora: z.int().min(0).nullish(),
-      kv_lora: z.int().positive(),
-      qk_nope: z.int().positive(),
-      qk_rope: z.int().positive(),
-      v_head: z.int().positive(),
+      q_lora: z.int().min(0).max(1e9).nullish(),
+      kv_lora: z.int().positive().max(1e9),
+      qk_nope: z.int().positive().max(1e9),
+      qk_rope: z.int().positive().max(1e9),
+      v_head: z.int().positive().max(1e9),
     })
     .nullish(),
   chip: z.string().min(1).max(500),
@@ -66,7 +68,7 @@ export const rowSchema = z.looseObject({
   tflops_per_chip: rate,
   mfu_pct: rate,
   flops_kind: words,
-  measured_raw: z.looseObject({ value: z.number().positive(), unit: z.string() }).nullish(),
+  measured_raw: z.looseObject({ value: z.number().positive().max(1e30), unit: z.string() }).nullish(),
   task: words,
   notes: words,
 })

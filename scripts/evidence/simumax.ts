@@ -1,7 +1,7 @@
 /** @file SimuMax's measurements on one node of B200 (MooreThreads/SimuMax, docs/b200/b200_release_v1.2_summary.md). */
 import { type Layout, ONE_CHIP } from '../../src/simulate/types.ts'
 import { ENGINES } from './engines.ts'
-import { badCell, type CsvRow, readCsv } from './files.ts'
+import { badCell, type CsvRow, MOST_LAYERS, readCsv } from './files.ts'
 import { decoderOf, NO_SIZES, type Sizes } from './models.ts'
 import { type MeasuredRow, type Refusal, Refused, refuse } from './row.ts'
 
@@ -72,9 +72,9 @@ function rowOf(row: CsvRow): MeasuredRow | Refusal {
     badCell('parallel', parallel, 'degrees such as tp1ep4pp2')
   }
   const degree = (key: string): number => Number(new RegExp(`${key}(\\d+)`).exec(parallel)?.[1] ?? 1)
-  const layers = row.count('layer_num')
+  const layers = row.count('layer_num', MOST_LAYERS)
   const microBatches = row.count('mbc')
-  const virtualPipeline = row.count('vp_size')
+  const virtualPipeline = row.count('vp_size', MOST_LAYERS)
   const stepSeconds = row.number('real_ms') / 1000
   const allocatedBytes = row.number('real_alloc_gib') * GIB
   const reservedBytes = row.number('real_reserved_gib') * GIB

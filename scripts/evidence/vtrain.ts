@@ -1,7 +1,7 @@
 /** @file vTrain's measurements (VIA-Research/vTrain, data/ground_truth_*.csv; arXiv 2312.12391). */
 import { type Layout, ONE_CHIP } from '../../src/simulate/types.ts'
 import { ENGINES } from './engines.ts'
-import { type CsvRow, readCsv } from './files.ts'
+import { type CsvRow, MOST_LAYERS, readCsv } from './files.ts'
 import { decoderOf, NO_SIZES } from './models.ts'
 import { type MeasuredRow, type Refusal, Refused, refuse } from './row.ts'
 
@@ -44,7 +44,7 @@ function rowOf(row: CsvRow, source: 'vtrain-single' | 'vtrain-multi'): MeasuredR
   const sequenceLength = row.count('sequence length')
   const sizes = {
     ...NO_SIZES,
-    layers: row.count('# layers'),
+    layers: row.count('# layers', MOST_LAYERS),
     hidden: row.count('hidden size'),
     heads: row.count('attention heads'),
   }

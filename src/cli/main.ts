@@ -7,7 +7,9 @@ const words = process.argv.slice(2)
 
 process.on('uncaughtException', (error) => {
   const terminal = openTerminal(process.stdout, process.stderr, process.env)
-  process.exit(reportError(error, words.includes('--json'), terminal))
+  // a stream that cannot be written to cannot tell of it either
+  const told = words.includes('--json') && (error as NodeJS.ErrnoException).syscall !== 'write'
+  process.exit(reportError(error, told, terminal))
 })
 
 // Not process.exit: what is still on its way to a pipe must arrive.

@@ -69,7 +69,8 @@ function poolLines(
           ...list(explanation.lines),
         ]
   if (best.length === 0) {
-    return [head, colors.red(`${glyphs.bad} no layout fits`), ...list(remedies), ...asked]
+    const why = result.fastest === undefined ? 'no layout fits' : 'no layout is fast enough'
+    return [head, colors.red(`${glyphs.bad} ${why}`), ...list(remedies), ...asked]
   }
   const money = best.some(({ cost }) => cost.money !== null)
   const right = (title: string) => ({ title, align: 'right' as const })

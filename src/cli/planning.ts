@@ -13,12 +13,13 @@ import {
   type EngineName,
   type Layout,
   type Machine,
+  MOST,
   type Prediction,
   parseLayout,
   type Workload,
 } from '../simulate/index.ts'
-import { grouped, parameters } from '../watch/index.ts'
-import type { Report } from './quantities.ts'
+import { grouped, PAGE_HINT, parameters, requirePlace, samePlace, TRACE_HINT } from '../watch/index.ts'
+import { type Problems, type Report, usageIssues } from './quantities.ts'
 
 /** A model to plan for. */
 export interface PlannedModel {
@@ -31,14 +32,23 @@ export interface PlannedModel {
 
 /** Reads the sizes of a model from its folder or its `config.json`. Throws a `usage` error. */
 export async function plannedModel(path: string): Promise<PlannedModel> {
-  const found = statSync(path, { throwIfNoEntry: false })
-  const fail = (message: string, hint: string) =>
-    new RegaugeError('usage', { code: 'MODEL_MISSING', message, file: path, hint })
+  const fail = (message: string, hint: string, cause?: unknown) =>
+    new RegaugeError('usage', { code: 'MODEL_MISSING', message, file: path, hint }, { cause })
+  const statOf = (one: string) => {
+    try {
+      return statSync(one, { throwIfNoEntry: false })
+    } catch (cause) {
+      // links that go in a circle, names that are too long, folders of others
+      const { code } = cause as NodeJS.ErrnoException
+      throw fail(`cannot be read (${code})`, 'give the folder of a model or its config.json', cause)
+    }
+  }
+  const found = statOf(path)
   if (found === undefined)
     throw fail('no such file or folder', 'give the folder of a model or its config.json')
   const isFolder = found.isDirectory()
   const file = isFolder ? join(path, 'config.json') : path
-  if (isFolder && statSync(file, { throwIfNoEntry: false }) === undefined) {
+  if (isFolder && statOf(file) === undefined) {
     throw fail('the folder has no config.json', 'give the folder of a Hugging Face model, or a config.json')
   }
   const config = await readHfConfig(file)
@@ -55,8 +65,6 @@ export async function plannedModel(path: string): Promise<PlannedModel> {
 
 /** Sources that are named in a line. */
 const SOURCES = 4
-/** Sequences longer than this are mistakes. */
-const LONGEST = 2 ** 26
 
 /** The workload; reports what is too large to be meant. */
 export function plannedWorkload(
@@ -66,21 +74,53 @@ export function plannedWorkload(
   precision: Workload['precision'],
   report: Report,
 ): Workload {
-  if (sequenceLength > LONGEST) {
+  if (sequenceLength > MOST.sequenceLength) {
     report({
       code: 'CLI_VALUE',
       message: `--seq: a sequence of ${sequenceLength} tokens`,
-      hint: `give ${LONGEST} at most`,
-    })
-  }
-  if (!Number.isSafeInteger(sequenceLength * globalBatch)) {
-    report({
-      code: 'CLI_VALUE',
-      message: `--batch: ${globalBatch} sequences of ${sequenceLength} tokens are more than 2^53 tokens`,
-      hint: 'give a smaller batch',
+      hint: `give ${MOST.sequenceLength} at most`,
     })
   }
   return { decoder, sequenceLength, globalBatch, precision }
+}
+
+/**
+ * Asks for the places of the page and the trace before the work, which may take minutes. Reports those that would lose
+ * something; one that cannot be written to is an `environment` error, once nothing else is wrong.
+ */
+export function requirePlaces(
+  { model, chips, report: page, trace }: Places,
+  { report, end }: Problems,
+): void {
+  const taken: [option: string, path: string][] = [
+    ['--model', model],
+    ['--model', join(model, 'config.json')],
+    ...(chips === undefined ? [] : [['--chips', chips] as [string, string]]),
+  ]
+  const asked = [
+    ['--report', page, PAGE_HINT],
+    ['--trace', trace, TRACE_HINT],
+  ] as const
+  for (const [option, path, hint] of asked) {
+    if (path === undefined) continue
+    const other = taken.find(([, place]) => samePlace(path, place))
+    taken.push([option, path])
+    try {
+      if (other === undefined) requirePlace(path, hint)
+      else report({ code: 'CLI_PLACE', message: `${option}: ${path} is that of ${other[0]} too`, hint })
+    } catch (error) {
+      if (error instanceof RegaugeError && error.kind !== 'usage') end()
+      usageIssues(error).forEach(report)
+    }
+  }
+}
+
+/** Files that a command reads and writes. */
+interface Places {
+  readonly model: string
+  readonly chips: string | undefined
+  readonly report: string | undefined
+  readonly trace?: string | undefined
 }
 
 /** The engine by its name, or the one for a chip. */

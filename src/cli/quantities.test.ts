@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RegaugeError } from '../errors.ts'
-import { bandwidthOf, batchOf, countOf, hourlyPriceOf, poolOf } from './quantities.ts'
+import { bandwidthOf, batchOf, countOf, hourlyPriceOf, poolOf, tokensOf } from './quantities.ts'
 
 describe('countOf', () => {
   it.each([
@@ -59,7 +59,7 @@ describe('poolOf', () => {
     ['', '"" names no chip: for instance eta:4096; regauge chips lists them'],
     [
       'zeta:0',
-      '"0" chips of zeta: give a whole number from 1 to 100000000, for instance zeta:4096 or zeta:30K',
+      '"0" chips of zeta: give a whole number from 1 to 10000000, for instance zeta:4096 or zeta:30K',
     ],
     ['zeta:1e30', '"1e30" chips of zeta'],
     ['zeta:-3', '"-3" chips of zeta'],
@@ -83,7 +83,8 @@ describe('batchOf', () => {
   it.each([
     ['0', '"0" is not a batch: give sequences as 2048, or tokens as 16M-tokens'],
     ['many', '"many" is not a batch'],
-    ['16T', 'a batch of 16T sequences: were tokens meant? 16T-tokens'],
+    ['16T', 'a batch of 16T sequences is more than 16777216: were tokens meant? 16T-tokens'],
+    ['900T-tokens', 'a batch of 900T-tokens is more than 16777216 sequences of 8192: give a smaller one'],
     ['16.1M-tokens', '16100000 tokens are not whole sequences of 8192: give sequences, such as 1965 or 1966'],
     ['1-token', '1 tokens are not whole sequences of 8192: give sequences, such as 1'],
   ])('refuses %s', (text, message) => expect(() => batchOf(text, 8192)).toThrow(message))
@@ -92,13 +93,31 @@ describe('batchOf', () => {
 it('a price is for an hour', () => {
   expect(hourlyPriceOf('2.5/h')).toBe(2.5)
   expect(hourlyPriceOf('2')).toBe(2)
-  for (const text of ['', '0', '-1', 'free', '2/day']) {
+  for (const text of ['', '-1', 'free', '2/day', 'NaN', 'Infinity', '1e5']) {
     expect(() => hourlyPriceOf(text)).toThrow(`"${text}" is not a price: give it for an hour of a chip`)
+  }
+  for (const text of ['0', '0.0000001', '1000001/h']) {
+    expect(() => hourlyPriceOf(text)).toThrow(`"${text}" is not from 0.001 to 1000000: give it for an hour`)
+  }
+})
+
+it('tokens are those of a run', () => {
+  expect(tokensOf('10T')).toBe(1e13)
+  for (const text of ['0', '', 'lots', '-1T', 'NaN', '1.5']) {
+    expect(() => tokensOf(text)).toThrow(`"${text}" is not a number of tokens: for instance 10T`)
+  }
+  for (const text of ['1e18', '9000000T', '5001T', '1e99']) {
+    expect(() => tokensOf(text)).toThrow(`"${text}" is more tokens than any run has: give 5000T at most`)
   }
 })
 
 it('whatever is typed, it is read or refused', () => {
-  const parts = [bandwidthOf, (text: string) => poolOf(text, 'x'), (text: string) => batchOf(text, 4096)]
+  const parts = [
+    bandwidthOf,
+    (text: string) => poolOf(text, 'x'),
+    (text: string) => batchOf(text, 4096),
+    tokensOf,
+  ]
   fc.assert(
     fc.property(
       fc.oneof(fc.string(), fc.stringMatching(/^[a-z]{1,3}:[\d.e-]{1,9}[KMBT]?(@[\dGMb/s]*)?$/)),

@@ -1,5 +1,6 @@
 /** @file Quantities on the command line: counts with suffixes, bandwidths, pools of chips, batches of tokens. */
 import { type Issue, RegaugeError } from '../errors.ts'
+import { MOST } from '../simulate/index.ts'
 
 const DECIMAL: Readonly<Record<string, number>> = { '': 1, K: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12 }
 const BINARY: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, B: 2 ** 30, G: 2 ** 30 }
@@ -7,8 +8,13 @@ const BINARY: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20
 /** Takes the problems of a command line, so that all are told at once. */
 export type Report = (issue: Issue) => void
 
-/** What a report gets; `end` throws a `usage` error when there were any. */
-export function problemList(): { readonly report: Report; readonly end: () => void } {
+/** Where problems are told; `end` throws a `usage` error when there were any. */
+export interface Problems {
+  readonly report: Report
+  readonly end: () => void
+}
+
+export function problemList(): Problems {
   const issues: Issue[] = []
   return {
     report: (issue) => void issues.push(issue),
@@ -38,19 +44,24 @@ export async function awaited<Value>(report: Report, part: Promise<Value>): Prom
   }
 }
 
-function usageIssues(error: unknown): readonly Issue[] {
+/** The issues of a `usage` error; throws any other. */
+export function usageIssues(error: unknown): readonly Issue[] {
   if (error instanceof RegaugeError && error.kind === 'usage') return error.issues
   throw error
 }
 
 /** A count such as 4096, 30K, 1.5T or 1e13; undefined when it is none. Exact up to 2^53. */
 export function countOf(text: string): number | undefined {
-  const [, digits, suffix] = /^(\d+(?:\.\d+)?(?:e\d{1,2})?)([kmbgt]?)$/i.exec(text.replaceAll('_', '')) ?? []
-  if (digits === undefined) return undefined
-  const value = Number(digits) * DECIMAL[suffix!.toUpperCase()]!
+  const value = amountOf(text)
   // 1.1K is 1100.0000000000002 in binary
   const whole = Math.round(value)
   return Math.abs(value - whole) <= 1e-9 * value && Number.isSafeInteger(whole) ? whole : undefined
+}
+
+/** What such a text stands for, whole or not, however large; NaN when it is no number. */
+function amountOf(text: string): number {
+  const [, digits, suffix] = /^(\d+(?:\.\d+)?(?:e\d{1,2})?)([kmbgt]?)$/i.exec(text.replaceAll('_', '')) ?? []
+  return digits === undefined ? Number.NaN : Number(digits) * DECIMAL[suffix!.toUpperCase()]!
 }
 
 /** A bandwidth in bytes per second: `50GB/s`, or in bits `400Gb/s`. Throws a `usage` error. */
@@ -76,9 +87,6 @@ export interface PoolText {
   readonly networkBytesPerSecond?: number
 }
 
-/** Most chips of a pool; more is a mistake. */
-const MOST_CHIPS = 1e8
-
 /** Reads `chip:4096`, `chip:30K` or `chip:8192@50GB/s`. Throws a `usage` error. */
 export function poolOf(text: string, example: string): PoolText {
   const fail = (message: string, hint: string) =>
@@ -89,10 +97,10 @@ export function poolOf(text: string, example: string): PoolText {
   }
   if (number === undefined) throw fail(`"${text}" does not say how many`, `for instance ${word}:4096`)
   const count = countOf(number)
-  if (count === undefined || count < 1 || count > MOST_CHIPS) {
+  if (count === undefined || count < 1 || count > MOST.chips) {
     throw fail(
       `"${number}" chips of ${word}`,
-      `give a whole number from 1 to 100000000, for instance ${word}:4096 or ${word}:30K`,
+      `give a whole number from 1 to ${MOST.chips}, for instance ${word}:4096 or ${word}:30K`,
     )
   }
   return {
@@ -122,8 +130,17 @@ export function batchOf(text: string, sequenceLength: number): Batch {
     throw fail(`"${text}" is not a batch`, 'give sequences as 2048, or tokens as 16M-tokens')
   }
   if (tokens === undefined) {
-    if (count <= 2 ** 32) return { sequences: count }
-    throw fail(`a batch of ${text} sequences`, `were tokens meant? ${number}-tokens`)
+    if (count <= MOST.globalBatch) return { sequences: count }
+    throw fail(
+      `a batch of ${text} sequences is more than ${MOST.globalBatch}`,
+      `were tokens meant? ${number}-tokens`,
+    )
+  }
+  if (count / sequenceLength > MOST.globalBatch) {
+    throw fail(
+      `a batch of ${text} is more than ${MOST.globalBatch} sequences of ${sequenceLength}`,
+      'give a smaller one',
+    )
   }
   if (count % sequenceLength === 0) return { sequences: count / sequenceLength }
   const suffix = /[kmbg]$/i.exec(number!)?.[0].toUpperCase()
@@ -140,14 +157,33 @@ export function batchOf(text: string, sequenceLength: number): Batch {
   )
 }
 
-/** A money or price such as `2.5/h`: units per hour. Throws a `usage` error. */
+/** A price such as `2.5/h`: units per hour. Throws a `usage` error. */
 export function hourlyPriceOf(text: string): number {
   const [, digits] = /^(\d+(?:\.\d+)?)(?:\/h)?$/.exec(text.trim()) ?? []
   const value = Number(digits)
-  if (digits !== undefined && value > 0 && value < 1e9) return value
+  if (digits !== undefined && value >= LEAST_PRICE && value <= MOST_PRICE) return value
+  const what = digits === undefined ? 'is not a price' : `is not from ${LEAST_PRICE} to ${MOST_PRICE}`
   throw new RegaugeError('usage', {
     code: 'CLI_PRICE',
-    message: `"${text}" is not a price`,
+    message: `"${text}" ${what}`,
     hint: 'give it for an hour of a chip, for instance 2.5/h',
   })
 }
+
+/** Prices beyond these are mistakes in any currency. */
+const [LEAST_PRICE, MOST_PRICE] = [1e-3, 1e6]
+
+/** Tokens of a run. Throws a `usage` error. */
+export function tokensOf(text: string): number {
+  const count = countOf(text)
+  if (count !== undefined && count >= 1 && count <= MOST_TOKENS) return count
+  const large = amountOf(text) > MOST_TOKENS
+  throw new RegaugeError('usage', {
+    code: 'CLI_VALUE',
+    message: large ? `"${text}" is more tokens than any run has` : `"${text}" is not a number of tokens`,
+    hint: large ? `give ${MOST_TOKENS / 1e12}T at most` : 'for instance 10T, 500B or 3e11',
+  })
+}
+
+/** A hundred times what the largest runs have. */
+const MOST_TOKENS = 5e15

@@ -11,7 +11,7 @@ import { readSafetensorsHeader } from './safetensors.ts'
 const folder = mkdtempSync(join(tmpdir(), 'hf-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-function put(text: string): string {
+function put(text: string | Uint8Array): string {
   const path = join(folder, 'config.json')
   writeFileSync(path, text)
   return path
@@ -38,6 +38,14 @@ test.each([
   [' '.repeat((1 << 20) + 1), /too large/],
 ])('refuses %#', async (text, expected) => {
   expect(await messageOf(readHfConfig(put(text)))).toMatch(expected)
+})
+
+test('reads UTF-8 alone, with a mark of its byte order or without', async () => {
+  expect(await readHfConfig(put('\uFEFF{"a": "ä"}'))).toEqual({ a: 'ä' })
+  for (const encoding of ['utf16le', 'latin1'] as const)
+    expect(await messageOf(readHfConfig(put(Buffer.from('{"a": "ä"}\xff', encoding))))).toBe(
+      'the file is not UTF-8',
+    )
 })
 
 test('refuses a missing file and a folder', async () => {

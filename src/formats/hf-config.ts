@@ -25,9 +25,8 @@ export async function readHfConfig(path: string): Promise<HfConfig> {
   )
   if (size > LIMIT_BYTES)
     fail('CONFIG_SIZE', `${size} bytes is too large for a config.json (at most ${LIMIT_BYTES})`)
-  const text = await readFile(path, 'utf8').catch((cause) =>
-    fail('CONFIG_MISSING', String(cause), undefined, cause),
-  )
+  const bytes = await readFile(path).catch((cause) => fail('CONFIG_MISSING', String(cause), undefined, cause))
+  const text = decoded(bytes) ?? fail('CONFIG_SYNTAX', 'the file is not UTF-8', 'save it as UTF-8')
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
@@ -39,6 +38,15 @@ export async function readHfConfig(path: string): Promise<HfConfig> {
     fail('CONFIG_SYNTAX', `not valid JSON: ${(cause as Error).message}`, undefined, cause)
   }
   return fail('CONFIG_SYNTAX', 'a config.json holds one JSON object')
+}
+
+/** UTF-8 without the mark of its byte order that editors may put before it; undefined for what is none. */
+function decoded(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return undefined
+  }
 }
 
 /** Whether objects and lists nest more than `levels` deep; goes no deeper than that itself. */

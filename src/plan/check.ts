@@ -1,32 +1,30 @@
 /** @file What can be wrong with a request, all of it at once. */
 import { type Issue, RegaugeError } from '../errors.ts'
+import { amountIssues, countIssues, MOST, machineIssues, workloadIssues } from '../simulate/index.ts'
 import { abilitiesOf } from './abilities.ts'
 import { type Space, spaceOf } from './space.ts'
 import { type Aspect, OBJECTIVES, type PlanRequest } from './types.ts'
 
+/** Most layers of a model that is planned for: how they are cut into stages grows with their square. */
+export const MOST_LAYERS = 512
+/** Most layouts of a list. */
+export const MOST_LAYOUTS = 1000
+
 /** The space of a request. Throws a `usage` error where the request cannot be planned at all. */
 export function checkedSpace(request: PlanRequest): Space {
   const { workload, machine, fixed = {}, top, tokens, pricePerChipHour, maximumSeconds, objective } = request
-  const issues: Issue[] = []
-  const count = (name: string, value: number | undefined, most: number) => {
-    if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= most)) return
-    issues.push({
-      code: 'PLAN_COUNT',
-      message: `${name} is ${value}`,
-      hint: `give an integer from 1 to ${most}`,
-    })
-  }
-  const positive = (name: string, value: number | undefined) => {
-    if (value === undefined || (Number.isFinite(value) && value > 0)) return
-    issues.push({ code: 'PLAN_VALUE', message: `${name} is ${value}`, hint: 'give a number above 0' })
-  }
-  count('the number of chips', machine.count, 1e7)
-  count('the global batch', workload.globalBatch, 2 ** 24)
-  count('the sequence length', workload.sequenceLength, 2 ** 24)
-  count('the number of layouts to answer', top, 1000)
-  positive('the tokens of the run', tokens)
-  positive('the price of a chip-hour', pricePerChipHour)
-  positive('the longest step', maximumSeconds)
+  const given = (value: number | undefined, check: (value: number) => Issue[]) =>
+    value === undefined ? [] : check(value)
+  const { layers } = workload.decoder
+  const issues: Issue[] = [
+    ...machineIssues(machine),
+    ...workloadIssues(workload),
+    ...countIssues('the number of layers to plan for', layers, MOST_LAYERS),
+    ...given(top, (n) => countIssues('the number of layouts to answer', n, MOST_LAYOUTS)),
+    ...given(tokens, (n) => amountIssues('the number of tokens of the run', n)),
+    ...given(pricePerChipHour, (n) => amountIssues('the price of a chip-hour', n)),
+    ...given(maximumSeconds, (n) => amountIssues('the longest step', n)),
+  ]
   if (objective !== undefined && !OBJECTIVES.includes(objective)) {
     issues.push({
       code: 'PLAN_VALUE',
@@ -35,7 +33,8 @@ export function checkedSpace(request: PlanRequest): Space {
     })
   }
   for (const [name, value] of Object.entries(fixed)) {
-    if (typeof value === 'number' && name !== 'zeroStage') count(name, value, 1e7)
+    if (typeof value === 'number' && name !== 'zeroStage')
+      issues.push(...countIssues(name, value, MOST.chips))
   }
   const { decoder, globalBatch } = workload
   const divides = (name: Aspect | 'dataParallel', whole: number, what: string) => {

@@ -1,5 +1,5 @@
 /** @file One layout beside the best: what it breaks, where it does not fit, and what it loses. */
-import { createSimulator, type Layout, type MemoryTerms } from '../simulate/index.ts'
+import { createSimulator, type Layout, layoutIssues, type MemoryTerms, MOST } from '../simulate/index.ts'
 import { planLayouts } from './plan.ts'
 import { differences } from './reasons.ts'
 import { violations } from './rules.ts'
@@ -17,19 +17,16 @@ const LEAST_SHARE = 1e-3
 export function explainLayout(request: PlanRequest, layout: Layout, known?: PlannedLayout): Explanation {
   const { workload, machine, engine, constants } = request
   const chips = chipsOf(layout)
-  const broken = [
+  const rules = [
     ...violations(layout, workload, chips, engine),
     ...(chips > machine.count ? [`${chips} chips are needed, there are ${machine.count}`] : []),
   ]
+  const unsound = layoutIssues(layout, workload.decoder.layers)
+  // rules say the same in more words, but not of all numbers
+  const broken = rules.length > 0 ? rules : unsound.map(({ message }) => message)
   const best = known ?? planLayouts({ ...request, top: 1, reasons: false }).best[0]
   const found = best === undefined ? {} : { best }
-  const sane =
-    Number.isSafeInteger(chips) &&
-    chips > 0 &&
-    layout.pipelineParallel <= workload.decoder.layers &&
-    (layout.stageLayers === undefined ||
-      (layout.stageLayers.length === layout.pipelineParallel &&
-        layout.stageLayers.reduce((sum, n) => sum + n, 0) === workload.decoder.layers))
+  const sane = unsound.length === 0 && chips <= MOST.chips
   if (!sane) return { layout, chips, violations: broken, shortages: [], lost: [], lines: broken, ...found }
 
   const simulator = createSimulator(workload, { ...machine, count: chips }, engine, constants)

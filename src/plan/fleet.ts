@@ -10,6 +10,7 @@
 import { type Issue, RegaugeError } from '../errors.ts'
 import { decoderParameters } from '../model/index.ts'
 import {
+  amountIssues,
   type Constants,
   createSimulator,
   dataSeconds,
@@ -18,6 +19,7 @@ import {
   hopSeconds,
   type Layout,
   type Machine,
+  machineIssues,
   optimizerSeconds,
   overheadSeconds,
   type PassSeconds,
@@ -27,6 +29,7 @@ import {
   stageSeconds,
   type TransferTimes,
   type Workload,
+  workloadIssues,
 } from '../simulate/index.ts'
 import { planLayouts } from './plan.ts'
 import { chipsOf, divisorsOf, evenStages, spaceOf } from './space.ts'
@@ -126,8 +129,14 @@ export function planFleet(request: FleetRequest): FleetResult {
   return { best: plans[0], plans, impossible }
 }
 
-function check({ pools, link }: FleetRequest): void {
-  const issues: Issue[] = []
+function check({ workload, pools, link, tokens }: FleetRequest): void {
+  const issues: Issue[] = [
+    ...workloadIssues(workload),
+    ...(tokens === undefined ? [] : amountIssues('the number of tokens of the run', tokens)),
+    ...pools.flatMap(({ name, machine }) =>
+      machineIssues(machine).map((issue) => ({ ...issue, message: `${name}: ${issue.message}` })),
+    ),
+  ]
   if (pools.length === 0)
     issues.push({ code: 'FLEET_POOLS', message: 'no pool of chips', hint: 'give at least one' })
   const names = pools.map(({ name }) => name)

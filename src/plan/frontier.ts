@@ -1,5 +1,6 @@
 /** @file How many chips for how many days. */
 import { RegaugeError } from '../errors.ts'
+import { amountIssues } from '../simulate/index.ts'
 import { planLayouts } from './plan.ts'
 import type { PlannedLayout, PlanRequest } from './types.ts'
 
@@ -25,7 +26,7 @@ export function frontier(request: PlanRequest, counts: readonly number[]): reado
 
 /**
  * The fewest of some numbers of chips that end a run within so many days; undefined where none does.
- * @throws RegaugeError 'usage' where the tokens of the run are not given.
+ * @throws RegaugeError 'usage' where the tokens of the run are not given, or the days are none.
  */
 export function fewestChips(
   request: PlanRequest,
@@ -39,6 +40,8 @@ export function fewestChips(
       hint: 'give the tokens to train on',
     })
   }
+  const wrong = amountIssues('the number of days', days)
+  if (wrong.length > 0) throw new RegaugeError('usage', wrong)
   for (const count of [...counts].sort((a, b) => a - b)) {
     const [point] = frontier(request, [count])
     if (point?.planned !== undefined && point.planned.cost.days! <= days) return point

@@ -100,7 +100,7 @@ test('names what is wrong with a request, all of it', () => {
   expect(bad({ fixed: { schedule: 'dualpipe' } })[0]).toContain('this engine runs 1f1b, interleaved')
   expect(bad({ top: 0, tokens: -1 })).toEqual([
     'the number of layouts to answer is 0: give an integer from 1 to 1000',
-    'the tokens of the run is -1: give a number above 0',
+    'the number of tokens of the run is -1: give a number above 0',
   ])
 })
 
@@ -168,3 +168,18 @@ test('two pools do better together over a fast network, and apart over a slow on
     'no pool of chips',
   )
 }, 60_000)
+
+test('what fits and is too slow is told from what does not fit', () => {
+  const slow = planLayouts(requestOf(16, { maximumSeconds: 1e-6, tokens: 1e12 }))
+  expect(slow.best).toEqual([])
+  expect(slow.nearest).toBeUndefined()
+  const fastest = planLayouts(requestOf(16, { tokens: 1e12, reasons: false, top: 1 })).best[0]!
+  expect(slow.fastest).toEqual(fastest)
+  expect(slow.remedies).toEqual([
+    expect.stringMatching(/^the fastest that fits, tp.*, takes [\d.]+ m?s a step, \d+ days for the run$/),
+  ])
+  const small = { ...requestOf(16).machine, memoryBytes: 1e6 }
+  const full = planLayouts(requestOf(16, { maximumSeconds: 1e-6, machine: small }))
+  expect(full.fastest).toBeUndefined()
+  expect(full.nearest!.over).toBeGreaterThan(0)
+})

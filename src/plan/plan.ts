@@ -1,5 +1,5 @@
 /** @file The best layouts of a run on chips of one kind. */
-import { createSimulator, type Machine, type Simulator } from '../simulate/index.ts'
+import { createSimulator, layoutText, type Machine, type Simulator } from '../simulate/index.ts'
 import { checkedSpace } from './check.ts'
 import { costOf } from './cost.ts'
 import { rejectionsOf } from './reasons.ts'
@@ -7,6 +7,7 @@ import { type Candidate, search } from './search.ts'
 import { leastMemory, remediesOf } from './shortage.ts'
 import { chipsOf } from './space.ts'
 import type { PlannedLayout, PlanRequest, PlanResult } from './types.ts'
+import { secondsText } from './words.ts'
 
 /** Layouts that are answered where a request does not say. */
 const TOP = 5
@@ -23,15 +24,33 @@ export function planLayouts(request: PlanRequest): PlanResult {
   const simulator = createSimulator(request.workload, request.machine, request.engine, request.constants)
   const { best, ...counts } = search(space, simulator, request.top ?? TOP)
   const reasons = request.reasons ?? true
-  const nearest = best.length === 0 ? leastMemory(space, simulator) : undefined
+  const fastest = best.length === 0 && reasons ? fastestOf(request) : undefined
+  const nearest = best.length === 0 && fastest === undefined ? leastMemory(space, simulator) : undefined
   return {
     ...counts,
     best: best.map((candidate) => plannedOf(request, simulator, candidate)),
     rejected: best.length > 0 && reasons ? rejectionsOf(request, simulator, best[0]!) : [],
     ...(nearest === undefined ? {} : { nearest }),
-    remedies: best.length === 0 && reasons ? remediesOf(request, nearest) : [],
+    ...(fastest === undefined ? {} : { fastest }),
+    remedies:
+      fastest !== undefined
+        ? [slowText(fastest)]
+        : best.length === 0 && reasons
+          ? remediesOf(request, nearest)
+          : [],
     simulator,
   }
+}
+
+/** The fastest layout where steps may take long; undefined where they may anyway, and where nothing fits. */
+function fastestOf({ maximumSeconds, ...request }: PlanRequest): PlannedLayout | undefined {
+  if (maximumSeconds === undefined) return undefined
+  return planLayouts({ ...request, objective: 'time', top: 1, reasons: false }).best[0]
+}
+
+function slowText({ layout, seconds, cost: { days } }: PlannedLayout): string {
+  const run = days === null ? '' : `, ${Number(days.toPrecision(3))} days for the run`
+  return `the fastest that fits, ${layoutText(layout)}, takes ${secondsText(seconds)} a step${run}`
 }
 
 function plannedOf(

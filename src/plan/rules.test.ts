@@ -108,6 +108,10 @@ const CASES: readonly Case[] = [
     broken: { recompute: 'full', recomputeLayers: 1, virtualPipeline: 2, schedule: 'interleaved' },
     says: '1 layers to recompute do not divide into 2 chunks',
   },
+  {
+    broken: { recompute: 'full', recomputeLayers: 99_999 },
+    says: '99999 layers to recompute are more than the ',
+  },
   { broken: {}, engine: 'torch', says: 'PyTorch FSDP2 has no tensor parallelism, no pipeline parallelism' },
 ]
 

@@ -191,10 +191,13 @@ const RULES: readonly Rule[] = [
     l.offloadOptimizer && offloadFrom !== undefined && l.zeroStage < offloadFrom
       ? `${engine.name} keeps the optimizer's state with the host from ZeRO stage ${offloadFrom} on, not at ${l.zeroStage}`
       : undefined,
-  ({ layout: l }) => {
+  ({ layout: l, decoder: d }) => {
     if (l.recomputeLayers === undefined) return undefined
     if (l.recompute !== 'full')
       return `${l.recomputeLayers} layers to recompute do not go with recompute ${l.recompute}`
+    const most = Math.max(...(l.stageLayers ?? [Math.ceil(d.layers / l.pipelineParallel)]))
+    if (l.recomputeLayers > most)
+      return `${l.recomputeLayers} layers to recompute are more than the ${most} of the largest stage; without a number, all are`
     return l.recomputeLayers % l.virtualPipeline === 0
       ? undefined
       : `${l.recomputeLayers} layers to recompute do not divide into ${l.virtualPipeline} chunks`

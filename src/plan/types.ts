@@ -127,12 +127,14 @@ export interface SearchCounts {
 }
 
 export interface PlanResult extends SearchCounts {
-  /** Best first. Empty where nothing fits: then `nearest` and `remedies` say more. */
+  /** Best first. Empty where nothing fits, or is fast enough: then `nearest` or `fastest`, and `remedies`, say more. */
   readonly best: readonly PlannedLayout[]
   readonly rejected: readonly Rejection[]
   /** Where nothing fits, the layout that comes closest. */
   readonly nearest?: MemoryShortage
-  /** Where nothing fits, what would help; one line each. */
+  /** Where layouts fit and none is as fast as was asked, the fastest. */
+  readonly fastest?: PlannedLayout
+  /** Where nothing fits or is fast enough, what would help; one line each. */
   readonly remedies: readonly string[]
   readonly simulator: Simulator
 }

@@ -78,9 +78,13 @@ describe('parseLayout', () => {
       'mb-1',
       'stages=0',
       'stages=8x0',
+      'stages=99999x99999',
+      `stages=${Array(9000).fill('9x99999').join()}`,
+      'y'.repeat(100_000),
       'sp=maybe',
     ]) {
       expect(mistakes(text)).toHaveLength(1)
+      expect(mistakes(text)[0]!.length).toBeLessThan(300)
     }
   })
 

@@ -4,6 +4,7 @@ import { type Layout, RECOMPUTES, type Recompute, SCHEDULES, type Schedule } fro
 
 /** Degrees above this are mistakes. */
 const MOST = 1e8
+const MOST_STAGES = 2 ** 14
 
 /** Keys of whole numbers, with what each is. */
 const COUNTS = {
@@ -50,8 +51,9 @@ export function parseLayout(text: string, chips: number, zeroStage: Layout['zero
     issues.push({ code: 'LAYOUT_VALUE', message, ...(hint !== undefined && { hint }) })
   }
   const found = new Map<string, { readonly word: string; readonly value: string }>()
-  for (const word of text.split(/\s+/).filter((one) => one !== '')) {
-    const [key, value] = split(word)
+  for (const whole of text.split(/\s+/).filter((one) => one !== '')) {
+    const [key, value] = split(whole)
+    const word = whole.length > 60 ? `${whole.slice(0, 60)}…` : whole
     if (!LAYOUT_KEYS.includes(key)) {
       // all short keys are near each other: a letter must be the same
       const alike = LAYOUT_KEYS.filter((known) => [...known].some((letter) => key.includes(letter)))
@@ -132,14 +134,16 @@ export function parseLayout(text: string, chips: number, zeroStage: Layout['zero
   function stages(): number[] | undefined {
     const given = found.get('stages')
     if (given === undefined) return undefined
-    const layers = given.value.split(',').flatMap((part) => {
-      const [, size, times] = /^(\d{1,5})(?:x(\d{1,5}))?$/.exec(part) ?? []
-      return size === undefined || size === '0' || times === '0'
-        ? [Number.NaN]
-        : Array<number>(Math.min(Number(times ?? 1), 10_000)).fill(Number(size))
+    const runs = given.value.split(',').map((part) => {
+      const [, size = '0', times = '1'] = /^(\d{1,5})(?:x(\d{1,5}))?$/.exec(part) ?? []
+      return { size: Number(size), times: Number(times) }
     })
-    if (!layers.some(Number.isNaN)) return layers
-    problem(`stages must be the layers of each stage, got "${given.word}"`, 'for instance stages=7,8x14,7')
+    const count = runs.reduce((sum, { times }) => sum + times, 0)
+    if (runs.some(({ size, times }) => size === 0 || times === 0)) {
+      problem(`stages must be the layers of each stage, got "${given.word}"`, 'for instance stages=7,8x14,7')
+    } else if (count > MOST_STAGES) {
+      problem(`stages are ${count} stages, more than ${MOST_STAGES}`, 'for instance stages=7,8x14,7')
+    } else return runs.flatMap(({ size, times }) => Array<number>(times).fill(size))
     return undefined
   }
 

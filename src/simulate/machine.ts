@@ -1,6 +1,7 @@
 /** @file A machine: so many chips of one kind, with what is between them, from the figures of the catalog. */
 import { architectureOf, type Chip, trainingRate } from '../chips/index.ts'
 import { type Issue, RegaugeError } from '../errors.ts'
+import { amountIssues, chipsIssues, countIssues, precisionIssues } from './sound.ts'
 import type { Link, Machine, Precision } from './types.ts'
 
 /** What is known of a cluster besides its chips; what is missing is taken from the chip. */
@@ -23,18 +24,14 @@ export function machineOf(
   precision: Precision,
   given: ClusterFigures = {},
 ): Machine {
-  const issues: Issue[] = []
+  const issues: Issue[] = [...precisionIssues(precision), ...chipsIssues(count)]
   const need = (value: number | null | undefined, what: string, hint: string): number => {
-    if (value !== null && value !== undefined) return value
+    if (value !== null && value !== undefined) {
+      issues.push(...amountIssues(`${what} of ${chip.id}`, value))
+      return value
+    }
     issues.push({ code: 'CHIP_FIGURE', message: `nobody published ${what} of ${chip.id}`, hint })
     return 1
-  }
-  if (!Number.isInteger(count) || count < 1 || count > 1e8) {
-    issues.push({
-      code: 'CHIP_COUNT',
-      message: `${count} chips`,
-      hint: 'give an integer from 1 to 100000000',
-    })
   }
   const own = 'describe the chip in a file and pass it with --chips'
   const half = need(trainingRate(chip)?.rate, 'the rate of matrix products in bf16 or fp16', own)
@@ -44,6 +41,7 @@ export function machineOf(
 
   const server = given.serverChips ?? chip.server.chips ?? undefined
   const domain = given.domainSize ?? chip.scaleUp.domainSize ?? server ?? 1
+  issues.push(...countIssues(`the chips that the links of ${chip.id} join`, domain, Number.MAX_SAFE_INTEGER))
   const links: Link[] = []
   if (domain > 1 && count > 1) {
     const both = need(chip.scaleUp.bytesPerSecond, 'the bandwidth of the links between chips', own)

@@ -4,6 +4,7 @@ import { bandOf, type Constants, constantsOf, gradeOf, ratesOf } from './constan
 import { CostModel } from './costs.ts'
 import { FITTED } from './fitted.ts'
 import { createMemoryModel, type MemoryModel } from './memory/index.ts'
+import { layoutIssues, machineIssues, throwUnsound, workloadIssues } from './sound.ts'
 import { stepSeconds } from './step.ts'
 import type { Engine, Layout, Machine, Prediction, Workload } from './types.ts'
 
@@ -16,17 +17,21 @@ export interface Simulator {
   readonly memory: MemoryModel
   /** Seconds of a step; nothing is checked. */
   seconds(layout: Layout): number
-  /** All that there is to say of a layout, whether it fits or not. */
+  /** All that there is to say of a layout, whether it fits or not. Throws a `usage` error for numbers that are none. */
   predict(layout: Layout): Prediction
 }
 
-/** Makes a simulator, with the constants that are shipped unless others are given. */
+/**
+ * Makes a simulator, with the constants that are shipped unless others are given.
+ * @throws RegaugeError 'usage' for numbers that are none, all of them at once.
+ */
 export function createSimulator(
   workload: Workload,
   machine: Machine,
   engine: Engine,
   constants: Constants = FITTED,
 ): Simulator {
+  throwUnsound(workloadIssues(workload), machineIssues(machine))
   const costs = new CostModel(workload, machine, engine, ratesOf(constants, machine, engine))
   const memory = createMemoryModel(workload, engine)
   const tokens = workload.globalBatch * workload.sequenceLength
@@ -39,6 +44,7 @@ export function createSimulator(
     memory,
     seconds: (layout) => stepSeconds(costs, layout).seconds,
     predict: (layout) => {
+      throwUnsound(layoutIssues(layout, workload.decoder.layers))
       const { seconds, ...terms } = stepSeconds(costs, layout)
       return {
         seconds,

@@ -13,6 +13,7 @@ export {
   readRun,
   readRuns,
 } from './records.ts'
+export { PAGE_HINT, type Placed, requirePlace, samePlace, TRACE_HINT, writePlaced } from './report/place.ts'
 export { writeReport } from './report.ts'
 export {
   figure,

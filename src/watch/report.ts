@@ -6,7 +6,8 @@ import { bytes, compact, duration, grouped, localTime, small } from './format.ts
 import { figuresOf, type RunRecord, readRun } from './records.ts'
 import { type Chart, chartHtml, type Point, smoothed } from './report/chart.ts'
 import { type Html, html } from './report/html.ts'
-import { pageHtml, writePage } from './report/page.ts'
+import { pageHtml } from './report/page.ts'
+import { writeWhole } from './report/place.ts'
 
 /** Samples of more steps than these are left to the event log, and the page says so. */
 const MAX_SAMPLE_STEPS = 100
@@ -18,7 +19,7 @@ const MAX_SAMPLE_STEPS = 100
 export async function writeReport(folder: string): Promise<string> {
   const path = join(folder, 'report.html')
   const hint = 'the run itself is saved; make room for the file, and regauge train on the run writes it'
-  writePage(path, reportHtml(await readRun(folder), VERSION, new Date()), hint)
+  writeWhole([{ path, text: reportHtml(await readRun(folder), VERSION, new Date()), hint }])
   return path
 }
 

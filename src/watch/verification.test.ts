@@ -130,12 +130,12 @@ describe('the place of the page', () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
   const at = (name: string): string => join(folder, name)
 
-  it('is refused where a file lies that is no page, and where nothing can be written', () => {
+  it('is refused where a file lies that regauge did not write, and where nothing can be written', () => {
     writeFileSync(at('run.yaml'), 'name: books\n')
     expect(() => requireVerificationPlace(at('run.yaml'))).toThrow(
       expect.objectContaining({
         kind: 'usage',
-        message: `${at('run.yaml')}  is there and is no page; it would be lost: choose another place for the page`,
+        message: `${at('run.yaml')}  is there and regauge did not write it: choose another place for the page, or remove the file`,
       }),
     )
     for (const [path, code] of [
@@ -153,7 +153,10 @@ describe('the place of the page', () => {
   it('may hold an older page, or a link to one, which stays a link', () => {
     writeVerification(verification, at('page.html'))
     symlinkSync('page.html', at('link.html'))
-    writeFileSync(at('page.html'), '<!DOCTYPE html>old')
+    writeFileSync(
+      at('page.html'),
+      '<!DOCTYPE html><meta charset="utf-8"><meta name="generator" content="regauge 0.0.1">',
+    )
     requireVerificationPlace(at('link.html'))
     writeVerification(verification, at('link.html'))
     expect(lstatSync(at('link.html')).isSymbolicLink()).toBe(true)

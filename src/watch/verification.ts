@@ -4,7 +4,8 @@ import { relativeDifference, STRICT, worse } from '../verify/index.ts'
 import { bytes, grouped, localTime, small } from './format.ts'
 import { type Chart, chartHtml, type Point } from './report/chart.ts'
 import { type Html, html } from './report/html.ts'
-import { pageHtml, requirePagePlace, writePage } from './report/page.ts'
+import { pageHtml } from './report/page.ts'
+import { PAGE_HINT, requirePlace, writePlaced } from './report/place.ts'
 
 /** Verdicts in words. */
 export const VERDICTS: Readonly<Record<Verification['verdict'], string>> = {
@@ -47,17 +48,15 @@ export function widest({ steps, tensors }: Evidence): {
   }
 }
 
-/** Writes the page. Throws RegaugeError of kind `environment` when the file cannot be written. */
+/** Writes the page. Throws RegaugeError as `requireVerificationPlace` does. */
 export function writeVerification(verification: Verification, path: string): void {
-  writePage(path, verificationHtml(verification, new Date()), OTHER_PLACE)
+  writePlaced([{ path, text: verificationHtml(verification, new Date()), hint: PAGE_HINT }])
 }
 
-/** Throws RegaugeError when `writeVerification` could not write there, or would write over what is no page. */
+/** Throws RegaugeError when `writeVerification` could not write there, or would write over what regauge did not write. */
 export function requireVerificationPlace(path: string): void {
-  requirePagePlace(path, OTHER_PLACE)
+  requirePlace(path, PAGE_HINT)
 }
-
-const OTHER_PLACE = 'choose another place for the page'
 
 const COLOURS = ['b', 'c'] as const
 /** Curves of fewer steps are drawn as dots over the reference's line. */

@@ -6,6 +6,8 @@ import {
   explainLayout,
   type FleetResult,
   fewestChips,
+  MOST_LAYERS,
+  MOST_LAYOUTS,
   type PlannedLayout,
   type PlanRequest,
   type PlanResult,
@@ -40,18 +42,19 @@ import {
   type PlannedModel,
   plannedModel,
   plannedWorkload,
+  requirePlaces,
   runJson,
 } from '../planning.ts'
 import {
   awaited,
   bandwidthOf,
   batchOf,
-  countOf,
   hourlyPriceOf,
   poolOf,
   problemList,
   type Report,
   reported,
+  tokensOf,
 } from '../quantities.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -64,6 +67,9 @@ const OBJECTIVES: Readonly<Record<string, string>> = {
 }
 /** Seconds of a message between pools: that of some hundred kilometres of fibre. */
 const LINK_LATENCY = 1e-3
+/** Any two pools are joined in three ways, each a search. */
+const MOST_POOLS = 16
+const MOST_DAYS = 36_500
 /** Shares of the chips at hand that a sweep plans for. */
 const SWEEP = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4]
 
@@ -85,6 +91,7 @@ export const run: Command<'plan'> = async ({ options, json, terminal }) => {
     ...(joined && { together: together(pools, asked, asked.link) }),
     notes: asked.notes,
   }
+  // first: what cannot be written is the one thing that is told
   if (options.report !== undefined) writePlan(report, options.report)
   if (json) terminal.data(JSON.stringify(planJson(asked.model, report), null, 2))
   else {
@@ -122,18 +129,23 @@ interface Asked {
 }
 
 async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): Promise<Asked> {
-  const { report, end } = problemList()
+  const problems = problemList()
+  const { report, end } = problems
   const batch = reported(report, '--batch', () => batchOf(options.batch, options.seq))
-  const tokens = countOf(options.tokens)
-  if (tokens === undefined || tokens < 1) {
-    report({
-      code: 'CLI_VALUE',
-      message: `--tokens: "${options.tokens}" is not a number of tokens`,
-      hint: 'for instance 10T, 500B or 3e11',
-    })
+  const tokens = reported(report, '--tokens', () => tokensOf(options.tokens))
+  const wrong = (message: string, hint: string) => report({ code: 'CLI_VALUE', message, hint })
+  if (options.days === 0) wrong('--days: no run takes 0 days', 'give more, or leave it out')
+  if (options.days !== undefined && options.days > MOST_DAYS) {
+    wrong(
+      `--days: ${options.days} days are more than a century`,
+      `give ${MOST_DAYS} at most, or leave it out`,
+    )
   }
-  if (options.days === 0) {
-    report({ code: 'CLI_VALUE', message: '--days: no run takes 0 days', hint: 'give more, or leave it out' })
+  if (options.top !== undefined && options.top > MOST_LAYOUTS) {
+    wrong(`--top: a list of ${options.top} layouts`, `give ${MOST_LAYOUTS} at most`)
+  }
+  if (options.on.length > MOST_POOLS) {
+    wrong(`--on: ${options.on.length} pools`, `give ${MOST_POOLS} at most`)
   }
   const chips = await loadChips(options.chips)
   const precision = (options.precision ?? 'bf16') as Precision
@@ -166,16 +178,29 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
   )
   const objective = options.objective ?? 'time'
   if (link !== undefined && objective !== 'time') {
-    report({
-      code: 'CLI_VALUE',
-      message: `--link: pools are joined for the least time, not the least ${OBJECTIVES[objective]}`,
-      hint: 'leave out --link or --objective',
-    })
+    wrong(
+      `--link: pools are joined for the least time, not the least ${OBJECTIVES[objective]}`,
+      'leave out --link or --objective',
+    )
+  }
+  if (link !== undefined && pools.length === 1) {
+    wrong('--link: one pool has none to be joined with', 'give another --on, or leave it out')
+  }
+  for (const id of prices.keys()) {
+    if (id === '' || pools.some((pool) => pool === undefined || pool.machine.chip.id === id)) continue
+    wrong(`--price: no pool has ${id}`, 'leave it out, or give it for a chip of --on')
   }
   missingFigures(objective, pools, report)
   const model = await awaited(report, plannedModel(options.model))
   if (model === undefined || batch === undefined) end()
   const workload = plannedWorkload(model!.decoder, options.seq, batch!.sequences, precision, report)
+  if (workload.decoder.layers > MOST_LAYERS) {
+    wrong(
+      `--model: ${workload.decoder.layers} layers are more than can be searched`,
+      `${MOST_LAYERS} can; regauge simulate takes more`,
+    )
+  }
+  requirePlaces(options, problems)
   end()
   const steps = tokens! / (workload.globalBatch * workload.sequenceLength)
   return {
@@ -212,6 +237,13 @@ function pricesOf(
         })
       }
       const id = at < 0 ? '' : findChip(chips, text.slice(0, at)).chip.id
+      if (prices.has(id)) {
+        throw new RegaugeError('usage', {
+          code: 'CLI_PRICE',
+          message: `"${text}" is a second price${id === '' ? '' : ` of ${id}`}`,
+          hint: 'give one of them',
+        })
+      }
       prices.set(id, hourlyPriceOf(text.slice(at + 1)))
     })
   }
@@ -343,11 +375,13 @@ function planJson(model: PlannedModel, { workload, tokens, objective, pools, tog
   }
 }
 
-function resultJson({ simulator, best, ...rest }: PlanResult) {
+function resultJson({ simulator, best, fastest, ...rest }: PlanResult) {
+  const withText = (planned: PlannedLayout) => ({ text: layoutText(planned.layout), ...planned })
   return {
     machine: machineJson(simulator.machine),
     engine: simulator.engine.name,
-    best: best.map((planned) => ({ text: layoutText(planned.layout), ...planned })),
+    best: best.map(withText),
+    ...(fastest !== undefined && { fastest: withText(fastest) }),
     ...rest,
   }
 }

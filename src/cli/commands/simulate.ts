@@ -24,9 +24,10 @@ import {
   percent,
   type Simulation,
   seconds,
+  simulationFile,
   TIME_TERMS,
-  writeSimulation,
-  writeTrace,
+  traceFile,
+  writePlaced,
 } from '../../watch/index.ts'
 import { chipNamed, si } from '../chips.ts'
 import type { Command } from '../context.ts'
@@ -41,6 +42,7 @@ import {
   type PlannedModel,
   plannedModel,
   plannedWorkload,
+  requirePlaces,
   runJson,
 } from '../planning.ts'
 import { awaited, batchOf, poolOf, problemList, reported } from '../quantities.ts'
@@ -50,9 +52,11 @@ import { wrapped } from '../ui/text.ts'
 
 export const run: Command<'simulate'> = async ({ options, json, terminal }) => {
   const { model, simulation } = await simulationOf(options, terminal)
-  // files first: what cannot be written is the one thing that is told
-  if (options.trace !== undefined) writeTrace(drawn(simulation.pipeline), options.trace)
-  if (options.report !== undefined) writeSimulation(simulation, options.report)
+  // files first, together: what cannot be written is the one thing that is told
+  writePlaced([
+    ...(options.trace === undefined ? [] : [traceFile(drawn(simulation.pipeline), options.trace)]),
+    ...(options.report === undefined ? [] : [simulationFile(simulation, options.report)]),
+  ])
   if (json) {
     terminal.data(JSON.stringify(simulationJson(model, simulation), null, 2))
     return 0
@@ -78,7 +82,8 @@ async function simulationOf(
   options: OptionValues<'simulate'>,
   terminal: Terminal,
 ): Promise<{ readonly model: PlannedModel; readonly simulation: Simulation }> {
-  const { report, end } = problemList()
+  const problems = problemList()
+  const { report, end } = problems
   const pool = reported(report, '--on', () => poolOf(options.on, EXAMPLE_CHIPS[0]))
   const batch = reported(report, '--batch', () => batchOf(options.batch, options.seq))
   const chips = await loadChips(options.chips)
@@ -95,6 +100,7 @@ async function simulationOf(
   const model = await awaited(report, plannedModel(options.model))
   if (batch !== undefined && model !== undefined) {
     const workload = plannedWorkload(model.decoder, options.seq, batch.sequences, precision, report)
+    requirePlaces(options, problems)
     end()
     for (const message of violations(layout!, workload, machine!.count, engine)) {
       report({ code: 'LAYOUT_RULE', message: `--layout: ${message}` })

@@ -6,10 +6,11 @@ export {
   moneyText,
   type PlannedPool,
   type PlanReport,
+  planFile,
   planHtml,
   writePlan,
 } from './plan.ts'
-export { type Simulation, simulationHtml, writeSimulation } from './simulation.ts'
+export { type Simulation, simulationFile, simulationHtml, writeSimulation } from './simulation.ts'
 export {
   GRADES,
   gibibytes,
@@ -21,4 +22,4 @@ export {
   TIME_TERMS,
 } from './terms.ts'
 export { bestText, partText, TOGETHER_NOTE, type Together } from './together.ts'
-export { type TraceEvent, traceEvents, writeTrace } from './trace.ts'
+export { type TraceEvent, traceEvents, traceFile, writeTrace } from './trace.ts'

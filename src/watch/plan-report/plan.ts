@@ -6,7 +6,8 @@ import { layoutPipeline, layoutText, type Workload } from '../../simulate/index.
 import { VERSION } from '../../version.ts'
 import { grouped, localTime, percent } from '../format.ts'
 import { type Html, html } from '../report/html.ts'
-import { pageHtml, writePage } from '../report/page.ts'
+import { pageHtml } from '../report/page.ts'
+import { PAGE_HINT, type Placed, writePlaced } from '../report/place.ts'
 import { daysText, type FrontierPoint, frontierHtml } from './frontier.ts'
 import { constantsHtml, memoryHtml } from './simulation.ts'
 import { stackedBarsHtml } from './stacked.ts'
@@ -39,9 +40,14 @@ export interface PlanReport {
   readonly notes: readonly string[]
 }
 
-/** Writes the page. Throws RegaugeError of kind `environment` when the file cannot be written. */
+/** The page for its place. */
+export function planFile(plan: PlanReport, path: string): Placed {
+  return { path, text: planHtml(plan, new Date()), hint: PAGE_HINT }
+}
+
+/** Writes the page, whole, over nothing but what regauge wrote. Throws RegaugeError. */
 export function writePlan(plan: PlanReport, path: string): void {
-  writePage(path, planHtml(plan, new Date()), 'choose another place for the page')
+  writePlaced([planFile(plan, path)])
 }
 
 /** The page. `made` is the time that it tells. */
@@ -67,15 +73,17 @@ function poolsHtml(pools: readonly PlannedPool[]): Html {
     }),
   )}${pools
     .filter(({ result }) => result.best.length === 0)
-    .map(({ name }) => html`<p class="alert">Nothing fits on ${name}.</p>`)}`
+    .map(({ name, result }) => html`<p class="alert">Nothing ${lacks(result)} on ${name}.</p>`)}`
 }
+
+const lacks = ({ fastest }: PlanResult): string => (fastest === undefined ? 'fits' : 'is fast enough')
 
 function poolHtml({ name, result, frontier, explanation }: PlannedPool, several: boolean): Html {
   const { best, simulator } = result
   const first = best[0]
   const heading = several ? html`<h2>${name}</h2>` : ''
   if (first === undefined) {
-    return html`${heading}<p class="alert">No layout fits.</p>${remediesHtml(result)}${explanationHtml(explanation)}`
+    return html`${heading}<p class="alert">No layout ${lacks(result)}.</p>${remediesHtml(result)}${explanationHtml(explanation)}`
   }
   const { band, constants } = first.prediction
   const used = { ...simulator, machine: { ...simulator.machine, count: first.chips } }

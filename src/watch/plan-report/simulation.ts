@@ -13,7 +13,8 @@ import {
 import { VERSION } from '../../version.ts'
 import { compact, grouped, localTime, percent } from '../format.ts'
 import { type Html, html } from '../report/html.ts'
-import { pageHtml, writePage } from '../report/page.ts'
+import { pageHtml } from '../report/page.ts'
+import { PAGE_HINT, type Placed, writePlaced } from '../report/place.ts'
 import { stackedBarsHtml } from './stacked.ts'
 import { PLAN_STYLE } from './style.ts'
 import { GRADES, gibibytes, largestTerm, MEMORY_TERMS, parameters, seconds, TIME_TERMS } from './terms.ts'
@@ -34,9 +35,14 @@ export interface Simulation {
 /** Stages with bars of their own; more are taken evenly. */
 const MOST_STAGES = 24
 
-/** Writes the page. Throws RegaugeError of kind `environment` when the file cannot be written. */
+/** The page for its place. */
+export function simulationFile(simulation: Simulation, path: string): Placed {
+  return { path, text: simulationHtml(simulation, new Date()), hint: PAGE_HINT }
+}
+
+/** Writes the page, whole, over nothing but what regauge wrote. Throws RegaugeError. */
 export function writeSimulation(simulation: Simulation, path: string): void {
-  writePage(path, simulationHtml(simulation, new Date()), 'choose another place for the page')
+  writePlaced([simulationFile(simulation, path)])
 }
 
 /** The page. `made` is the time that it tells. */

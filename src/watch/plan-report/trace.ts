@@ -1,7 +1,8 @@
 /** @file A pipeline as a trace that chrome://tracing and Perfetto open: a process for each stage, an event for each pass. */
 import { RegaugeError } from '../../errors.ts'
 import { type Pass, type PassKind, type Pipeline, tracePipeline } from '../../simulate/index.ts'
-import { writePage } from '../report/page.ts'
+import { VERSION } from '../../version.ts'
+import { type Placed, TRACE_HINT, writePlaced } from '../report/place.ts'
 import { tracksOf } from './timeline.ts'
 
 /** More passes make a file that no viewer opens. */
@@ -76,9 +77,14 @@ function byStageOf(timeline: readonly Pass[]): ReadonlyMap<number, readonly Pass
   return stages
 }
 
-/** Writes the trace beside its place and renames it. Throws RegaugeError. */
-export function writeTrace(pipeline: Pipeline, path: string): void {
+/** The trace for its place. Throws RegaugeError where it would be too large. */
+export function traceFile(pipeline: Pipeline, path: string): Placed {
   const events = traceEvents(pipeline).map((event) => JSON.stringify(event))
-  const text = `{"displayTimeUnit":"ms","traceEvents":[\n${events.join(',\n')}\n]}\n`
-  writePage(path, text, 'choose another place for the trace')
+  const head = `{"otherData":{"generator":"regauge ${VERSION}"},"displayTimeUnit":"ms","traceEvents":[`
+  return { path, text: `${head}\n${events.join(',\n')}\n]}\n`, hint: TRACE_HINT }
+}
+
+/** Writes the trace, whole, over nothing but what regauge wrote. Throws RegaugeError. */
+export function writeTrace(pipeline: Pipeline, path: string): void {
+  writePlaced([traceFile(pipeline, path)])
 }
