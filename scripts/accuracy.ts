@@ -7,8 +7,8 @@
 import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'
 import { FITTED } from '../src/simulate/fitted.ts'
+import { casesOf, productCases } from './evidence/cases.ts'
 import { type Judged, judge, leaveOneOut, meanError } from './evidence/errors.ts'
-import { casesOf, productCases } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
 
 const words = process.argv.slice(2)

@@ -9,8 +9,9 @@ import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'
 import type { Constants } from '../src/simulate/constants.ts'
 import { writeWhole } from '../src/watch/report/place.ts'
+import { casesOf, productCases } from './evidence/cases.ts'
 import { bandsOf, leaveOneOut } from './evidence/errors.ts'
-import { casesOf, fitConstants, productCases, shipped } from './evidence/fit.ts'
+import { fitConstants, shipped } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
 
 const TARGET = join(import.meta.dirname, '../src/simulate/fitted.ts')

@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { casesOf } from '../scripts/evidence/fit.ts'
+import { casesOf } from '../scripts/evidence/cases.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from '../scripts/evidence/index.ts'
 import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'

@@ -59,7 +59,7 @@ const megatron2021: EngineDefaults = {
   sequenceParallel: false,
 }
 
-/** ZeRO-3 of DeepSpeed under Megatron-LM 2021; its stage 3 gathers and reduces beside computation by default. */
+/** ZeRO-3 of DeepSpeed under Megatron-LM 2021: it gathers and reduces beside computation by default. */
 const deepSpeedZero3: EngineDefaults = {
   ...megatron2021,
   engine: {
@@ -68,6 +68,7 @@ const deepSpeedZero3: EngineDefaults = {
     name: 'Megatron-LM 2021 with DeepSpeed ZeRO-3',
     // its own collectives of 2021 took one way out of a node
     usesAllRails: false,
+    overlapsData: true,
   },
   zeroStage: 3,
 }

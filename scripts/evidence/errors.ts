@@ -1,7 +1,8 @@
 /** @file How far predictions are from measurements: by source, by chip, with a source left out, and in their bands. */
 import { bandOf, type Constants, gradeOf, lesserGrade } from '../../src/simulate/constants.ts'
 import { EVIDENCE_GRADES, type EvidenceGrade } from '../../src/simulate/types.ts'
-import { type Case, fitConstants, type ProductCase } from './fit.ts'
+import type { Case, ProductCase } from './cases.ts'
+import { fitConstants } from './fit.ts'
 
 /** A step as it was predicted and as it was measured. */
 export interface Judged {

@@ -1,6 +1,4 @@
 /** @file Fits the constants of the simulation to measured steps. */
-import type { Chip } from '../../src/chips/index.ts'
-import { RegaugeError } from '../../src/errors.ts'
 import { HALF } from '../../src/simulate/bytes.ts'
 import {
   type Constants,
@@ -11,16 +9,10 @@ import {
   type Shifts,
   toScale,
 } from '../../src/simulate/constants.ts'
-import { CostModel } from '../../src/simulate/costs.ts'
 import { ENGINES } from '../../src/simulate/engines.ts'
-import { machineOf } from '../../src/simulate/machine.ts'
-import { mixedStepSeconds } from '../../src/simulate/mixed.ts'
 import { deviceSeconds } from '../../src/simulate/rates.ts'
-import { layoutIssues, workloadIssues } from '../../src/simulate/sound.ts'
-import { stepSeconds } from '../../src/simulate/step.ts'
-import type { Engine, Machine } from '../../src/simulate/types.ts'
-import type { readKernels } from './aiconfigurator.ts'
-import type { MeasuredRow, PlacedStage, Refusal } from './row.ts'
+import type { Case, ProductCase } from './cases.ts'
+import { BY_ARCHITECTURE, BY_ENGINE, BY_LINEAGE, PRIOR, PRIORS } from './priors.ts'
 
 type Scope = 'general' | 'architecture' | 'lineage' | 'engine'
 
@@ -33,185 +25,6 @@ interface Parameter {
   readonly prior: number
   /** How far it is let from there: one standard deviation in that scale. */
   readonly spread: number
-}
-
-/** Values from before any measurement: data sheets' usual yields, and orders of magnitude of launches and messages. */
-export const PRIORS: Readonly<Record<RateName, { value: number; spread: number }>> = {
-  matmul: { value: 0.8, spread: 1 },
-  matmul8: { value: 0.65, spread: 1 },
-  sustained: { value: 0.92, spread: 0.5 },
-  grouped: { value: 0.7, spread: 0.7 },
-  attention: { value: 0.45, spread: 1 },
-  attentionStart: { value: 500, spread: 0.5 },
-  operands: { value: 0.35, spread: 0.7 },
-  bandwidth: { value: 0.75, spread: 0.7 },
-  kernel: { value: 5e-6, spread: 0.7 },
-  host: { value: 2.5e-5, spread: 0.7 },
-  software: { value: 1, spread: 0.001 },
-  linkShare: { value: 0.75, spread: 0.7 },
-  networkShare: { value: 0.65, spread: 0.7 },
-  linkLatency: { value: 5e-6, spread: 0.7 },
-  networkLatency: { value: 1.5e-5, spread: 0.7 },
-  exposed: { value: 0.2, spread: 0.7 },
-  exposedTensor: { value: 0.5, spread: 0.7 },
-  step: { value: 5e-3, spread: 0.7 },
-  straggling: { value: 0.005, spread: 0.7 },
-}
-
-/** What may differ by the design of cores, and by engine, and how far from the general value. */
-const BY_ARCHITECTURE: Readonly<Partial<Record<RateName, number>>> = {
-  matmul: 0.6,
-  matmul8: 0.6,
-  grouped: 0.6,
-  attention: 1,
-  attentionStart: 0.5,
-  operands: 0.5,
-  linkShare: 0.6,
-  bandwidth: 0.5,
-  kernel: 0.5,
-}
-const BY_ENGINE: Readonly<Partial<Record<RateName, number>>> = {
-  software: 0.15,
-  host: 0.4,
-  networkShare: 0.4,
-  grouped: 0.6,
-}
-/** Software that is built on the same shares more than chips do. */
-const BY_LINEAGE: Readonly<Partial<Record<RateName, number>>> = { software: 0.15, host: 0.4 }
-
-/** A row with what does not change while constants do. */
-export interface Case {
-  readonly row: MeasuredRow
-  /** Chips of the first stage, where there are several kinds. */
-  readonly machine: Machine
-  readonly architectures: readonly string[]
-  readonly seconds: (constants: Constants) => number
-}
-
-export interface Cases {
-  readonly cases: readonly Case[]
-  readonly refusals: readonly Refusal[]
-}
-
-/** Rows made ready; what the simulation refuses is kept with the reason. */
-export function casesOf(rows: readonly MeasuredRow[], chips: readonly Chip[]): Cases {
-  const cases: Case[] = []
-  const refusals: Refusal[] = []
-  for (const row of rows) {
-    try {
-      requireSound(row)
-      cases.push(row.placement === null ? plainCase(row, chips) : mixedCase(row, row.placement, chips))
-    } catch (error) {
-      if (!(error instanceof RegaugeError)) throw error
-      refusals.push({ id: row.id, source: row.source, reason: error.message.split('\n')[0]! })
-    }
-  }
-  return { cases, refusals }
-}
-
-/** Throws a `data` error for numbers that no step can have. */
-function requireSound({ id, workload, layout, measured }: MeasuredRow): void {
-  const issues = [...workloadIssues(workload), ...layoutIssues(layout, workload.decoder.layers)]
-  const need = (right: boolean, message: string) => {
-    if (!right) issues.push({ code: 'EVIDENCE_ROW', message })
-  }
-  const { microBatch, dataParallel, virtualPipeline } = layout
-  need(virtualPipeline <= workload.decoder.layers, `${virtualPipeline} chunks a stage`)
-  need(
-    workload.globalBatch % (microBatch * dataParallel) === 0,
-    `micro-batches of ${microBatch} on ${dataParallel} replicas do not divide a batch of ${workload.globalBatch}`,
-  )
-  const { stepSeconds } = measured
-  need(stepSeconds >= 1e-4 && stepSeconds <= 1e5, `a step of ${stepSeconds} s`)
-  if (issues.length === 0) return
-  // the row is named here: where reasons are counted, it would be lost
-  const message = `row ${id}: ${issues.map((issue) => issue.message).join(', ')}`
-  throw new RegaugeError('data', { code: 'EVIDENCE_ROW', message })
-}
-
-function plainCase(row: MeasuredRow, chips: readonly Chip[]): Case {
-  const machine = machineFor(row, row.chip, chips)
-  const like = costsOf(row, machine, PRIOR)
-  return {
-    row,
-    machine,
-    architectures: [machine.architecture],
-    seconds: (constants) => stepSeconds(costsOf(row, machine, constants, like), row.layout).seconds,
-  }
-}
-
-function mixedCase(row: MeasuredRow, placement: readonly PlacedStage[], chips: readonly Chip[]): Case {
-  const names = new Set(placement.flatMap(({ replicas }) => replicas.map(({ chip }) => chip)))
-  const machines = new Map([...names].map((name) => [name, machineFor(row, name, chips)]))
-  const like = new Map([...machines].map(([name, machine]) => [name, costsOf(row, machine, PRIOR)]))
-  const each = row.workload.globalBatch / row.layout.microBatch / row.layout.dataParallel
-  return {
-    row,
-    machine: machines.get(row.chip)!,
-    architectures: [...new Set([...machines.values()].map(({ architecture }) => architecture))],
-    seconds: (constants) => {
-      const models = new Map(
-        [...machines].map(([name, machine]) => [name, costsOf(row, machine, constants, like.get(name))]),
-      )
-      const stages = placement.map(({ layers, replicas }) => ({
-        layers,
-        replicas: replicas.map(({ chip, tensorParallel }) => ({
-          model: models.get(chip)!,
-          layout: { ...row.layout, tensorParallel },
-        })),
-      }))
-      return mixedStepSeconds(
-        stages,
-        stages[0]!.replicas.map(() => each),
-      )
-    },
-  }
-}
-
-function costsOf(row: MeasuredRow, machine: Machine, constants: Constants, like?: CostModel): CostModel {
-  // gradients of 4 bytes over bandwidths that were halved for all other values
-  const engine: Engine = row.arithmetic === null ? row.engine : { ...row.engine, gradientBytes: 2 }
-  return new CostModel(row.workload, machine, engine, ratesOf(constants, machine, engine), like)
-}
-
-function machineFor(row: MeasuredRow, name: string, chips: readonly Chip[]): Machine {
-  const chip = chips.find(({ id }) => id === name)
-  if (chip === undefined) {
-    throw new RegaugeError('data', { code: 'EVIDENCE_CHIP', message: `the chip ${name} is not known` })
-  }
-  const machine = machineOf(chip, row.chips, row.workload.precision, {
-    serverChips: row.chipsPerNode,
-    // where nobody says: 200 Gb/s a chip, as such servers mostly have
-    networkBytesPerSecond: row.networkBytesPerSecond ?? chip.scaleOut.bytesPerSecond ?? 25e9,
-  })
-  if (row.arithmetic === null) return machine
-  const rate = chip.peak[row.arithmetic] ?? chip.peak.fp32
-  if (rate === null) {
-    const message = `nobody published the rate of ${name} in ${row.arithmetic}`
-    throw new RegaugeError('data', { code: 'EVIDENCE_RATE', message })
-  }
-  // values of 4 bytes where the simulation counts 2: half the bandwidths
-  return {
-    ...machine,
-    flops: rate,
-    halfFlops: rate,
-    memoryBytesPerSecond: machine.memoryBytesPerSecond / 2,
-    links: machine.links.map((link) => ({ ...link, bytesPerSecond: link.bytesPerSecond / 2 })),
-  }
-}
-
-/** The constants before any measurement. */
-const PRIOR: Constants = {
-  general: Object.fromEntries(RATE_NAMES.map((name) => [name, PRIORS[name].value])) as Record<
-    RateName,
-    number
-  >,
-  sources: {},
-  architectures: {},
-  lineages: {},
-  engines: {},
-  coverage: {},
-  bands: { 'chip and engine': 1.1, chip: 1.2, family: 1.3, 'data sheet': 1.5 },
 }
 
 export interface FitOptions {
@@ -285,42 +98,10 @@ const NO_WORK = {
   kernels: 0,
 }
 
-/** A product of matrices (m, k) x (k, n) in 16 bits, measured alone. */
-export interface ProductCase {
-  readonly machine: Machine
-  readonly m: number
-  readonly n: number
-  readonly k: number
-  readonly seconds: number
-}
-
-/** Products of one table that a fit takes. */
-const PRODUCTS = 60
-
-/** Products of sizes that training has, spread over each table. */
-export function productCases(
-  tables: ReturnType<typeof readKernels>['products'],
-  chips: readonly Chip[],
-): ProductCase[] {
-  return tables.flatMap(({ chip: name, rows }) => {
-    const chip = chips.find(({ id }) => id === name)
-    if (chip === undefined) return []
-    const machine = machineOf(chip, 1, 'bf16')
-    const large = rows.filter(
-      ({ dtype, m, n, k }) => dtype === 'bfloat16' && Math.min(m, n, k) >= 512 && m * n * k >= 2 ** 33,
-    )
-    const step = Math.max(1, large.length / PRODUCTS)
-    return Array.from({ length: Math.min(PRODUCTS, large.length) }, (_, i) => ({
-      machine,
-      ...large[Math.floor(i * step)]!,
-    }))
-  })
-}
-
 /** The constants that fit the cases best, each source with a weight that grows with the root of its rows. */
 export function fitConstants(cases: readonly Case[], options: FitOptions = {}): Constants {
   const { log = () => {}, from, rounds = 60, products = [] } = options
-  const parameters: Parameter[] = RATE_NAMES.filter((rate) => rate !== 'software').map((rate) => ({
+  const parameters: Parameter[] = RATE_NAMES.map((rate) => ({
     scope: 'general',
     key: '',
     rate,
@@ -359,7 +140,7 @@ export function fitConstants(cases: readonly Case[], options: FitOptions = {}): 
   const loss = (r: number) => Math.sqrt(r * r + EPSILON * EPSILON)
   const cost = (residuals: readonly number[], x: readonly number[]) =>
     residuals.reduce((sum, r, i) => sum + weights[i]! * loss(r), 0) +
-    PRIOR_WEIGHT * x.reduce((sum, v, i) => sum + ((v - parameters[i]!.prior) / parameters[i]!.spread) ** 2, 0)
+    PRIOR_WEIGHT * x.reduce((sum, v, i) => sum + priorOf(parameters[i]!, v).cost, 0)
 
   let x = parameters.map((parameter) => startOf(parameter, from))
   let constants = toConstants(x)
@@ -378,10 +159,11 @@ export function fitConstants(cases: readonly Case[], options: FitOptions = {}): 
       }
       return column
     })
+    const priors = parameters.map((parameter, j) => priorOf(parameter, x[j]!))
     const scale = residuals.map((r, i) => weights[i]! / loss(r))
-    const matrix = parameters.map((p, j) =>
+    const matrix = parameters.map((_, j) =>
       parameters.map((_, k) => {
-        let sum = j === k ? (2 * PRIOR_WEIGHT) / p.spread ** 2 : 0
+        let sum = j === k ? PRIOR_WEIGHT * priors[j]!.bend : 0
         const other = columns[k]!
         for (const [i, slope] of columns[j]!) {
           const also = other.get(i)
@@ -391,7 +173,7 @@ export function fitConstants(cases: readonly Case[], options: FitOptions = {}): 
       }),
     )
     const slope = parameters.map((p, j) => {
-      let sum = (2 * PRIOR_WEIGHT * (x[j]! - p.prior)) / p.spread ** 2
+      let sum = PRIOR_WEIGHT * priors[j]!.bend * (x[j]! - p.prior)
       for (const [i, column] of columns[j]!) sum += scale[i]! * column * residuals[i]!
       return sum
     })
@@ -428,13 +210,27 @@ function startOf({ scope, key, rate, prior }: Parameter, from: Constants | undef
 }
 
 const PRIOR_WEIGHT = 0.02
+/** Deviations of a shift, in spreads, beyond which its cost grows in proportion alone. */
+const BEND = 0.3
+
+/**
+ * What a value costs by how far it is from where it is drawn to, and the cost's slope over that distance. For shifts of
+ * chips and engines the cost is a square nearby and straight further out (pseudo-Huber): what is common to most of them
+ * goes to the general value, and the few that stand apart do not pull it to themselves.
+ */
+function priorOf({ scope, prior, spread }: Parameter, x: number): { cost: number; bend: number } {
+  const z = (x - prior) / spread
+  if (scope === 'general' || scope === 'lineage') return { cost: z * z, bend: 2 / spread ** 2 }
+  const root = Math.sqrt(1 + (z / BEND) ** 2)
+  return { cost: 2 * BEND ** 2 * (root - 1), bend: 2 / spread ** 2 / root }
+}
 
 function assemble(
   parameters: readonly Parameter[],
   x: readonly number[],
   seen: readonly Observation[],
 ): Constants {
-  const general = new Map<RateName, number>([['software', 0]])
+  const general = new Map<RateName, number>()
   const tables: Record<Exclude<Scope, 'general'>, Record<string, Partial<Record<RateName, number>>>> = {
     architecture: {},
     lineage: {},

@@ -22,7 +22,7 @@ export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean;
   bandwidth: { unit: 'of peak', share: true, meaning: 'memory bandwidth of everything but products' },
   kernel: { unit: 's', share: false, meaning: 'time of a kernel besides its work' },
   host: { unit: 's', share: false, meaning: 'time in which the host starts a kernel' },
-  software: { unit: 'x', share: false, meaning: "time of an engine's kernels beside the best" },
+  software: { unit: 'x', share: false, meaning: "time of an engine's kernels over what these rates give" },
   linkShare: { unit: 'of peak', share: true, meaning: 'bandwidth of links within a domain' },
   networkShare: { unit: 'of peak', share: true, meaning: 'bandwidth of the network beyond it' },
   linkLatency: { unit: 's', share: false, meaning: 'step of a collective within a domain' },

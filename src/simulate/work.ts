@@ -70,6 +70,13 @@ class Tally {
     this.kernels += kernels
     return this
   }
+  /** Two products in batches, such as those of all heads. */
+  batched(flops: number, operandBytes: number): this {
+    this.flops += flops
+    this.operandBytes += operandBytes
+    this.kernels += 2
+    return this
+  }
   /** `perKey` operations for each of the `seen` keys of a query. */
   attention(perKey: number, seen: number, bytes: number, kernels: number): this {
     this.attentionFlops += perKey * seen
@@ -177,16 +184,15 @@ export function layerWork(
     // four products, and that of the scores again
     input.attention(2.5 * perKey, seen, 2 * operands, 2)
   } else {
-    // scores written; read and written by mask and softmax, and by dropout with its mask; read by the last product
+    // products in batches, one for each head, of which the scores are written; read and written by mask and softmax, and by
+    // dropout with its mask; read by the last product
     const passes = HALF * 4 + (engine.dropout ? HALF * 2 + 1 : 0)
-    forward.attention(perKey, seen, operands + scores * passes, engine.dropout ? 5 : 4)
-    core.attention(perKey, seen, operands + scores * passes, engine.dropout ? 5 : 4)
-    input.attention(
-      2 * perKey,
-      seen,
-      2 * operands + scores * (HALF * 7 + (engine.dropout ? HALF * 2 + 1 : 0)),
-      engine.dropout ? 7 : 6,
-    )
+    forward.batched(perKey * seen, operands).elementwise(scores * passes, engine.dropout ? 3 : 2)
+    core.batched(perKey * seen, operands).elementwise(scores * passes, engine.dropout ? 3 : 2)
+    input
+      .batched(perKey * seen, operands)
+      .batched(perKey * seen, operands)
+      .elementwise(scores * (HALF * 7 + (engine.dropout ? HALF * 2 + 1 : 0)), engine.dropout ? 3 : 2)
   }
 
   // norms, rotary positions, residuals
@@ -223,9 +229,11 @@ export function layerWork(
     // scores, top-k, counts by expert, balance: small kernels, and waits for what they say
     forward.elementwise(held * x.count * 12, 30)
     input.elementwise(held * x.count * 12, 20)
-    // permuted on both sides of the exchange and summed again
-    forward.elementwise(held * x.active * h * HALF * 8, 20)
-    input.elementwise(held * x.active * h * HALF * 8, 20)
+    // put in the order of experts and summed again; what came from other chips is sorted by expert there, and back
+    const sorted = local > 1 && share.expertParallel * etp > 1 ? 4 * routed : 0
+    const moved = (held * (2 * x.active + 2) + sorted) * h * HALF
+    forward.elementwise(moved, 20)
+    input.elementwise(moved, 20)
     grouped(local, routed / local, h, (gates * x.intermediateSize) / etp)
     grouped(local, routed / local, x.intermediateSize / etp, h)
     activation(routed, x.intermediateSize / etp)

@@ -1,0 +1,165 @@
+/** @file Measured steps, and products measured alone, made ready to be compared with what is predicted. */
+import type { Chip } from '../../src/chips/index.ts'
+import { RegaugeError } from '../../src/errors.ts'
+import { type Constants, ratesOf } from '../../src/simulate/constants.ts'
+import { CostModel } from '../../src/simulate/costs.ts'
+import { machineOf } from '../../src/simulate/machine.ts'
+import { mixedStepSeconds } from '../../src/simulate/mixed.ts'
+import { layoutIssues, workloadIssues } from '../../src/simulate/sound.ts'
+import { stepSeconds } from '../../src/simulate/step.ts'
+import type { Engine, Machine } from '../../src/simulate/types.ts'
+import type { readKernels } from './aiconfigurator.ts'
+import { PRIOR } from './priors.ts'
+import type { MeasuredRow, PlacedStage, Refusal } from './row.ts'
+
+/** A row with what does not change while constants do. */
+export interface Case {
+  readonly row: MeasuredRow
+  /** Chips of the first stage, where there are several kinds. */
+  readonly machine: Machine
+  readonly architectures: readonly string[]
+  readonly seconds: (constants: Constants) => number
+}
+
+export interface Cases {
+  readonly cases: readonly Case[]
+  readonly refusals: readonly Refusal[]
+}
+
+/** Rows made ready; what the simulation refuses is kept with the reason. */
+export function casesOf(rows: readonly MeasuredRow[], chips: readonly Chip[]): Cases {
+  const cases: Case[] = []
+  const refusals: Refusal[] = []
+  for (const row of rows) {
+    try {
+      requireSound(row)
+      cases.push(row.placement === null ? plainCase(row, chips) : mixedCase(row, row.placement, chips))
+    } catch (error) {
+      if (!(error instanceof RegaugeError)) throw error
+      refusals.push({ id: row.id, source: row.source, reason: error.message.split('\n')[0]! })
+    }
+  }
+  return { cases, refusals }
+}
+
+/** Throws a `data` error for numbers that no step can have. */
+function requireSound({ id, workload, layout, measured }: MeasuredRow): void {
+  const issues = [...workloadIssues(workload), ...layoutIssues(layout, workload.decoder.layers)]
+  const need = (right: boolean, message: string) => {
+    if (!right) issues.push({ code: 'EVIDENCE_ROW', message })
+  }
+  const { microBatch, dataParallel, virtualPipeline } = layout
+  need(virtualPipeline <= workload.decoder.layers, `${virtualPipeline} chunks a stage`)
+  need(
+    workload.globalBatch % (microBatch * dataParallel) === 0,
+    `micro-batches of ${microBatch} on ${dataParallel} replicas do not divide a batch of ${workload.globalBatch}`,
+  )
+  const { stepSeconds } = measured
+  need(stepSeconds >= 1e-4 && stepSeconds <= 1e5, `a step of ${stepSeconds} s`)
+  if (issues.length === 0) return
+  // the row is named here: where reasons are counted, it would be lost
+  const message = `row ${id}: ${issues.map((issue) => issue.message).join(', ')}`
+  throw new RegaugeError('data', { code: 'EVIDENCE_ROW', message })
+}
+
+function plainCase(row: MeasuredRow, chips: readonly Chip[]): Case {
+  const machine = machineFor(row, row.chip, chips)
+  const like = costsOf(row, machine, PRIOR)
+  return {
+    row,
+    machine,
+    architectures: [machine.architecture],
+    seconds: (constants) => stepSeconds(costsOf(row, machine, constants, like), row.layout).seconds,
+  }
+}
+
+function mixedCase(row: MeasuredRow, placement: readonly PlacedStage[], chips: readonly Chip[]): Case {
+  const names = new Set(placement.flatMap(({ replicas }) => replicas.map(({ chip }) => chip)))
+  const machines = new Map([...names].map((name) => [name, machineFor(row, name, chips)]))
+  const like = new Map([...machines].map(([name, machine]) => [name, costsOf(row, machine, PRIOR)]))
+  const each = row.workload.globalBatch / row.layout.microBatch / row.layout.dataParallel
+  return {
+    row,
+    machine: machines.get(row.chip)!,
+    architectures: [...new Set([...machines.values()].map(({ architecture }) => architecture))],
+    seconds: (constants) => {
+      const models = new Map(
+        [...machines].map(([name, machine]) => [name, costsOf(row, machine, constants, like.get(name))]),
+      )
+      const stages = placement.map(({ layers, replicas }) => ({
+        layers,
+        replicas: replicas.map(({ chip, tensorParallel }) => ({
+          model: models.get(chip)!,
+          layout: { ...row.layout, tensorParallel },
+        })),
+      }))
+      return mixedStepSeconds(
+        stages,
+        stages[0]!.replicas.map(() => each),
+      )
+    },
+  }
+}
+
+function costsOf(row: MeasuredRow, machine: Machine, constants: Constants, like?: CostModel): CostModel {
+  // gradients of 4 bytes over bandwidths that were halved for all other values
+  const engine: Engine = row.arithmetic === null ? row.engine : { ...row.engine, gradientBytes: 2 }
+  return new CostModel(row.workload, machine, engine, ratesOf(constants, machine, engine), like)
+}
+
+function machineFor(row: MeasuredRow, name: string, chips: readonly Chip[]): Machine {
+  const chip = chips.find(({ id }) => id === name)
+  if (chip === undefined) {
+    throw new RegaugeError('data', { code: 'EVIDENCE_CHIP', message: `the chip ${name} is not known` })
+  }
+  const machine = machineOf(chip, row.chips, row.workload.precision, {
+    serverChips: row.chipsPerNode,
+    // where nobody says: 200 Gb/s a chip, as such servers mostly have
+    networkBytesPerSecond: row.networkBytesPerSecond ?? chip.scaleOut.bytesPerSecond ?? 25e9,
+  })
+  if (row.arithmetic === null) return machine
+  const rate = chip.peak[row.arithmetic] ?? chip.peak.fp32
+  if (rate === null) {
+    const message = `nobody published the rate of ${name} in ${row.arithmetic}`
+    throw new RegaugeError('data', { code: 'EVIDENCE_RATE', message })
+  }
+  // values of 4 bytes where the simulation counts 2: half the bandwidths
+  return {
+    ...machine,
+    flops: rate,
+    halfFlops: rate,
+    memoryBytesPerSecond: machine.memoryBytesPerSecond / 2,
+    links: machine.links.map((link) => ({ ...link, bytesPerSecond: link.bytesPerSecond / 2 })),
+  }
+}
+/** A product of matrices (m, k) x (k, n) in 16 bits, measured alone. */
+export interface ProductCase {
+  readonly machine: Machine
+  readonly m: number
+  readonly n: number
+  readonly k: number
+  readonly seconds: number
+}
+
+/** Products of one table that a fit takes. */
+const PRODUCTS = 60
+
+/** Products of sizes that training has, spread over each table. */
+export function productCases(
+  tables: ReturnType<typeof readKernels>['products'],
+  chips: readonly Chip[],
+): ProductCase[] {
+  return tables.flatMap(({ chip: name, rows }) => {
+    const chip = chips.find(({ id }) => id === name)
+    if (chip === undefined) return []
+    const machine = machineOf(chip, 1, 'bf16')
+    const large = rows.filter(
+      ({ dtype, m, n, k }) => dtype === 'bfloat16' && Math.min(m, n, k) >= 512 && m * n * k >= 2 ** 33,
+    )
+    const step = Math.max(1, large.length / PRODUCTS)
+    return Array.from({ length: Math.min(PRODUCTS, large.length) }, (_, i) => ({
+      machine,
+      ...large[Math.floor(i * step)]!,
+    }))
+  })
+}
