@@ -216,27 +216,39 @@ export function sizeOf(space: Space): number {
     }
     return { p, sharings: space.sharings(p).length, ...sums }
   })
+  /** Those with the first so many numbers of stages, on so many micro-batches: where context is whole, and where split. */
+  const sums = kept((steps) => {
+    const [whole, split] = [[0], [0]]
+    for (const [i, { p, sharings, any, multiples, ends }] of ways.entries()) {
+      const both = any + (steps % p === 0 ? multiples : 0)
+      whole.push(whole[i]! + sharings * (both + (steps >= 2 * p ? ends : 0)))
+      split.push(split[i]! + sharings * both)
+    }
+    return { whole, split }
+  })
+  const within = kept((most) => pipelines.filter((p) => p <= most).length)
   let size = 0
   for (const microBatch of microBatches) {
-    for (const { width, grid, context, count } of widths.values()) {
-      const replicas = space.replicas(microBatch).filter((n) => (n * width) % grid === 0)
-      for (const { p, sharings, any, multiples, ends } of ways) {
-        for (let i = replicas.length - 1; i >= 0; i--) {
-          const n = replicas[i]!
-          if (n * width * p > chips) break
-          const steps = globalBatch / (microBatch * n)
-          const all = any + (steps % p === 0 ? multiples : 0) + (context === 1 && steps >= 2 * p ? ends : 0)
-          size += count * sharings * all
-        }
+    for (const n of space.replicas(microBatch)) {
+      const { whole, split } = sums(globalBatch / (microBatch * n))
+      for (const { width, grid, context, count } of widths.values()) {
+        if ((n * width) % grid !== 0) continue
+        const stages = within(Math.min(Math.floor(chips / (n * width)), pipelines.at(-1) ?? 0))
+        size += count * (context === 1 ? whole : split)[stages]!
       }
     }
   }
   return size
 }
 
-/** Whether a split goes with so many micro-batches and the chips of a replica. */
-export function splitGoes(split: Split, p: number, contextParallel: number, microBatches: number): boolean {
-  switch (split.schedule) {
+/** Whether a schedule goes with so many micro-batches and the chips of a replica. */
+export function scheduleGoes(
+  schedule: Schedule,
+  p: number,
+  contextParallel: number,
+  microBatches: number,
+): boolean {
+  switch (schedule) {
     case 'interleaved':
       return microBatches % p === 0
     case 'dualpipe':

@@ -64,7 +64,8 @@ export class CostModel {
   /** For each kind, how many of the first n layers are of it. */
   readonly #counts: readonly (readonly number[])[]
   readonly #parameters: readonly StageParameters[]
-  readonly #works: KeptByShare<ShareWork>
+  /** Kept for models that are like this one alone: each on its own keeps what the work costs. */
+  #works: KeptByShare<ShareWork> | undefined
   readonly #costs: KeptByShare<LayerCosts> = new KeptByShare()
   readonly #lastKind: number
 
@@ -74,7 +75,10 @@ export class CostModel {
     this.machine = machine
     this.engine = engine
     this.rates = rates
-    this.#works = like === undefined ? new KeptByShare() : like.#works
+    if (like !== undefined) {
+      like.#works ??= new KeptByShare()
+      this.#works = like.#works
+    }
     const d = workload.decoder
     const kinds: LayerKind[] = []
     const kindOf = d.windows.map((window, layer) => {
@@ -151,7 +155,7 @@ export class CostModel {
 
   #costsOf(layout: Layout): LayerCosts {
     return this.#costs.of(layout, () => {
-      const works = this.#works.of(layout, () => this.#worksOf(layout))
+      const works = this.#works?.of(layout, () => this.#worksOf(layout)) ?? this.#worksOf(layout)
       const all = works.layers.map((passes, kind) => this.#layer(layout, passes, this.#kinds[kind]!.expert))
       return {
         layers: all.map(({ plain }) => plain),
