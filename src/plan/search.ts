@@ -42,12 +42,14 @@ import {
   chipsOf,
   kept,
   layoutOf,
+  plainLayout,
   type Share,
   type Sharing,
   type Space,
   type Split,
   scheduleGoes,
   sizeOf,
+  WHOLE,
 } from './space.ts'
 import type { SearchCounts } from './types.ts'
 
@@ -82,8 +84,6 @@ interface Cell {
   readonly share: Share
   readonly microBatch: number
   readonly p: number
-  /** Most first. */
-  readonly replicas: readonly number[]
   /** Seconds of one micro-batch in all layers of a replica. */
   readonly all: PassSeconds
   readonly stages: StageBounds
@@ -166,7 +166,7 @@ class Search {
     }
     const considered = counted ? sizeOf(this.#space) : this.#evaluated
     return {
-      best: this.#list.sorted(),
+      best: this.#list.sorted().map((one) => ({ ...one, layout: plainLayout(one.layout) })),
       considered,
       evaluated: this.#evaluated,
       pruned: considered - this.#evaluated,
@@ -232,8 +232,8 @@ class Search {
   #bubble(all: PassSeconds, p: number): number {
     if (p === 1) return all.forward + all.backward
     let least = Number.POSITIVE_INFINITY
-    for (const [schedule, v] of this.#space.schedules(p))
-      least = Math.min(least, bubbleSeconds(schedule, v, p, NOTHING, all, 0))
+    for (const { schedule, virtualPipeline } of this.#space.schedules(p))
+      least = Math.min(least, bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0))
     return least
   }
 
@@ -282,23 +282,23 @@ class Search {
       const at = replicas.findIndex((n) => n * width * p <= chips)
       if (at < 0) break
       const pass = Math.max((all.forward + all.backward) / p, stages.longest(Math.ceil(this.#layers / p)))
-      const cell = { share, microBatch, p, replicas: replicas.slice(at), all, stages, even: new Map() }
-      for (const [schedule, v] of this.#space.schedules(p)) {
-        const going = this.#going(cell, schedule)
+      const passes = (this.#batch / microBatch) * pass
+      let cell: Cell | undefined
+      for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
+        const bubble = Math.max(0, bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0) - pass)
+        if (this.#least(passes, bubble, replicas, at, width * p) > this.#list.threshold) continue
+        const going = replicas.filter(
+          (n, i) =>
+            i >= at && scheduleGoes(schedule, p, share.contextParallel, this.#batch / (microBatch * n)),
+        )
         if (going.length === 0) continue
-        const bubble = Math.max(0, bubbleSeconds(schedule, v, p, NOTHING, all, 0) - pass)
-        const score = this.#least((this.#batch / microBatch) * pass, bubble, going, 0, width * p)
-        if (score <= this.#list.threshold)
-          this.#open.push(score, () => this.#splits(cell, schedule, v, going))
+        const score = this.#least(passes, bubble, going, 0, width * p)
+        if (score > this.#list.threshold) continue
+        cell ??= { share, microBatch, p, all, stages, even: new Map() }
+        const own = cell
+        this.#open.push(score, () => this.#splits(own, schedule, virtualPipeline, going))
       }
     }
-  }
-
-  /** Replicas that a schedule goes with. */
-  #going({ share, microBatch, p, replicas }: Cell, schedule: Schedule): readonly number[] {
-    return replicas.filter((n) =>
-      scheduleGoes(schedule, p, share.contextParallel, this.#batch / (microBatch * n)),
-    )
   }
 
   /** Looks at the splits under one schedule, with so many chunks at the most, by the longest stage and those at the ends. */
@@ -512,13 +512,5 @@ function stageBounds(space: Space, { costs, workload }: Simulator, whole: Layout
 }
 
 const NOTHING = noSeconds()
-const WHOLE: Split = {
-  schedule: '1f1b',
-  virtualPipeline: 1,
-  stageLayers: undefined,
-  most: 0,
-  recomputes: [],
-  selective: [],
-}
 const NONE: Again = { recompute: 'none', layers: undefined }
 const PLAIN: Sharing = { zeroStage: 0, offloadOptimizer: false }

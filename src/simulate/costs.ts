@@ -183,7 +183,11 @@ export class CostModel {
         passes[kind].kernels * this.rates.host,
       )
     const weight = seconds('weight')
-    return { ...noSeconds(), forward: seconds('forward'), backward: seconds('input') + weight, weight }
+    const sum = noSeconds()
+    sum.forward = seconds('forward')
+    sum.backward = seconds('input') + weight
+    sum.weight = weight
+    return sum
   }
 
   #layer(
@@ -269,7 +273,11 @@ export class CostModel {
 
 /** A layer of which some is done again in the backward pass. */
 function again(layer: PassSeconds, recompute: number): PassSeconds {
-  return { ...layer, backward: layer.backward + recompute, recompute }
+  const sum = noSeconds()
+  add(sum, layer, 1)
+  sum.backward += recompute
+  sum.recompute = recompute
+  return sum
 }
 
 /** Values that are kept at most: searches ask for shares in turn, and more would only be in the way. */
