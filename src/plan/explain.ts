@@ -1,6 +1,6 @@
 /** @file One layout beside the best: what it breaks, where it does not fit, and what it loses. */
 import { createSimulator, type Layout, type MemoryTerms } from '../simulate/index.ts'
-import { planLayouts } from './plan.ts'
+import { bestLayout } from './plan.ts'
 import { differences } from './reasons.ts'
 import { violations } from './rules.ts'
 import { chipsOf } from './space.ts'
@@ -21,7 +21,7 @@ export function explainLayout(request: PlanRequest, layout: Layout, known?: Plan
     ...violations(layout, workload, chips, engine),
     ...(chips > machine.count ? [`${chips} chips are needed, there are ${machine.count}`] : []),
   ]
-  const best = known ?? planLayouts({ ...request, top: 1, reasons: false }).best[0]
+  const best = known ?? bestLayout(request)
   const found = best === undefined ? {} : { best }
   const sane =
     Number.isSafeInteger(chips) &&

@@ -35,6 +35,14 @@ export function planLayouts(request: PlanRequest): PlanResult {
   }
 }
 
+/** The best layout of a request alone: neither what comes closest where nothing fits, nor reasons. */
+export function bestLayout(request: PlanRequest): PlannedLayout | undefined {
+  const space = checkedSpace(request)
+  const simulator = createSimulator(request.workload, request.machine, request.engine, request.constants)
+  const [best] = search(space, simulator, 1, false).best
+  return best && plannedOf(request, simulator, best)
+}
+
 function plannedOf(
   request: PlanRequest,
   simulator: Simulator,
