@@ -281,7 +281,7 @@ function again(layer: PassSeconds, recompute: number): PassSeconds {
 }
 
 /** Values that are kept at most: searches ask for shares in turn, and more would only be in the way. */
-const KEPT = 1024
+const KEPT = 8192
 
 /** Values by what of a layout the work on one chip depends on, as numbers: text would take longer to make than to use. */
 class KeptByShare<Value> {
