@@ -1,12 +1,6 @@
 /** @file The largest micro-batches that could fit, whatever the rest of a layout: attention and the head alone. */
-import {
-  createMemoryModel,
-  type Layout,
-  LIBRARY_BYTES,
-  type MemoryModel,
-  type Simulator,
-} from '../simulate/index.ts'
-import type { Share } from './space.ts'
+import { createMemoryModel, LIBRARY_BYTES, type MemoryModel, type Simulator } from '../simulate/index.ts'
+import { layoutOf, type Share, WHOLE } from './space.ts'
 
 /**
  * Every layout has a stage with the head and a layer with attention, and keeps at least the inputs of that layer and
@@ -55,19 +49,10 @@ export class BareMemory {
   }
 
   #bytesOf(share: Share, microBatch: number): number {
-    const layout: Layout = {
-      ...share,
-      expertParallel: 1,
-      expertTensorParallel: 1,
-      pipelineParallel: 1,
-      virtualPipeline: 1,
-      dataParallel: this.#batch / microBatch,
-      zeroStage: 1,
-      microBatch,
-      recompute: 'full',
-      offloadOptimizer: true,
-      schedule: '1f1b',
-    }
+    const alone = { ...share, expertParallel: 1, expertTensorParallel: 1 }
+    const again = { recompute: 'full', layers: undefined } as const
+    const sharing = { zeroStage: 1, offloadOptimizer: true } as const
+    const layout = layoutOf(alone, microBatch, 1, this.#batch / microBatch, WHOLE, again, sharing)
     const { activations, logits, transient } = this.#model.stages(layout)[0]!.terms
     return activations + logits + transient + LIBRARY_BYTES
   }

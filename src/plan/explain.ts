@@ -1,6 +1,6 @@
 /** @file One layout beside the best: what it breaks, where it does not fit, and what it loses. */
 import { createSimulator, type Layout, layoutIssues, type MemoryTerms, MOST } from '../simulate/index.ts'
-import { planLayouts } from './plan.ts'
+import { bestLayout } from './plan.ts'
 import { differences } from './reasons.ts'
 import { violations } from './rules.ts'
 import { chipsOf } from './space.ts'
@@ -24,7 +24,7 @@ export function explainLayout(request: PlanRequest, layout: Layout, known?: Plan
   const unsound = layoutIssues(layout, workload.decoder.layers)
   // rules say the same in more words, but not of all numbers
   const broken = rules.length > 0 ? rules : unsound.map(({ message }) => message)
-  const best = known ?? planLayouts({ ...request, top: 1, reasons: false }).best[0]
+  const best = known ?? bestLayout(request)
   const found = best === undefined ? {} : { best }
   const sane = unsound.length === 0 && chips <= MOST.chips
   if (!sane) return { layout, chips, violations: broken, shortages: [], lost: [], lines: broken, ...found }

@@ -31,7 +31,8 @@ import {
   type Workload,
   workloadIssues,
 } from '../simulate/index.ts'
-import { planLayouts } from './plan.ts'
+import { createLeastFirst } from './least-first.ts'
+import { bestLayout } from './plan.ts'
 import { chipsOf, divisorsOf, evenStages, spaceOf } from './space.ts'
 import type { PlannedLayout, PlanRequest } from './types.ts'
 import { secondsText } from './words.ts'
@@ -95,6 +96,9 @@ export interface FleetResult {
 /** Parts that a batch is divided into between pools, at most. */
 const PARTS = 32
 
+/** Bounds are sums in another order than what they bound: what rounding can make of that. */
+const ROUNDING = 1 - 1e-9
+
 /** Plans a run on all pools, or on one of them where the others would hold it up. */
 export function planFleet(request: FleetRequest): FleetResult {
   check(request)
@@ -105,6 +109,7 @@ export function planFleet(request: FleetRequest): FleetResult {
     else plans.push(plan)
   }
   const pools = request.pools
+  const sides = pools.length < 2 ? [] : pools.map((pool) => sidesOf(request, pool))
   for (const pool of pools) note(`${pool.name} alone`, alone(request, pool), 'no layout fits')
   for (let i = 0; i < pools.length; i++) {
     for (let j = i + 1; j < pools.length; j++) {
@@ -115,12 +120,12 @@ export function planFleet(request: FleetRequest): FleetResult {
         'the model does not fit on one of them',
       )
       for (const [front, back] of [
-        [a, b],
-        [b, a],
+        [i, j],
+        [j, i],
       ] as const)
         note(
-          `a pipeline from ${front.name} to ${back.name}`,
-          pipeline(request, front, back),
+          `a pipeline from ${pools[front]!.name} to ${pools[back]!.name}`,
+          pipeline(request, sides[front]!, sides[back]!),
           'no layout fits',
         )
     }
@@ -174,10 +179,8 @@ function planned(
     engine,
     ...(constants === undefined ? {} : { constants }),
     ...(maximumSeconds === undefined ? {} : { maximumSeconds }),
-    top: 1,
-    reasons: false,
   }
-  return planLayouts(request).best[0]
+  return bestLayout(request)
 }
 
 function partOf(
@@ -274,6 +277,8 @@ function together(batch: number, x: number, y: number): number {
 /** What a pool of a pipeline may be: its stages, and how a layer lies on the chips of one. */
 interface Side {
   readonly pool: Pool
+  /** Among the sides of the pool. */
+  readonly place: number
   readonly simulator: Simulator
   readonly stages: number
   readonly layout: Layout
@@ -281,48 +286,143 @@ interface Side {
   readonly forward: number
   readonly both: number
   /** Whether it fits, by how many stages there are and how many layers it has. */
-  readonly fitting: Map<string, boolean>
+  readonly fitting: Map<number, boolean>
 }
 
-/** The first layers on one pool and the last on another. */
-function pipeline(request: FleetRequest, front: Pool, back: Pool): FleetPlan | undefined {
-  const { workload, link } = request
-  const { layers, hiddenSize } = workload.decoder
-  const backs = new Map<string, Side[]>()
-  for (const side of sidesOf(request, back)) {
-    const alike = backs.get(rhythmOf(side))
-    if (alike === undefined) backs.set(rhythmOf(side), [side])
-    else alike.push(side)
+/**
+ * The first layers on one pool and the last on another. Pairs of sides wait by what their slowest stages take at the
+ * least however layers are divided, which grows with either side's time; divisions of a pair wait by a closer bound. None
+ * is looked at whose bound is above the best.
+ */
+function pipeline(
+  request: FleetRequest,
+  fronts: readonly Side[],
+  backs: readonly Side[],
+): FleetPlan | undefined {
+  const { layers } = request.workload.decoder
+  const open = createLeastFirst<Pairs | Joint>()
+  const add = (pairs: Pairs) => {
+    if (pairs.front < pairs.fronts.length && pairs.back < pairs.backs.length)
+      open.push(leastOf(request, pairs), pairs)
   }
-  const joints: Joint[] = []
-  for (const first of sidesOf(request, front)) {
-    const { dataParallel, microBatch } = first.layout
-    const steps = workload.globalBatch / (microBatch * dataParallel)
-    // all replicas send at once, forward and backward each way
-    const transfer =
-      (dataParallel * microBatch * workload.sequenceLength * hiddenSize * 2) / link.bytesPerSecond +
-      link.latency
-    for (const last of backs.get(rhythmOf(first)) ?? []) {
-      if (first.stages + last.stages > layers) continue
-      const [x, y] = [first.both, last.both]
-      // n layers on the first pool, the others on the second: slowest stages at least, as a mean
-      const balanced = Math.round((layers * y * first.stages) / (y * first.stages + x * last.stages))
-      for (let n = balanced - 2; n <= balanced + 2; n++) {
-        if (n < first.stages || layers - n < last.stages) continue
-        const bound = Math.max(boundOf(first, last, n, layers, steps), steps * transfer)
-        joints.push({ first, last, layers: n, transfer, bound })
-      }
+  const groups = alikeSides(backs)
+  for (const own of alikeSides(fronts)) {
+    const { layout, stages } = own[0]!
+    for (const other of groups) {
+      const { layout: behind, stages: more } = other[0]!
+      if (layout.dataParallel !== behind.dataParallel || layout.microBatch !== behind.microBatch) continue
+      if (stages + more <= layers) add({ fronts: own, backs: other, front: 0, back: 0 })
     }
   }
-  // the most promising first: all that are left when a bound is above the best are slower
-  joints.sort((one, other) => one.bound - other.bound)
+  const splits = new Map<string, readonly number[]>()
   let best: FleetPlan | undefined
-  for (const joint of joints) {
-    if (best !== undefined && joint.bound >= best.seconds) break
-    const plan = joined(request, joint)
-    if (plan !== undefined && (best === undefined || plan.seconds < best.seconds)) best = plan
+  let joint: Joint | undefined
+  for (;;) {
+    const next = open.pop(best?.seconds ?? Number.POSITIVE_INFINITY)
+    if (next === undefined) return best
+    if ('stageLayers' in next) {
+      const plan = joined(request, next)
+      const less = plan.seconds - (best?.seconds ?? Number.POSITIVE_INFINITY)
+      // of several that take as long, always the same
+      if (less > 0 || (less === 0 && compareJoints(next, joint!) > 0)) continue
+      best = plan
+      joint = next
+      continue
+    }
+    const { fronts, backs, front, back } = next
+    add({ fronts, backs, front, back: back + 1 })
+    if (back === 0) add({ fronts, backs, front: front + 1, back })
+    for (const joint of jointsOf(request, fronts[front]!, backs[back]!, splits, best?.seconds))
+      open.push(joint.bound, joint)
   }
-  return best
+}
+
+/** Pairs of sides, those of either end alike and the fastest first; the one that is next, by its places. */
+interface Pairs {
+  readonly fronts: readonly Side[]
+  readonly backs: readonly Side[]
+  readonly front: number
+  readonly back: number
+}
+
+/** The order of joints that take as long: by what they take at the least, then as sides and layers are listed. */
+function compareJoints(a: Joint, b: Joint): number {
+  return (
+    a.bound - b.bound || a.first.place - b.first.place || a.last.place - b.last.place || a.layers - b.layers
+  )
+}
+
+/** Sides by stages and by the micro-batches that they take, in which two sides must be the same; the fastest first. */
+function alikeSides(sides: readonly Side[]): Side[][] {
+  const groups = new Map<string, Side[]>()
+  for (const side of sides) {
+    const key = `${side.layout.dataParallel} ${side.layout.microBatch} ${side.stages}`
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [side])
+    else group.push(side)
+  }
+  for (const group of groups.values()) group.sort((a, b) => a.both - b.both)
+  return [...groups.values()]
+}
+
+/**
+ * Seconds of a pair at the least, wherever layers are divided: of `boundOf`, what only grows with the time of either side,
+ * so that no pair of slower sides is below.
+ */
+function leastOf({ workload }: FleetRequest, { fronts, backs, front, back }: Pairs): number {
+  const first = fronts[front]!
+  const last = backs[back]!
+  const { layers } = workload.decoder
+  const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
+  let least = Number.POSITIVE_INFINITY
+  for (let n = first.stages; n <= layers - last.stages; n++) {
+    const own = (first.both * n) / layers
+    const rest = (last.both * (layers - n)) / layers
+    const end = (Math.floor((layers - n) / last.stages) / layers) * last.both
+    const seconds = Math.max(
+      (steps * own) / first.stages,
+      (steps * rest) / last.stages,
+      own + rest + (steps - 1) * end,
+    )
+    if (seconds < least) least = seconds
+  }
+  return least * ROUNDING
+}
+
+/** The divisions of layers between two sides that fit and may take less than so many seconds. */
+function jointsOf(
+  { workload, link }: FleetRequest,
+  first: Side,
+  last: Side,
+  splits: Map<string, readonly number[]>,
+  most = Number.POSITIVE_INFINITY,
+): Joint[] {
+  const { layers, hiddenSize } = workload.decoder
+  const { dataParallel, microBatch } = first.layout
+  const steps = workload.globalBatch / (microBatch * dataParallel)
+  // all replicas send at once, forward and backward each way
+  const transfer =
+    (dataParallel * microBatch * workload.sequenceLength * hiddenSize * 2) / link.bytesPerSecond +
+    link.latency
+  const [x, y] = [first.both, last.both]
+  // n layers on the first pool, the others on the second: slowest stages at least, as a mean
+  const balanced = Math.round((layers * y * first.stages) / (y * first.stages + x * last.stages))
+  const joints: Joint[] = []
+  for (let n = balanced - 2; n <= balanced + 2; n++) {
+    if (n < first.stages || layers - n < last.stages) continue
+    const bound = Math.max(boundOf(first, last, n, layers, steps), steps * transfer)
+    if (bound >= most) continue
+    const key = `${first.stages} ${last.stages} ${n}`
+    let stageLayers = splits.get(key)
+    if (stageLayers === undefined) {
+      stageLayers = [...evenStages(n, first.stages), ...evenStages(layers - n, last.stages)]
+      // the same list for all that have it: memory keeps what it knows of one
+      splits.set(key, stageLayers)
+    }
+    if (!fits(first, true, n, stageLayers) || !fits(last, false, n, stageLayers)) continue
+    joints.push({ first, last, layers: n, stageLayers, transfer, bound })
+  }
+  return joints
 }
 
 /** Two sides of a pipeline, of which the first has so many layers. */
@@ -330,15 +430,12 @@ interface Joint {
   readonly first: Side
   readonly last: Side
   readonly layers: number
+  /** Of each stage, on either. */
+  readonly stageLayers: readonly number[]
   /** Seconds of a micro-batch between them. */
   readonly transfer: number
   /** Seconds of a step at least. */
   readonly bound: number
-}
-
-/** Sides go together where they take the same micro-batches. */
-function rhythmOf({ layout }: Side): string {
-  return `${layout.dataParallel} ${layout.microBatch}`
 }
 
 /**
@@ -395,6 +492,7 @@ function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
             const { forward, backward } = simulator.costs.stage(layout, 0, layers, again, false, false)
             sides.push({
               pool,
+              place: sides.length,
               simulator,
               stages,
               layout,
@@ -410,13 +508,11 @@ function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
   return sides
 }
 
-/** A whole pipeline over two pools; undefined where it does not fit. */
-function joined(request: FleetRequest, { first, last, layers, transfer }: Joint): FleetPlan | undefined {
+/** A whole pipeline over two pools. */
+function joined(request: FleetRequest, { first, last, layers, stageLayers, transfer }: Joint): FleetPlan {
   const { workload } = request
   const total = workload.decoder.layers
   const stages = first.stages + last.stages
-  const stageLayers = [...evenStages(layers, first.stages), ...evenStages(total - layers, last.stages)]
-  if (![first, last].every((side) => fits(side, side === first, stageLayers))) return undefined
   const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
   const passes: (readonly PassTimes[])[] = []
   const links: TransferTimes[] = []
@@ -485,15 +581,18 @@ function joined(request: FleetRequest, { first, last, layers, transfer }: Joint)
   }
 }
 
-/** Whether the stages of a side fit: that depends on nothing of the other side but how many stages it has. */
+/**
+ * Whether the stages of a side fit, where the first one has so many layers: that depends on nothing of the other side but
+ * how many stages it has.
+ */
 function fits(
   { layout, stages, simulator, pool, fitting }: Side,
   isFirst: boolean,
+  layers: number,
   stageLayers: readonly number[],
-) {
+): boolean {
   const count = stageLayers.length
-  const own = isFirst ? stageLayers.slice(0, stages) : stageLayers.slice(count - stages)
-  const key = `${isFirst} ${count} ${own.reduce((sum, n) => sum + n, 0)}`
+  const key = (count * 2 ** 16 + layers) * 2 + (isFirst ? 1 : 0)
   let known = fitting.get(key)
   if (known === undefined) {
     const held = simulator.memory.stages({ ...layout, pipelineParallel: count, stageLayers })

@@ -2,8 +2,9 @@
 import { createSimulator, layoutText, type Machine, type Simulator } from '../simulate/index.ts'
 import { checkedSpace } from './check.ts'
 import { costOf } from './cost.ts'
+import type { Candidate } from './ranking.ts'
 import { rejectionsOf } from './reasons.ts'
-import { type Candidate, search } from './search.ts'
+import { search } from './search.ts'
 import { leastMemory, remediesOf } from './shortage.ts'
 import { chipsOf } from './space.ts'
 import type { PlannedLayout, PlanRequest, PlanResult } from './types.ts'
@@ -42,10 +43,17 @@ export function planLayouts(request: PlanRequest): PlanResult {
   }
 }
 
+/** The best layout of a request alone: neither what comes closest where nothing fits, nor reasons. */
+export function bestLayout(request: PlanRequest): PlannedLayout | undefined {
+  const space = checkedSpace(request)
+  const simulator = createSimulator(request.workload, request.machine, request.engine, request.constants)
+  const [best] = search(space, simulator, 1, false).best
+  return best && plannedOf(request, simulator, best)
+}
+
 /** The fastest layout where steps may take long; undefined where they may anyway, and where nothing fits. */
 function fastestOf({ maximumSeconds, ...request }: PlanRequest): PlannedLayout | undefined {
-  if (maximumSeconds === undefined) return undefined
-  return planLayouts({ ...request, objective: 'time', top: 1, reasons: false }).best[0]
+  return maximumSeconds === undefined ? undefined : bestLayout({ ...request, objective: 'time' })
 }
 
 function slowText({ layout, seconds, cost: { days } }: PlannedLayout): string {

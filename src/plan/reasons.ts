@@ -1,7 +1,8 @@
 /** @file Why the other layouts lost: families of one value of one parameter, each by its best, beside the best of all. */
 import { type Layout, type Simulator, stepSeconds, type TimeTerms } from '../simulate/index.ts'
+import type { Candidate } from './ranking.ts'
 import { violations } from './rules.ts'
-import { type Candidate, search } from './search.ts'
+import { search } from './search.ts'
 import { leastMemory } from './shortage.ts'
 import { chipsOf, type Space, spaceOf } from './space.ts'
 import type { Aspect, PlanRequest, Rejection, TermDifference } from './types.ts'

@@ -5,7 +5,7 @@ import { catalogChips } from '../chips/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
 import { createSimulator, ENGINES, type Layout, machineOf, SCHEDULES } from '../simulate/index.ts'
 import { planLayouts, violations } from './index.ts'
-import { compare, degreesOf } from './search.ts'
+import { compare } from './ranking.ts'
 import { chipsOf, divisorsOf, sizeOf, spaceOf, unevenStages } from './space.ts'
 import type { PlanRequest } from './types.ts'
 
@@ -105,6 +105,10 @@ function* everything({ workload, machine, engine }: PlanRequest): Generator<Layo
                   }
 }
 
+function degreesOf(l: Layout): string {
+  return [l.tensorParallel, l.contextParallel, l.pipelineParallel, l.dataParallel, l.expertParallel].join()
+}
+
 function bruteForce(request: PlanRequest, top: number) {
   const { workload, machine, engine, objective } = request
   const simulator = createSimulator(workload, machine, engine)
@@ -159,6 +163,7 @@ const requests = fc
   )
 
 test('finds what trying everything finds', () => {
+  const runs = Number(process.env.RUNS ?? 10)
   let nothing = 0
   fc.assert(
     fc.property(requests, (request) => {
@@ -171,7 +176,7 @@ test('finds what trying everything finds', () => {
       )
       if (best.length === 0) nothing++
     }),
-    { numRuns: Number(process.env.RUNS ?? 10), seed: process.env.SEED ? Number(process.env.SEED) : 1 },
+    { numRuns: runs, seed: process.env.SEED ? Number(process.env.SEED) : 1 },
   )
-  expect(nothing).toBeLessThan(8)
+  expect(nothing).toBeLessThan(0.8 * runs)
 }, 240_000)

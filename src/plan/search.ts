@@ -1,44 +1,57 @@
 /**
- * @file The best layouts of a whole space, exactly: branch and bound.
+ * @file The best layouts of a whole space, exactly: branch and bound, what takes the least at the least first.
  *
  * A step takes at least the passes of its micro-batches on the slowest stage, which takes at least the mean of all
  * stages. So B / b micro-batches of b sequences, with S seconds in all layers of a replica that is one pipeline of t x c
  * chips a stage, take at least (B / b) S t c chip-seconds, however they are split into stages and replicas; and less per
  * sequence the larger b is, as all parts of S grow by no more than b does. That bounds families of layouts from below
  * before any of their members is looked at; the best of what fits bounds them from above.
+ *
+ * To the passes comes what is left of exchanging gradients beside them, for the stage of the fewest weights. It hides
+ * behind one pass at the most, so longer passes never make up for themselves by hiding more of it: where there are two
+ * micro-batches or more, or no bubble that the slowest stage could take its own passes off.
+ *
+ * Families are halved again and again: a share of the work with a range of micro-batches, then one of them, then one
+ * number of stages, then one split of layers into them. They wait in a queue by their bounds, so that none is looked at
+ * whose bound is above the last of the list as it is in the end.
  */
 import {
   bubbleSeconds,
+  dataSeconds,
+  exposedSends,
+  heldWeights,
+  hopSeconds,
   type Layout,
   type MemoryModel,
   noSeconds,
+  optimizerSeconds,
+  overheadSeconds,
   type PassSeconds,
+  type Schedule,
   type Simulator,
+  type StageParameters,
   type StageSums,
   stageSums,
   stepSeconds,
 } from '../simulate/index.ts'
 import { BareMemory } from './bare-memory.ts'
+import { createLeastFirst } from './least-first.ts'
+import { type Candidate, Ranking } from './ranking.ts'
 import {
   type Again,
   chipsOf,
   kept,
   layoutOf,
+  plainLayout,
   type Share,
   type Sharing,
   type Space,
   type Split,
+  scheduleGoes,
   sizeOf,
-  splitGoes,
+  WHOLE,
 } from './space.ts'
 import type { SearchCounts } from './types.ts'
-
-export interface Candidate {
-  readonly layout: Layout
-  readonly seconds: number
-  /** What is made least. */
-  readonly score: number
-}
 
 export interface Found extends SearchCounts {
   /** Best first, no two of the same degrees. */
@@ -53,11 +66,42 @@ export function search(space: Space, simulator: Simulator, top: number, counted 
   return new Search(space, simulator, top).run(counted)
 }
 
-/** Layouts of one share of the work, with the least chip-seconds that any of them takes. */
-interface Family {
+/** Layouts of one share of the work with micro-batches in a range, from the smallest to the largest. */
+interface Range {
   readonly share: Share
-  readonly microBatches: readonly number[]
-  readonly bound: number
+  /** Places of the smallest and the largest among those of the space. */
+  readonly from: number
+  readonly to: number
+  /** Seconds of one of either in all layers of a replica. */
+  readonly smallest: PassSeconds
+  readonly largest: PassSeconds
+  /** Stages that may be good enough. */
+  readonly pipelines: readonly number[]
+}
+
+/** Layouts of one share, micro-batch and number of stages. */
+interface Cell {
+  readonly share: Share
+  readonly microBatch: number
+  readonly p: number
+  /** Seconds of one micro-batch in all layers of a replica. */
+  readonly all: PassSeconds
+  readonly stages: StageBounds
+  /** Sums over stages that are as even as can be, by what is recomputed: schedules share them. */
+  readonly even: Map<Again['recompute'] | number, StageSums>
+}
+
+/** Layouts that differ in replicas and what they share alone. */
+interface Node {
+  readonly cell: Cell
+  readonly replicas: readonly number[]
+  readonly split: Split
+  readonly again: Again
+  /** Seconds of a micro-batch on the slowest stage. */
+  readonly pass: number
+  /** Seconds of the bubble at the least. */
+  readonly bubble: number
+  readonly stages: StageSums
 }
 
 class Search {
@@ -69,7 +113,14 @@ class Search {
   readonly #batch: number
   readonly #byChips: boolean
   readonly #limit: number
+  readonly #domain: number
   readonly #list: Ranking
+  /** What is left to look at, by the least score that it can have. */
+  readonly #open = createLeastFirst<() => void>()
+  /** Replicas that go with a micro-batch, chips of a stage and chips that experts are spread over, most first. */
+  readonly #replicasOf: (microBatch: number, width: number, grid: number) => readonly number[]
+  /** Weights of a stage of so many at the least. */
+  readonly #leastParameters: (p: number) => StageParameters
   #evaluated = 0
   #overfull = 0
 
@@ -82,136 +133,44 @@ class Search {
     this.#batch = simulator.workload.globalBatch
     this.#byChips = space.request.objective === 'chip-time'
     this.#limit = space.request.maximumSeconds ?? Number.POSITIVE_INFINITY
+    this.#domain = simulator.machine.links[0]!.size
     this.#list = new Ranking(top)
+    const replicas = kept((microBatch) =>
+      kept((width) => kept((grid) => space.replicas(microBatch).filter((n) => (n * width) % grid === 0))),
+    )
+    this.#replicasOf = (microBatch, width, grid) => replicas(microBatch)(width)(grid)
+    this.#leastParameters = kept((p) => leastParameters(space, simulator, p))
   }
 
   run(counted: boolean): Found {
-    for (const { share, microBatches, bound } of this.#families()) {
-      if (this.#hopeless(bound, this.#space.chips)) break
-      this.#range(share, microBatches, 0, microBatches.length - 1)
+    const { shares, microBatches, pipelines } = this.#space
+    const bare = new BareMemory(this.#simulator, microBatches)
+    const room = pipelines.map((p) => (this.#holdsWhole(p) ? p * this.#bytes : Number.POSITIVE_INFINITY))
+    for (const share of shares) {
+      const to = bare.mostMicroBatches(share) - 1
+      if (to < 0) continue
+      const weights = this.#weights(share)
+      this.#range({
+        share,
+        from: 0,
+        to,
+        smallest: this.#whole(share, microBatches[0]!),
+        largest: this.#whole(share, microBatches[to]!),
+        pipelines: pipelines.filter((_, i) => weights <= room[i]!),
+      })
+    }
+    for (;;) {
+      const look = this.#open.pop(this.#list.threshold)
+      if (look === undefined) break
+      look()
     }
     const considered = counted ? sizeOf(this.#space) : this.#evaluated
     return {
-      best: this.#list.sorted(),
+      best: this.#list.sorted().map((one) => ({ ...one, layout: plainLayout(one.layout) })),
       considered,
       evaluated: this.#evaluated,
       pruned: considered - this.#evaluated,
       overfull: this.#overfull,
-    }
-  }
-
-  /** Families by their bounds, least first. */
-  #families(): Family[] {
-    const { shares, microBatches } = this.#space
-    const bare = new BareMemory(this.#simulator, microBatches)
-    const families: Family[] = []
-    for (const share of shares) {
-      const most = bare.mostMicroBatches(share)
-      if (most === 0) continue
-      const bound = this.#bound(share, microBatches[0]!, microBatches[most - 1]!)
-      families.push({ share, microBatches: microBatches.slice(0, most), bound })
-    }
-    return families.sort((a, b) => a.bound - b.bound)
-  }
-
-  /** Chip-seconds of a share at the least, with micro-batches in a range: the bubble is that of the smallest of them. */
-  #bound(share: Share, smallest: number, largest: number): number {
-    const all = this.#whole(share, largest)
-    const width = share.tensorParallel * share.contextParallel
-    const passes = (this.#batch / largest) * (all.forward + all.backward) * width
-    return passes + this.#leastBubble(share, this.#whole(share, smallest)) * this.#space.chips
-  }
-
-  /** Goes through a range of micro-batches by halves, the smaller ones first. */
-  #range(share: Share, microBatches: readonly number[], from: number, to: number): void {
-    if (this.#hopeless(this.#bound(share, microBatches[from]!, microBatches[to]!), this.#space.chips)) return
-    if (from === to) {
-      this.#microBatch(share, microBatches[from]!)
-      return
-    }
-    const middle = (from + to) >> 1
-    this.#range(share, microBatches, from, middle)
-    this.#range(share, microBatches, middle + 1, to)
-  }
-
-  /** What the bubble takes at the least of any number of stages that can hold the weights. */
-  #leastBubble(share: Share, all: PassSeconds): number {
-    if (this.#byChips) return 0
-    const weights = this.#weights(share)
-    let least = Number.POSITIVE_INFINITY
-    for (const p of this.#space.pipelines) {
-      if (this.#holdsWhole(p) && weights > p * this.#bytes) continue
-      least = Math.min(least, Math.max(0, this.#bubble(all, p) - (all.forward + all.backward) / p))
-      if (least === 0) break
-    }
-    return least
-  }
-
-  /** Seconds of the bubble, with those of one micro-batch on the slowest stage, at the least. */
-  #bubble(all: PassSeconds, p: number): number {
-    let least = Number.POSITIVE_INFINITY
-    for (const [schedule, v] of this.#space.schedules(p))
-      least = Math.min(least, bubbleSeconds(schedule, v, p, NOTHING, all, 0))
-    return p === 1 ? all.forward + all.backward : least
-  }
-
-  /** Seconds of one micro-batch in all layers of a replica, embedding and head included. */
-  #whole(share: Share, microBatch: number): PassSeconds {
-    const layout = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
-    return this.#simulator.costs.stage(layout, 0, this.#layers, 0, true, true)
-  }
-
-  /** Whether layouts on so many chips at most that take so many chip-seconds at the least cannot enter the list. */
-  #hopeless(chipSeconds: number, chips: number): boolean {
-    const seconds = this.#overhead(chipSeconds / chips, chips) * ROUNDING
-    if (seconds > this.#limit) return true
-    return (this.#byChips ? chipSeconds * ROUNDING : seconds) > this.#list.threshold
-  }
-
-  /** Adds what waiting for each other costs on so many chips, and what belongs to no pass. */
-  #overhead(seconds: number, chips: number): number {
-    const { machine, rates } = this.#simulator.costs
-    const domains = Math.max(1, chips / machine.links[0]!.size)
-    return seconds * (1 + rates.straggling * Math.log2(domains)) + rates.step
-  }
-
-  #microBatch(share: Share, microBatch: number): void {
-    const space = this.#space
-    const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
-    const all = this.#whole(share, microBatch)
-    const seconds = all.forward + all.backward
-    const width = share.tensorParallel * share.contextParallel
-    const steps = this.#batch / microBatch
-    const grid = share.expertParallel * share.expertTensorParallel
-    const weights = this.#weights(share)
-    const replicas = space.replicas(microBatch).filter((n) => (n * width) % grid === 0)
-    const stages = stageBounds(space, this.#simulator, whole)
-    let longest = 0
-    let size = 0
-    for (const p of space.pipelines) {
-      if (this.#holdsWhole(p) && weights > p * this.#bytes) continue
-      const from = replicas.findIndex((n) => n * width * p <= space.chips)
-      if (from < 0) continue
-      const most = replicas[from]!
-      const chips = most * width * p
-      if (this.#hopeless(steps * seconds * width, chips)) continue
-      if (size !== Math.ceil(this.#layers / p)) {
-        size = Math.ceil(this.#layers / p)
-        longest = stages.longest(size)
-      }
-      const pass = Math.max(seconds / p, longest)
-      // what the slowest stage adds to its passes, the bubble cannot lose more than once
-      const least = (steps / most) * pass + Math.max(0, this.#bubble(all, p) - pass)
-      if (this.#hopeless(least * chips, chips)) continue
-      // fewer replicas take longer, each with as many micro-batches more
-      const to = this.#byChips
-        ? replicas.length
-        : replicas.findIndex(
-            (n, i) =>
-              i > from &&
-              this.#hopeless((least + (steps / n - steps / most) * pass) * n * width * p, n * width * p),
-          )
-      this.#pipeline(share, microBatch, p, replicas.slice(from, to < 0 ? undefined : to), stages)
     }
   }
 
@@ -227,127 +186,303 @@ class Search {
     return each * (dense / tensorParallel + expert / (expertParallel * expertTensorParallel))
   }
 
-  #pipeline(
-    share: Share,
-    microBatch: number,
-    p: number,
-    replicas: readonly number[],
-    stages: StageBounds,
-  ): void {
-    const { costs } = this.#simulator
-    const sharings = this.#space.sharings(p)
-    const first = layoutOf(share, microBatch, p, replicas[0]!, WHOLE, NONE, PLAIN)
-    const known = replicas.map((dataParallel) => this.#list.known({ ...first, dataParallel }))
-    /** Of stages as even as can be: schedules share them. */
-    const even = new Map<Again['recompute'] | number, StageSums>()
-    const nodeOf = (split: Split, again: Again): Node => {
-      const key = again.layers ?? again.recompute
-      let sums = split.stageLayers === undefined ? even.get(key) : undefined
-      if (sums === undefined) {
-        sums = stageSums(costs, layoutOf(share, microBatch, p, replicas[0]!, split, again, PLAIN))
-        if (split.stageLayers === undefined) even.set(key, sums)
-      }
-      const pass = sums.slowest.forward + sums.slowest.backward
-      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, p, sums.slowest, sums.all, 0)
-      return { share, microBatch, p, replicas, known, split, again, pass, bubble, stages: sums }
+  /** Seconds of one micro-batch in all layers of a replica, embedding and head included. */
+  #whole(share: Share, microBatch: number): PassSeconds {
+    const layout = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
+    return this.#simulator.costs.stage(layout, 0, this.#layers, 0, true, true)
+  }
+
+  /** Lets a range of micro-batches wait, with those numbers of stages that may be good enough. */
+  #range(range: Range): void {
+    const { share, from, to, smallest, largest } = range
+    const { microBatches, chips } = this.#space
+    const width = widthOf(share)
+    const replicas = this.#replicasOf(1, width, gridOf(share))
+    const pass = (largest.forward + largest.backward) * (this.#batch / microBatches[to]!)
+    const first = smallest.forward + smallest.backward
+    const pipelines: number[] = []
+    let score = Number.POSITIVE_INFINITY
+    let at = 0
+    while (at < replicas.length && replicas[at]! * microBatches[from]! > this.#batch) at++
+    for (const p of range.pipelines) {
+      while (at < replicas.length && replicas[at]! * width * p > chips) at++
+      if (at === replicas.length) break
+      // what the slowest stage adds to its passes, the bubble cannot lose more than once
+      const bubble = Math.max(0, this.#bubble(smallest, p) - first / p)
+      const least = this.#least(pass / p, bubble, replicas, at, width * p)
+      if (least > this.#list.threshold) continue
+      pipelines.push(p)
+      score = Math.min(score, least)
     }
-    const sum = this.#whole(share, microBatch)
-    /** Whether a split may be good enough by the stage that has the most layers, and those at the ends, alone. */
-    const worth = ({ schedule, virtualPipeline, stageLayers, most }: Split): boolean => {
-      let pass = Math.max((sum.forward + sum.backward) / p, stages.longest(most))
+    if (pipelines.length === 0) return
+    const kept = { ...range, pipelines }
+    this.#open.push(score, from === to ? () => this.#cells(kept) : () => this.#halve(kept))
+  }
+
+  #halve({ share, from, to, smallest, largest, pipelines }: Range): void {
+    const { microBatches } = this.#space
+    const middle = (from + to) >> 1
+    const below = middle === from ? smallest : this.#whole(share, microBatches[middle]!)
+    const above = middle + 1 === to ? largest : this.#whole(share, microBatches[middle + 1]!)
+    this.#range({ share, from, to: middle, smallest, largest: below, pipelines })
+    this.#range({ share, from: middle + 1, to, smallest: above, largest, pipelines })
+  }
+
+  /** Seconds of the bubble, with those of one micro-batch on the slowest stage, at the least. */
+  #bubble(all: PassSeconds, p: number): number {
+    if (p === 1) return all.forward + all.backward
+    let least = Number.POSITIVE_INFINITY
+    for (const { schedule, virtualPipeline } of this.#space.schedules(p))
+      least = Math.min(least, bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0))
+    return least
+  }
+
+  /**
+   * The least score of some passes and a bubble on any of so many replicas, from one of them on; infinite where all take
+   * too long.
+   * @param passes Seconds that one replica would take for the whole batch.
+   * @param chips Those of a replica.
+   */
+  #least(passes: number, bubble: number, replicas: readonly number[], from: number, chips: number): number {
+    let seconds = Number.POSITIVE_INFINITY
+    // without waiting
+    if (!this.#byChips && (passes / replicas[from]! + bubble) * ROUNDING > this.#list.threshold)
+      return seconds
+    // fewer replicas take longer, but wait less for each other: from the most on, time falls before it rises
+    for (let i = from; i < replicas.length; i++) {
+      const n = replicas[i]!
+      const own = this.#seconds(passes / n + bubble, n * chips)
+      if (own >= seconds) break
+      seconds = own
+    }
+    if (seconds > this.#limit) return Number.POSITIVE_INFINITY
+    if (!this.#byChips) return seconds
+    // chip-time only grows with replicas
+    const fewest = replicas.at(-1)!
+    return this.#seconds(passes / fewest + bubble, fewest * chips) * fewest * chips
+  }
+
+  /** Adds what waiting for each other costs on so many chips, and what belongs to no pass; a little less, for rounding. */
+  #seconds(ideal: number, chips: number): number {
+    return (ideal + overheadSeconds(ideal, this.#simulator.costs.rates, chips / this.#domain)) * ROUNDING
+  }
+
+  /** Looks at one micro-batch of a share. */
+  #cells({ share, from, smallest: all, pipelines }: Range): void {
+    const { microBatches, chips } = this.#space
+    const microBatch = microBatches[from]!
+    const width = widthOf(share)
+    const replicas = this.#replicasOf(microBatch, width, gridOf(share))
+    const stages = stageBounds(
+      this.#space,
+      this.#simulator,
+      layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN),
+    )
+    for (const p of pipelines) {
+      const at = replicas.findIndex((n) => n * width * p <= chips)
+      if (at < 0) break
+      const pass = Math.max((all.forward + all.backward) / p, stages.longest(Math.ceil(this.#layers / p)))
+      const passes = (this.#batch / microBatch) * pass
+      let cell: Cell | undefined
+      for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
+        const bubble = Math.max(0, bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0) - pass)
+        if (this.#least(passes, bubble, replicas, at, width * p) > this.#list.threshold) continue
+        const going = replicas.filter(
+          (n, i) =>
+            i >= at && scheduleGoes(schedule, p, share.contextParallel, this.#batch / (microBatch * n)),
+        )
+        if (going.length === 0) continue
+        const score = this.#least(passes, bubble, going, 0, width * p)
+        if (score > this.#list.threshold) continue
+        cell ??= { share, microBatch, p, all, stages, even: new Map() }
+        const own = cell
+        this.#open.push(score, () => this.#splits(own, schedule, virtualPipeline, going))
+      }
+    }
+  }
+
+  /** Looks at the splits under one schedule, with so many chunks at the most, by the longest stage and those at the ends. */
+  #splits(cell: Cell, schedule: Schedule, virtualPipeline: number, going: readonly number[]): void {
+    const { share, microBatch, p, all, stages } = cell
+    const mean = Math.max((all.forward + all.backward) / p, stages.longest(Math.ceil(this.#layers / p)))
+    const mostChunks = bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0)
+    const replicas = going.filter((n) => this.#exchangeHopeful(cell, n, mean, 0, mostChunks))
+    if (replicas.length === 0) return
+    for (const split of this.#space.splits(p)) {
+      const { virtualPipeline, stageLayers, most } = split
+      if (split.schedule !== schedule) continue
+      let pass = Math.max(mean, stages.longest(most))
       if (stageLayers !== undefined)
         pass = Math.max(pass, stages.first(stageLayers[0]!), stages.last(stageLayers.at(-1)!))
-      const bubble = Math.max(0, bubbleSeconds(schedule, virtualPipeline, p, NOTHING, sum, 0) - pass)
-      return replicas.some((_, i) =>
-        this.#hopeful({ share, microBatch, p, replicas, known, pass, bubble }, i),
-      )
+      const bubble = bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0)
+      const passes = (this.#batch / microBatch) * pass
+      const score = this.#least(passes, Math.max(0, bubble - pass), replicas, 0, widthOf(share) * p)
+      if (score <= this.#list.threshold)
+        this.#open.push(score, () => this.#split(cell, split, replicas, pass))
     }
-    const hopeful = (node: Node) => replicas.some((_, i) => this.#hopeful(node, i))
-    for (const split of this.#space.splits(p)) {
-      if (!worth(split)) continue
-      // whatever is recomputed takes longer
-      if (!hopeful(nodeOf(split, NONE))) continue
-      for (const again of split.selective) {
-        const node = nodeOf(split, again)
-        if (hopeful(node)) for (const sharing of sharings) this.#replicas(node, sharing)
-      }
-      // the more layers, the longer it takes and the less they keep
-      const { recomputes } = split
-      let [low, high] = [0, recomputes.length]
-      while (low < high) {
-        const middle = (low + high) >> 1
-        const fits = sharings.some((one) =>
-          this.#leastFits(share, microBatch, p, replicas, split, recomputes[middle]!, one),
-        )
-        if (fits) high = middle
-        else low = middle + 1
-      }
-      for (; low < recomputes.length; low++) {
-        const node = nodeOf(split, recomputes[low]!)
-        if (!hopeful(node)) break
-        for (const sharing of sharings) this.#replicas(node, sharing)
+  }
+
+  /** Looks at one split, whose slowest stage takes so many seconds for a micro-batch at the least. */
+  #split(cell: Cell, split: Split, going: readonly number[], pass: number): void {
+    const { costs } = this.#simulator
+    const { share, microBatch, p } = cell
+    const replicas = going.filter((n) => {
+      const layout = layoutOf(share, microBatch, p, n, split, NONE, PLAIN)
+      const hop = p > 1 ? hopSeconds(costs, layout) : 0
+      const sends = p > 1 ? exposedSends(costs, layout) * hop : 0
+      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, p, NOTHING, cell.all, hop)
+      return this.#exchangeHopeful(cell, n, pass, sends, bubble)
+    })
+    if (replicas.length === 0) return
+    const nodeOf = (again: Again): Node => {
+      const stages = this.#sums(cell, split, replicas, again)
+      const { slowest, all } = stages
+      const pass = slowest.forward + slowest.backward
+      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, cell.p, slowest, all, 0)
+      return { cell, replicas, split, again, pass, bubble, stages }
+    }
+    const hopeful = (node: Node) => replicas.some((n) => this.#hopeful(node, n))
+    // whatever is recomputed takes longer
+    const none = nodeOf(NONE)
+    if (!hopeful(none)) return
+    const sharings = this.#space.sharings(cell.p)
+    for (const again of split.selective) {
+      const node = nodeOf(again)
+      if (hopeful(node)) for (const sharing of sharings) this.#replicas(node, sharing)
+    }
+    const { recomputes } = split
+    const nodes: Node[] = []
+    if (recomputes[0]?.recompute === 'none') nodes[0] = none
+    for (const sharing of sharings) {
+      for (let i = this.#firstThatFits(cell, split, replicas, sharing); i < recomputes.length; i++) {
+        nodes[i] ??= nodeOf(recomputes[i]!)
+        if (!hopeful(nodes[i]!)) break
+        this.#replicas(nodes[i]!, sharing)
       }
     }
   }
 
-  /** Whether a layout of a node, on its i-th number of replicas, could be better than what is known. */
-  #hopeful(node: Timed, i: number): boolean {
-    const { share, microBatch, p, replicas } = node
-    const chips = replicas[i]! * share.tensorParallel * share.contextParallel * p
-    const steps = this.#batch / (microBatch * replicas[i]!)
-    const seconds = this.#overhead(steps * node.pass + node.bubble, chips) * ROUNDING
+  /**
+   * Whether a layout could be good enough on n replicas, with what they and its stages send each other.
+   * @param pass Seconds of a micro-batch on the slowest stage at the least; `sends` is what it waits for besides.
+   * @param bubble Seconds of it with those of the slowest stage.
+   */
+  #exchangeHopeful(cell: Cell, n: number, pass: number, sends: number, bubble: number): boolean {
+    const { share, microBatch, p } = cell
+    const { costs } = this.#simulator
+    const steps = this.#batch / (microBatch * n)
+    const passes = steps * (pass + sends) + Math.max(0, bubble - pass)
+    if (!this.#wanted(cell, n, passes)) return false
+    const parameters = this.#leastParameters(p)
+    const beside = p === 1 || steps >= 2 ? pass : Number.POSITIVE_INFINITY
+    return this.#space.sharings(p).some((sharing) => {
+      const layout = layoutOf(share, microBatch, p, n, WHOLE, NONE, sharing)
+      const weights = heldWeights(layout, parameters)
+      const data = dataSeconds(costs, layout, weights, beside, steps)
+      return this.#wanted(cell, n, passes + data + optimizerSeconds(costs, layout, weights))
+    })
+  }
+
+  #sums({ share, microBatch, p, even }: Cell, split: Split, replicas: readonly number[], again: Again) {
+    const key = again.layers ?? again.recompute
+    let sums = split.stageLayers === undefined ? even.get(key) : undefined
+    if (sums === undefined) {
+      const layout = layoutOf(share, microBatch, p, replicas[0]!, split, again, PLAIN)
+      sums = stageSums(this.#simulator.costs, layout)
+      if (split.stageLayers === undefined) even.set(key, sums)
+    }
+    return sums
+  }
+
+  /** Where among what may be recomputed a split may begin to fit: the more layers, the less they keep. */
+  #firstThatFits(cell: Cell, split: Split, replicas: readonly number[], sharing: Sharing): number {
+    const { recomputes } = split
+    const fits = (i: number) => this.#leastFits(cell, split, replicas, recomputes[i]!, sharing)
+    let [low, high] = [0, recomputes.length - 1]
+    // most often nothing helps
+    if (high < 0 || !fits(high)) return recomputes.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (fits(middle)) high = middle
+      else low = middle + 1
+    }
+    return low
+  }
+
+  /** Whether a layout of a node, on so many replicas, could be better than what is known. */
+  #hopeful({ cell, pass, bubble }: Node, n: number): boolean {
+    return this.#wanted(cell, n, (this.#batch / (cell.microBatch * n)) * pass + bubble)
+  }
+
+  /** Whether layouts that take so many seconds at the least, without waiting, could be better than what is known. */
+  #wanted({ share, p }: Cell, n: number, ideal: number): boolean {
+    const chips = n * widthOf(share) * p
+    const seconds = this.#seconds(ideal, chips)
     const score = this.#byChips ? seconds * chips : seconds
-    return seconds <= this.#limit && score <= this.#list.threshold && score <= node.known[i]!
+    return seconds <= this.#limit && score <= this.#list.threshold && score <= this.#list.known(share, p, n)
   }
 
-  /** Whether a layout fits that keeps the least: its replicas are the most, the optimizer's state is elsewhere. */
+  /** Whether a layout fits that keeps the least: its replicas are the most. */
   #leastFits(
-    share: Share,
-    microBatch: number,
-    p: number,
-    replicas: readonly number[],
+    { share, microBatch, p }: Cell,
     split: Split,
+    replicas: readonly number[],
     again: Again,
-    { zeroStage }: Sharing,
+    sharing: Sharing,
   ): boolean {
-    const offloadOptimizer = this.#space.abilities.offloadFrom !== undefined
-    const fitsOn = (dataParallel: number) =>
-      this.#fits(layoutOf(share, microBatch, p, dataParallel, split, again, { zeroStage, offloadOptimizer }))
+    const fitsOn = (n: number) => this.#fits(layoutOf(share, microBatch, p, n, split, again, sharing))
     // gradients that are shared need buffers, but not on a single replica
-    return fitsOn(replicas[0]!) || (zeroStage >= 2 && fitsOn(replicas.at(-1)!))
+    return fitsOn(replicas[0]!) || (sharing.zeroStage >= 2 && fitsOn(replicas.at(-1)!))
   }
 
   #replicas(node: Node, sharing: Sharing): void {
-    const { share, microBatch, p, replicas, split, again, stages } = node
+    const { cell, replicas, split, again, stages } = node
     let fits: boolean | undefined
-    for (let i = 0; i < replicas.length; i++) {
-      if (!this.#hopeful(node, i)) continue
-      const dataParallel = replicas[i]!
-      const microBatches = this.#batch / (microBatch * dataParallel)
-      if (!splitGoes(split, p, share.contextParallel, microBatches)) continue
-      const layout = layoutOf(share, microBatch, p, dataParallel, split, again, sharing)
+    for (const n of replicas) {
+      if (!this.#hopeful(node, n)) continue
+      const layout = layoutOf(cell.share, cell.microBatch, cell.p, n, split, again, sharing)
       const { seconds } = stepSeconds(this.#simulator.costs, layout, stages)
       this.#evaluated++
       if (seconds > this.#limit) continue
       const score = this.#byChips ? seconds * chipsOf(layout) : seconds
-      if (score > this.#list.threshold || score > node.known[i]!) continue
       const candidate = { layout, seconds, score }
       if (!this.#list.wants(candidate)) continue
-      fits ??= this.#leastFits(share, microBatch, p, replicas, split, again, sharing)
+      fits ??= this.#leastFits(cell, split, replicas, again, sharing)
       if (!fits) {
         this.#overfull++
         return
       }
-      if (this.#fits(layout)) {
-        this.#list.add(candidate)
-        node.known[i] = score
-      } else this.#overfull++
+      if (this.#fits(layout)) this.#list.add(candidate)
+      else this.#overfull++
     }
   }
 
   #fits(layout: Layout): boolean {
     return this.#memory.fits(layout, this.#bytes)
   }
+}
+
+/** The fewest weights of any stage of a pipeline of so many: those of the fewest layers, wherever they begin, without ends. */
+function leastParameters(space: Space, { costs, workload }: Simulator, p: number): StageParameters {
+  const sizes = space
+    .splits(p)
+    .map(({ stageLayers }) => Math.min(...(stageLayers ?? [Math.floor(workload.decoder.layers / p)])))
+  const size = Math.min(...sizes)
+  const all = space.windows(size).map((from) => costs.parameters(from, size, false, false))
+  return {
+    dense: Math.min(...all.map(({ dense }) => dense)),
+    expert: Math.min(...all.map(({ expert }) => expert)),
+  }
+}
+
+/** Chips of a stage of one replica. */
+function widthOf({ tensorParallel, contextParallel }: Share): number {
+  return tensorParallel * contextParallel
+}
+
+/** Chips that the experts of a layer are spread over. */
+function gridOf({ expertParallel, expertTensorParallel }: Share): number {
+  return expertParallel * expertTensorParallel
 }
 
 /** Seconds of one micro-batch on stages of so many layers, nothing recomputed. */
@@ -376,104 +511,6 @@ function stageBounds(space: Space, { costs, workload }: Simulator, whole: Layout
   }
 }
 
-/** Layouts with what they take at the least. */
-interface Timed {
-  readonly share: Share
-  readonly microBatch: number
-  readonly p: number
-  readonly replicas: readonly number[]
-  /** The best score of the degrees that go with each number of replicas. */
-  readonly known: number[]
-  readonly pass: number
-  /** Seconds of the bubble at the least. */
-  readonly bubble: number
-}
-
-/** Layouts that differ in replicas and what they share alone. */
-interface Node extends Timed {
-  readonly split: Split
-  readonly again: Again
-  readonly stages: StageSums
-}
-
 const NOTHING = noSeconds()
-const WHOLE: Split = {
-  schedule: '1f1b',
-  virtualPipeline: 1,
-  stageLayers: undefined,
-  most: 0,
-  recomputes: [],
-  selective: [],
-}
 const NONE: Again = { recompute: 'none', layers: undefined }
 const PLAIN: Sharing = { zeroStage: 0, offloadOptimizer: false }
-
-/** The best so many layouts, one for each set of degrees. */
-export class Ranking {
-  readonly #top: number
-  readonly #best = new Map<string, Candidate>()
-  /** Scores above it do not enter. */
-  threshold = Number.POSITIVE_INFINITY
-
-  constructor(top: number) {
-    this.#top = top
-  }
-
-  /** Whether a candidate is better than what there is of its degrees. */
-  wants(candidate: Candidate): boolean {
-    if (candidate.score > this.threshold) return false
-    const known = this.#best.get(degreesOf(candidate.layout))
-    return known === undefined || compare(candidate, known) < 0
-  }
-
-  /** The score of what there is of the degrees of a layout. */
-  known(layout: Layout): number {
-    return this.#best.get(degreesOf(layout))?.score ?? Number.POSITIVE_INFINITY
-  }
-
-  add(candidate: Candidate): void {
-    this.#best.set(degreesOf(candidate.layout), candidate)
-    if (this.#best.size < this.#top) return
-    const sorted = this.sorted()
-    for (const worse of sorted.slice(this.#top)) this.#best.delete(degreesOf(worse.layout))
-    this.threshold = sorted[this.#top - 1]!.score
-  }
-
-  sorted(): Candidate[] {
-    return [...this.#best.values()].sort(compare)
-  }
-}
-
-/** The degrees by which layouts of a list differ. */
-export function degreesOf(l: Layout): string {
-  return `${l.tensorParallel} ${l.contextParallel} ${l.pipelineParallel} ${l.dataParallel} ${l.expertParallel}`
-}
-
-/** A total order: by score, then by what is simpler. */
-export function compare(a: Candidate, b: Candidate): number {
-  if (a.score !== b.score) return a.score - b.score
-  const [x, y] = [rankOf(a.layout), rankOf(b.layout)]
-  for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return x[i]! - y[i]!
-  return 0
-}
-
-function rankOf(l: Layout): number[] {
-  return [
-    chipsOf(l),
-    l.offloadOptimizer ? 1 : 0,
-    ['none', 'selective', 'full'].indexOf(l.recompute),
-    l.recomputeLayers ?? 2 ** 20,
-    l.zeroStage,
-    l.tensorParallel,
-    l.contextParallel,
-    l.pipelineParallel,
-    l.virtualPipeline,
-    l.expertParallel,
-    l.expertTensorParallel,
-    l.microBatch,
-    l.sequenceParallel ? 0 : 1,
-    l.contextMethod === 'ring' ? 0 : 1,
-    l.stageLayers === undefined ? 0 : 1,
-    ...(l.stageLayers ?? []),
-  ]
-}

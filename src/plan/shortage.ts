@@ -1,6 +1,6 @@
 /** @file What is missing where nothing fits: the layout that comes closest, and what would make room. */
 import { createSimulator, type Layout, largestTerm, type Simulator } from '../simulate/index.ts'
-import { layoutOf, type Space, spaceOf, splitGoes } from './space.ts'
+import { layoutOf, plainLayout, type Space, scheduleGoes, spaceOf } from './space.ts'
 import type { MemoryShortage, PlanRequest } from './types.ts'
 
 /** The fullest stage of a layout, and how much more than a chip has it takes; below 0 where it fits. */
@@ -34,7 +34,7 @@ export function leastMemory(space: Space, simulator: Simulator): MemoryShortage 
       if (dataParallel === undefined) continue
       const microBatches = workload.globalBatch / (microBatch * dataParallel)
       for (const split of space.splits(p)) {
-        if (!splitGoes(split, p, share.contextParallel, microBatches)) continue
+        if (!scheduleGoes(split.schedule, p, share.contextParallel, microBatches)) continue
         for (const again of [...split.recomputes.slice(-1), ...split.selective]) {
           for (const sharing of space.sharings(p)) {
             const layout = layoutOf(share, microBatch, p, dataParallel, split, again, sharing)
@@ -47,7 +47,7 @@ export function leastMemory(space: Space, simulator: Simulator): MemoryShortage 
       }
     }
   }
-  return least === undefined ? undefined : shortageOf(simulator, least)
+  return least === undefined ? undefined : shortageOf(simulator, plainLayout(least))
 }
 
 /** What would make a run fit that fits on no layout; one line each. */

@@ -35,6 +35,9 @@ export interface Split {
   readonly selective: readonly Again[]
 }
 
+/** Stages as even as can be, one pass after another. */
+export const WHOLE = { schedule: '1f1b', virtualPipeline: 1, stageLayers: undefined } as const
+
 /** What is recomputed; `layers` of each stage, all where it is undefined. */
 export interface Again {
   readonly recompute: Recompute
@@ -60,7 +63,7 @@ export interface Space {
   readonly splits: (pipelineParallel: number) => readonly Split[]
   readonly sharings: (pipelineParallel: number) => readonly Sharing[]
   /** Each schedule that so many stages can run, with the most chunks of a stage. */
-  readonly schedules: (pipelineParallel: number) => readonly (readonly [Schedule, number])[]
+  readonly schedules: (pipelineParallel: number) => readonly Pick<Split, 'schedule' | 'virtualPipeline'>[]
   /** Where as many layers begin, for each different mix of kinds of layers among them. */
   readonly windows: (size: number) => readonly number[]
 }
@@ -109,7 +112,7 @@ export function spaceOf(request: PlanRequest, coarse = false): Space {
       const chunks = new Map<Schedule, number>()
       for (const { schedule, virtualPipeline } of splits(p))
         chunks.set(schedule, Math.max(chunks.get(schedule) ?? 1, virtualPipeline))
-      return [...chunks]
+      return [...chunks].map(([schedule, virtualPipeline]) => ({ schedule, virtualPipeline }))
     }),
     windows: kept((size) => {
       const kinds = decoder.windows.map((window, layer) => `${window} ${decoder.expertLayers[layer]}`)
@@ -216,27 +219,42 @@ export function sizeOf(space: Space): number {
     }
     return { p, sharings: space.sharings(p).length, ...sums }
   })
+  /** Those with the first so many numbers of stages, on so many micro-batches: where context is whole, and where split. */
+  const sums = kept((steps) => {
+    const [whole, split] = [[0], [0]]
+    for (const [i, { p, sharings, any, multiples, ends }] of ways.entries()) {
+      const both = any + (steps % p === 0 ? multiples : 0)
+      whole.push(whole[i]! + sharings * (both + (steps >= 2 * p ? ends : 0)))
+      split.push(split[i]! + sharings * both)
+    }
+    return { whole, split }
+  })
+  const within = Array.from(
+    { length: (pipelines.at(-1) ?? 0) + 1 },
+    (_, most) => pipelines.filter((p) => p <= most).length,
+  )
   let size = 0
   for (const microBatch of microBatches) {
-    for (const { width, grid, context, count } of widths.values()) {
-      const replicas = space.replicas(microBatch).filter((n) => (n * width) % grid === 0)
-      for (const { p, sharings, any, multiples, ends } of ways) {
-        for (let i = replicas.length - 1; i >= 0; i--) {
-          const n = replicas[i]!
-          if (n * width * p > chips) break
-          const steps = globalBatch / (microBatch * n)
-          const all = any + (steps % p === 0 ? multiples : 0) + (context === 1 && steps >= 2 * p ? ends : 0)
-          size += count * sharings * all
-        }
+    for (const n of space.replicas(microBatch)) {
+      const { whole, split } = sums(globalBatch / (microBatch * n))
+      for (const { width, grid, context, count } of widths.values()) {
+        if ((n * width) % grid !== 0) continue
+        const stages = within[Math.min(Math.floor(chips / (n * width)), within.length - 1)]!
+        size += count * (context === 1 ? whole : split)[stages]!
       }
     }
   }
   return size
 }
 
-/** Whether a split goes with so many micro-batches and the chips of a replica. */
-export function splitGoes(split: Split, p: number, contextParallel: number, microBatches: number): boolean {
-  switch (split.schedule) {
+/** Whether a schedule goes with so many micro-batches and the chips of a replica. */
+export function scheduleGoes(
+  schedule: Schedule,
+  p: number,
+  contextParallel: number,
+  microBatches: number,
+): boolean {
+  switch (schedule) {
     case 'interleaved':
       return microBatches % p === 0
     case 'dualpipe':
@@ -343,18 +361,21 @@ function sharingsOf(p: number, { zeroStages, offloadFrom }: Abilities, fixed: Fi
     )
 }
 
-/** A layout of the space. */
+/**
+ * A layout of the space, with each of its properties there even where it is undefined: what reads a layout is compiled
+ * for one kind of object then, rather than again and again. `plainLayout` is for those that leave the search.
+ */
 export function layoutOf(
   share: Share,
   microBatch: number,
   pipelineParallel: number,
   dataParallel: number,
-  split: Split,
+  split: Pick<Split, 'schedule' | 'virtualPipeline' | 'stageLayers'>,
   again: Again,
   sharing: Sharing,
 ): Layout {
   // named one by one: spreads make objects that are slow to read, and a search makes millions
-  const layout: { -readonly [Name in keyof Layout]: Layout[Name] } = {
+  return {
     tensorParallel: share.tensorParallel,
     sequenceParallel: share.sequenceParallel,
     contextParallel: share.contextParallel,
@@ -369,10 +390,18 @@ export function layoutOf(
     recompute: again.recompute,
     offloadOptimizer: sharing.offloadOptimizer,
     schedule: split.schedule,
+    stageLayers: split.stageLayers,
+    recomputeLayers: again.layers,
+  } as Layout
+}
+
+/** The same layout without what is undefined. */
+export function plainLayout({ stageLayers, recomputeLayers, ...rest }: Layout): Layout {
+  return {
+    ...rest,
+    ...(stageLayers === undefined ? {} : { stageLayers }),
+    ...(recomputeLayers === undefined ? {} : { recomputeLayers }),
   }
-  if (split.stageLayers !== undefined) layout.stageLayers = split.stageLayers
-  if (again.layers !== undefined) layout.recomputeLayers = again.layers
-  return layout
 }
 
 export function chipsOf(layout: Layout): number {

@@ -76,7 +76,8 @@ export class CostModel {
   /** For each kind, how many of the first n layers are of it. */
   readonly #counts: readonly (readonly number[])[]
   readonly #parameters: readonly StageParameters[]
-  readonly #works: KeptByShare<ShareWork>
+  /** Kept for models that are like this one alone: each on its own keeps what the work costs. */
+  #works: KeptByShare<ShareWork> | undefined
   readonly #costs: KeptByShare<LayerCosts> = new KeptByShare()
   readonly #lastKind: number
 
@@ -86,7 +87,10 @@ export class CostModel {
     this.machine = machine
     this.engine = engine
     this.rates = rates
-    this.#works = like === undefined ? new KeptByShare() : like.#works
+    if (like !== undefined) {
+      like.#works ??= new KeptByShare()
+      this.#works = like.#works
+    }
     const d = workload.decoder
     const kinds: LayerKind[] = []
     const kindOf = d.windows.map((window, layer) => {
@@ -174,7 +178,7 @@ export class CostModel {
 
   #costsOf(layout: Layout): LayerCosts {
     return this.#costs.of(layout, () => {
-      const works = this.#works.of(layout, () => this.#worksOf(layout))
+      const works = this.#works?.of(layout, () => this.#worksOf(layout)) ?? this.#worksOf(layout)
       const all = works.layers.map((passes, kind) => this.#layer(layout, passes, this.#kinds[kind]!.expert))
       return {
         layers: all.map(({ plain }) => plain),
@@ -204,7 +208,11 @@ export class CostModel {
         passes[kind].kernels * this.rates.host,
       )
     const weight = seconds('weight')
-    return { ...noSeconds(), forward: seconds('forward'), backward: seconds('input') + weight, weight }
+    const sum = noSeconds()
+    sum.forward = seconds('forward')
+    sum.backward = seconds('input') + weight
+    sum.weight = weight
+    return sum
   }
 
   #layer(
@@ -298,11 +306,15 @@ export class CostModel {
 
 /** A layer of which some is done again in the backward pass. */
 function again(layer: PassSeconds, recompute: number): PassSeconds {
-  return { ...layer, backward: layer.backward + recompute, recompute }
+  const sum = noSeconds()
+  add(sum, layer, 1)
+  sum.backward += recompute
+  sum.recompute = recompute
+  return sum
 }
 
 /** Values that are kept at most: searches ask for shares in turn, and more would only be in the way. */
-const KEPT = 1024
+const KEPT = 8192
 
 /** Values by what of a layout the work on one chip depends on, as numbers: text would take longer to make than to use. */
 class KeptByShare<Value> {

@@ -102,15 +102,24 @@ function layerPasses(e: Extent, experts: Experts | null): Pass[] {
 function placeholders(extent: Extent, vocabulary: number): number[] {
   const { decoder, layout, engine } = extent
   if (!accumulatesInPlace(engine, layout) || engine.gradientPlaceholders === false) return Array(8).fill(0)
-  return Array.from({ length: 8 }, (_, holds) => {
-    const shapes = [
-      ...(holds & 1 ? matrixShapes(decoder, null, layout) : []),
-      ...(holds & 2 && decoder.experts ? matrixShapes(decoder, decoder.experts, layout) : []),
-      ...(holds & 4 ? [[vocabulary, decoder.hiddenSize] as const] : []),
-    ]
-    const distinct = new Map(shapes.map(([rows, columns]) => [`${rows} x ${columns}`, rows * columns * HALF]))
-    return [...distinct.values()].reduce((sum, bytes) => sum + bytes, 0)
-  })
+  // each shape with what holds it: compared as numbers, as a search asks for many
+  const distinct: { readonly rows: number; readonly columns: number; holders: number }[] = []
+  const add = (holder: number, shapes: readonly (readonly [number, number])[]) => {
+    for (const [rows, columns] of shapes) {
+      const known = distinct.find((shape) => shape.rows === rows && shape.columns === columns)
+      if (known === undefined) distinct.push({ rows, columns, holders: holder })
+      else known.holders |= holder
+    }
+  }
+  add(1, matrixShapes(decoder, null, layout))
+  if (decoder.experts) add(2, matrixShapes(decoder, decoder.experts, layout))
+  add(4, [[vocabulary, decoder.hiddenSize]])
+  return Array.from({ length: 8 }, (_, holds) =>
+    distinct.reduce(
+      (sum, { rows, columns, holders }) => sum + (holders & holds ? rows * columns * HALF : 0),
+      0,
+    ),
+  )
 }
 
 /** Shapes (out x in) of a layer's matrices on one chip, queries with keys and values and gate with up in one. */
