@@ -65,6 +65,7 @@ const deepSpeedZero3: EngineDefaults = {
   engine: {
     ...megatron2021.engine,
     id: 'megatron-2021-zero3',
+    lineage: 'megatron-fork',
     name: 'Megatron-LM 2021 with DeepSpeed ZeRO-3',
     // its own collectives of 2021 took one way out of a node
     usesAllRails: false,
@@ -95,6 +96,7 @@ const megatronDeepSpeed: EngineDefaults = {
   engine: {
     ...megatron2021.engine,
     id: 'megatron-deepspeed',
+    lineage: 'megatron-fork',
     name: 'Megatron-DeepSpeed',
   },
 }
@@ -136,7 +138,7 @@ const pai: EngineDefaults = {
 
 const flagScale: EngineDefaults = {
   ...megatronCore,
-  engine: { ...megatronCore.engine, id: 'flagscale', name: 'FlagScale' },
+  engine: { ...megatronCore.engine, id: 'flagscale', lineage: 'megatron-fork', name: 'FlagScale' },
 }
 
 /** FSDP of PyTorch under Composer: weights and gradients travel in 16 bits, beside computation. */
@@ -229,6 +231,7 @@ const haiLlm: EngineDefaults = {
   engine: {
     ...base,
     id: 'hai-llm',
+    lineage: 'hai-llm',
     name: 'HAI-LLM',
     fusedLoss: true,
     dispatchesOnce: true,
@@ -245,6 +248,7 @@ const megaScaleMoe: EngineDefaults = {
   engine: {
     ...megatronCore.engine,
     id: 'megascale-moe',
+    lineage: 'megatron-fork',
     name: 'MegaScale-MoE',
     gradientBytes: 2,
     overlapsData: true,
@@ -260,6 +264,7 @@ const deepSpeed: EngineDefaults = {
   engine: {
     ...base,
     id: 'deepspeed',
+    lineage: 'transformers',
     name: 'Transformers with DeepSpeed',
     fusedAttention: false,
     fusedElementwise: false,
@@ -292,6 +297,7 @@ const sailor: EngineDefaults = {
   engine: {
     ...megatron2021.engine,
     id: 'sailor',
+    lineage: 'megatron-fork',
     name: 'Sailor (Megatron-DeepSpeed, fp32)',
     fusedElementwise: false,
     gradientBytes: 4,

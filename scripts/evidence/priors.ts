@@ -29,13 +29,11 @@ export const PRIORS: Readonly<Record<RateName, { value: number; spread: number }
 export const BY_ARCHITECTURE: Readonly<Partial<Record<RateName, number>>> = {
   matmul: 0.6,
   matmul8: 0.6,
-  sustained: 0.5,
   grouped: 0.6,
   attention: 1,
   attentionStart: 0.5,
   operands: 0.5,
   linkShare: 0.6,
-  bandwidth: 0.3,
   kernel: 0.5,
 }
 export const BY_ENGINE: Readonly<Partial<Record<RateName, number>>> = {
