@@ -93,7 +93,11 @@ const CASES: readonly Case[] = [
     says: '8 chips do not divide by expert-tensor 1',
   },
   { broken: { schedule: 'dualpipe' }, says: 'Megatron-LM has no schedule dualpipe' },
-  { broken: { schedule: 'dualpipe' }, engine: 'mindspeed-llm', says: 'MindSpeed-LLM has no schedule dualpipe' },
+  {
+    broken: { schedule: 'dualpipe' },
+    engine: 'mindspeed-llm',
+    says: 'MindSpeed-LLM has no schedule dualpipe',
+  },
   {
     broken: { schedule: 'dualpipe-v', dataParallel: 32 },
     engine: 'mindspeed-llm',

@@ -147,7 +147,8 @@ class Search {
   }
 
   run(counted: boolean): Found {
-    const { shares, microBatches, pipelines } = this.#space
+    const { shares, microBatches, schedules } = this.#space
+    const pipelines = this.#space.pipelines.filter((p) => schedules(p).length > 0)
     const bare = new BareMemory(this.#simulator, microBatches)
     const room = pipelines.map((p) => (this.#holdsWhole(p) ? p * this.#bytes : Number.POSITIVE_INFINITY))
     for (const share of shares) {
