@@ -22,7 +22,7 @@ const CHIP = catalogChips().find(({ id }) => id === 'a100-40gb-sxm')!
 interface Mix {
   /** Layers at the start that are dense. */
   readonly dense: number
-  /** Every so manieth layer attends to all tokens, the others to some; all do with 1. */
+  /** Layers from one that attends to all tokens to the next; those between attend to some. */
   readonly global: number
   readonly predictionLayers: number
 }
@@ -226,11 +226,10 @@ const foldedRequests = fc
   })
   .map((drawn) => ({ ...requestOf(drawn), fixed: { schedule: 'dualpipe-v' as const } }))
 
-let nothing = 0
-
-/** Searches as many requests as `RUNS` says, or so many, and tries everything for each. */
-function compareAll(asked: fc.Arbitrary<PlanRequest>, runs: number): void {
-  nothing = 0
+/** Searches as many requests as `RUNS` says, or so many, and tries everything for each; most have a layout that fits. */
+function compareAll(asked: fc.Arbitrary<PlanRequest>, usual: number): void {
+  const runs = Number(process.env.RUNS ?? usual)
+  let nothing = 0
   fc.assert(
     fc.property(asked, (request) => {
       const { best, considered } = planLayouts(request)
@@ -242,16 +241,15 @@ function compareAll(asked: fc.Arbitrary<PlanRequest>, runs: number): void {
       )
       if (best.length === 0) nothing++
     }),
-    { numRuns: Number(process.env.RUNS ?? runs), seed: process.env.SEED ? Number(process.env.SEED) : 1 },
+    { numRuns: runs, seed: process.env.SEED ? Number(process.env.SEED) : 1 },
   )
+  expect(nothing).toBeLessThan(0.8 * runs)
 }
 
 test('finds what trying everything finds', () => {
   compareAll(requests, 10)
-  expect(nothing).toBeLessThan(8)
 }, 240_000)
 
 test('finds it where pipelines are folded', () => {
   compareAll(foldedRequests, 15)
-  expect(nothing).toBeLessThan(8)
 }, 240_000)

@@ -394,7 +394,7 @@ class Search {
     const parameters = this.#leastParameters(schedule, p)
     const beside = p === 1 || steps >= 2 ? pass : Number.POSITIVE_INFINITY
     return this.#space.sharings(p).some((sharing) => {
-      const layout = layoutOf(share, microBatch, p, n, WHOLE, NONE, sharing)
+      const layout = layoutOf(share, microBatch, p, n, { ...WHOLE, schedule }, NONE, sharing)
       const weights = heldWeights(layout, parameters)
       const data = dataSeconds(costs, layout, weights, beside, steps)
       return this.#wanted(cell, n, passes + data + optimizerSeconds(costs, layout, weights))

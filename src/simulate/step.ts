@@ -234,7 +234,8 @@ export function dataSeconds(
     if (shards < copies)
       whole += times * reduceSeconds(path(copies / shards, chips * shards), gradients / shards, buckets)
   }
-  if (!engine.overlapsData) return whole
+  // engines that fold pipelines refuse to exchange beside their passes: MindSpeed, `dualpipev_feature.py`
+  if (!engine.overlapsData || layout.schedule === 'dualpipe-v') return whole
   // beside the passes of one micro-batch, or, where each has its own to exchange, of all
   const beside = times * pass
   return Math.max(whole - beside, 0) + rates.exposed * Math.min(whole, beside)
