@@ -97,12 +97,12 @@ describe('published rows', () => {
     expect(measured.stepSeconds).toBeCloseTo((3840 * 4096) / (900.5 * 256), 9)
     expect(layout).toMatchObject({
       stageLayers: [5, 8, 8, 8, 8, 8, 8, 8],
-      schedule: 'dualpipe',
+      schedule: 'dualpipe-v',
       contextMethod: 'all-to-all',
       offloadOptimizer: true,
       recomputeLayers: 2,
     })
-    expect(engine.overlapsExperts).toBe(true)
+    expect(engine).toMatchObject({ overlapsExperts: true, overlapsPipeline: true })
     expect(workload.decoder.attention).toMatchObject({ kind: 'latent', keyValueRank: 512 })
     expect(workload.decoder.predictionLayers).toBe(1)
     expect(workload.decoder.expertLayers.slice(0, 4)).toEqual([false, false, false, true])

@@ -42,9 +42,10 @@ export function engineFor(
         /moe-fb-overlap|moe-(allgather|alltoall)-overlap/i.test(overlap) ||
         // its recipes overlap exchanges of experts that span nodes
         (isNemo && layout.expertParallel > 8)),
-    // Megatron-Core sends beside computation whenever stages are interleaved
+    // Megatron-Core sends beside computation whenever stages are interleaved, MindSpeed where they are folded
     overlapsPipeline:
       engine.overlapsPipeline ||
+      layout.schedule === 'dualpipe-v' ||
       /p2p overlap/i.test(overlap) ||
       (layout.virtualPipeline > 1 && !engine.id.startsWith('megatron-20') && !isMindSpeed),
     dropout: named.dropout && !isMindSpeed,

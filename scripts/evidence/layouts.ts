@@ -185,7 +185,7 @@ function withoutNoops(
   layers: number,
   virtualPipeline: number,
 ): number[] {
-  const folded = /dualpipe/i.test(row.overlap ?? '')
+  const folded = scheduleOf(row, virtualPipeline) === 'dualpipe-v'
   const chunks = folded ? 2 * pp : pp * virtualPipeline
   const stages = Array<number>(pp).fill(0)
   const places = layers + noops.length
@@ -252,6 +252,7 @@ function expertDegrees(
 
 function scheduleOf(row: Row, virtualPipeline: number): Schedule {
   const text = `${row.overlap ?? ''} ${row.framework ?? ''}`
+  if (/dualpipe-?v/i.test(text)) return 'dualpipe-v'
   if (/dualpipe/i.test(text)) return 'dualpipe'
   if (/zero.?bubble|\bZB-?H/i.test(text)) return 'zero-bubble'
   return virtualPipeline > 1 ? 'interleaved' : '1f1b'

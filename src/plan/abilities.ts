@@ -52,7 +52,7 @@ const ABILITIES: Readonly<Record<string, Abilities>> = {
   // --moe-tp-extend-ep, or experts are split as all else is
   mindspeed: {
     ...ALL,
-    schedules: ['1f1b', 'interleaved', 'dualpipe'],
+    schedules: ['1f1b', 'interleaved', 'dualpipe-v'],
     expertTensorWhole: true,
     expertsNeedSequence: true,
     zeroStages: [0, 1],

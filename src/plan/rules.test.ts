@@ -94,11 +94,26 @@ const CASES: readonly Case[] = [
   },
   { broken: { schedule: 'dualpipe' }, says: 'Megatron-LM has no schedule dualpipe' },
   {
-    broken: { schedule: 'dualpipe', dataParallel: 32 },
+    broken: { schedule: 'dualpipe' },
     engine: 'mindspeed-llm',
-    says: 'the schedule dualpipe needs at least 4 micro-batches, there are 2',
+    says: 'MindSpeed-LLM has no schedule dualpipe',
   },
-  { broken: { schedule: 'dualpipe' }, engine: 'mindspeed-llm', tied: true, says: 'needs untied embeddings' },
+  {
+    broken: { schedule: 'dualpipe-v', dataParallel: 32 },
+    engine: 'mindspeed-llm',
+    says: 'the schedule dualpipe-v needs at least 4 micro-batches, there are 2',
+  },
+  {
+    broken: { schedule: 'dualpipe-v' },
+    engine: 'mindspeed-llm',
+    tied: true,
+    says: 'the schedule dualpipe-v needs untied embeddings',
+  },
+  {
+    broken: { schedule: 'dualpipe-v', contextParallel: 2 },
+    engine: 'mindspeed-llm',
+    says: 'the schedule dualpipe-v excludes context parallelism',
+  },
   { broken: { zeroStage: 3 }, says: 'ZeRO stage 3 with pipeline parallelism' },
   { broken: { zeroStage: 3, pipelineParallel: 1 }, engine: 'mindspeed-llm', says: 'has no ZeRO stage 3' },
   { broken: { shardGroup: 3 }, says: '4 replicas do not divide into groups of 3 that share' },
@@ -124,5 +139,7 @@ describe('rules', () => {
 
   test('a layout that breaks none', () => {
     expect(violations(plain, workloadOf(false), 16, ENGINES['megatron-lm'])).toEqual([])
+    const folded: Layout = { ...plain, schedule: 'dualpipe-v' }
+    expect(violations(folded, workloadOf(false), 16, ENGINES['mindspeed-llm'])).toEqual([])
   })
 })

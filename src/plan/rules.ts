@@ -158,17 +158,18 @@ const RULES: readonly Rule[] = [
       ? undefined
       : `${chips} chips do not divide by expert-tensor ${l.expertTensorParallel} x expert ${l.expertParallel} x pipeline ${l.pipelineParallel}`
   },
+  // as MindSpeed asks of DualPipeV, even of tables that its first stage holds both of (`dualpipev_feature.py`)
   ({ layout: l, workload: w, decoder: d }) => {
-    if (l.schedule !== 'dualpipe') return undefined
+    if (l.schedule !== 'dualpipe' && l.schedule !== 'dualpipe-v') return undefined
     const micro = w.globalBatch / (l.microBatch * l.dataParallel)
-    if (l.pipelineParallel < 2) return 'the schedule dualpipe needs pipeline parallelism above 1'
+    if (l.pipelineParallel < 2) return `the schedule ${l.schedule} needs pipeline parallelism above 1`
     if (d.layers < 2 * l.pipelineParallel)
-      return `the schedule dualpipe needs 2 x ${l.pipelineParallel} layers, there are ${d.layers}`
-    if (d.tiedEmbeddings) return 'the schedule dualpipe needs untied embeddings'
-    if (l.contextParallel > 1) return 'the schedule dualpipe excludes context parallelism'
+      return `the schedule ${l.schedule} needs 2 x ${l.pipelineParallel} layers, there are ${d.layers}`
+    if (d.tiedEmbeddings) return `the schedule ${l.schedule} needs untied embeddings`
+    if (l.contextParallel > 1) return `the schedule ${l.schedule} excludes context parallelism`
     return micro > 2 * l.pipelineParallel - 1
       ? undefined
-      : `the schedule dualpipe needs at least ${2 * l.pipelineParallel} micro-batches, there are ${micro}`
+      : `the schedule ${l.schedule} needs at least ${2 * l.pipelineParallel} micro-batches, there are ${micro}`
   },
   ({ layout: l, abilities: a, engine }) => {
     const lacks = [

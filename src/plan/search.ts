@@ -23,6 +23,7 @@ import {
   hopSeconds,
   type Layout,
   type MemoryModel,
+  nearLayers,
   noSeconds,
   optimizerSeconds,
   overheadSeconds,
@@ -87,8 +88,9 @@ interface Cell {
   /** Seconds of one micro-batch in all layers of a replica. */
   readonly all: PassSeconds
   readonly stages: StageBounds
-  /** Sums over stages that are as even as can be, by what is recomputed: schedules share them. */
+  /** Sums over stages that are as even as can be, by what is recomputed: schedules share them, unless they fold stages. */
   readonly even: Map<Again['recompute'] | number, StageSums>
+  readonly folded: Map<Again['recompute'] | number, StageSums>
 }
 
 /** Layouts that differ in replicas and what they share alone. */
@@ -120,7 +122,7 @@ class Search {
   /** Replicas that go with a micro-batch, chips of a stage and chips that experts are spread over, most first. */
   readonly #replicasOf: (microBatch: number, width: number, grid: number) => readonly number[]
   /** Weights of a stage of so many at the least. */
-  readonly #leastParameters: (p: number) => StageParameters
+  readonly #leastParameters: (schedule: Schedule, p: number) => StageParameters
   #evaluated = 0
   #overfull = 0
 
@@ -139,11 +141,14 @@ class Search {
       kept((width) => kept((grid) => space.replicas(microBatch).filter((n) => (n * width) % grid === 0))),
     )
     this.#replicasOf = (microBatch, width, grid) => replicas(microBatch)(width)(grid)
-    this.#leastParameters = kept((p) => leastParameters(space, simulator, p))
+    const contiguous = kept((p) => leastParameters(space, simulator, p, false))
+    const folded = kept((p) => leastParameters(space, simulator, p, true))
+    this.#leastParameters = (schedule, p) => (schedule === 'dualpipe-v' ? folded : contiguous)(p)
   }
 
   run(counted: boolean): Found {
-    const { shares, microBatches, pipelines } = this.#space
+    const { shares, microBatches, schedules } = this.#space
+    const pipelines = this.#space.pipelines.filter((p) => schedules(p).length > 0)
     const bare = new BareMemory(this.#simulator, microBatches)
     const room = pipelines.map((p) => (this.#holdsWhole(p) ? p * this.#bytes : Number.POSITIVE_INFINITY))
     for (const share of shares) {
@@ -281,10 +286,10 @@ class Search {
     for (const p of pipelines) {
       const at = replicas.findIndex((n) => n * width * p <= chips)
       if (at < 0) break
-      const pass = Math.max((all.forward + all.backward) / p, stages.longest(Math.ceil(this.#layers / p)))
-      const passes = (this.#batch / microBatch) * pass
       let cell: Cell | undefined
       for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
+        const pass = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
+        const passes = (this.#batch / microBatch) * pass
         const bubble = Math.max(0, bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0) - pass)
         if (this.#least(passes, bubble, replicas, at, width * p) > this.#list.threshold) continue
         const going = replicas.filter(
@@ -294,7 +299,7 @@ class Search {
         if (going.length === 0) continue
         const score = this.#least(passes, bubble, going, 0, width * p)
         if (score > this.#list.threshold) continue
-        cell ??= { share, microBatch, p, all, stages, even: new Map() }
+        cell ??= { share, microBatch, p, all, stages, even: new Map(), folded: new Map() }
         const own = cell
         this.#open.push(score, () => this.#splits(own, schedule, virtualPipeline, going))
       }
@@ -304,16 +309,22 @@ class Search {
   /** Looks at the splits under one schedule, with so many chunks at the most, by the longest stage and those at the ends. */
   #splits(cell: Cell, schedule: Schedule, virtualPipeline: number, going: readonly number[]): void {
     const { share, microBatch, p, all, stages } = cell
-    const mean = Math.max((all.forward + all.backward) / p, stages.longest(Math.ceil(this.#layers / p)))
+    const even = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
     const mostChunks = bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0)
-    const replicas = going.filter((n) => this.#exchangeHopeful(cell, n, mean, 0, mostChunks))
+    const replicas = going.filter((n) => this.#exchangeHopeful(cell, schedule, n, even, 0, mostChunks))
     if (replicas.length === 0) return
     for (const split of this.#space.splits(p)) {
       const { virtualPipeline, stageLayers, most } = split
       if (split.schedule !== schedule) continue
-      let pass = Math.max(mean, stages.longest(most))
-      if (stageLayers !== undefined)
-        pass = Math.max(pass, stages.first(stageLayers[0]!), stages.last(stageLayers.at(-1)!))
+      const pass =
+        stageLayers === undefined
+          ? even
+          : Math.max(
+              even,
+              stages.longest(most),
+              stages.first(stageLayers[0]!),
+              stages.last(stageLayers.at(-1)!),
+            )
       const bubble = bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0)
       const passes = (this.#batch / microBatch) * pass
       const score = this.#least(passes, Math.max(0, bubble - pass), replicas, 0, widthOf(share) * p)
@@ -331,7 +342,7 @@ class Search {
       const hop = p > 1 ? hopSeconds(costs, layout) : 0
       const sends = p > 1 ? exposedSends(costs, layout) * hop : 0
       const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, p, NOTHING, cell.all, hop)
-      return this.#exchangeHopeful(cell, n, pass, sends, bubble)
+      return this.#exchangeHopeful(cell, split.schedule, n, pass, sends, bubble)
     })
     if (replicas.length === 0) return
     const nodeOf = (again: Again): Node => {
@@ -367,29 +378,38 @@ class Search {
    * @param pass Seconds of a micro-batch on the slowest stage at the least; `sends` is what it waits for besides.
    * @param bubble Seconds of it with those of the slowest stage.
    */
-  #exchangeHopeful(cell: Cell, n: number, pass: number, sends: number, bubble: number): boolean {
+  #exchangeHopeful(
+    cell: Cell,
+    schedule: Schedule,
+    n: number,
+    pass: number,
+    sends: number,
+    bubble: number,
+  ): boolean {
     const { share, microBatch, p } = cell
     const { costs } = this.#simulator
     const steps = this.#batch / (microBatch * n)
     const passes = steps * (pass + sends) + Math.max(0, bubble - pass)
     if (!this.#wanted(cell, n, passes)) return false
-    const parameters = this.#leastParameters(p)
+    const parameters = this.#leastParameters(schedule, p)
     const beside = p === 1 || steps >= 2 ? pass : Number.POSITIVE_INFINITY
     return this.#space.sharings(p).some((sharing) => {
-      const layout = layoutOf(share, microBatch, p, n, WHOLE, NONE, sharing)
+      const layout = layoutOf(share, microBatch, p, n, { ...WHOLE, schedule }, NONE, sharing)
       const weights = heldWeights(layout, parameters)
       const data = dataSeconds(costs, layout, weights, beside, steps)
       return this.#wanted(cell, n, passes + data + optimizerSeconds(costs, layout, weights))
     })
   }
 
-  #sums({ share, microBatch, p, even }: Cell, split: Split, replicas: readonly number[], again: Again) {
+  #sums(cell: Cell, split: Split, replicas: readonly number[], again: Again) {
+    const { share, microBatch, p } = cell
+    const known = split.schedule === 'dualpipe-v' ? cell.folded : cell.even
     const key = again.layers ?? again.recompute
-    let sums = split.stageLayers === undefined ? even.get(key) : undefined
+    let sums = split.stageLayers === undefined ? known.get(key) : undefined
     if (sums === undefined) {
       const layout = layoutOf(share, microBatch, p, replicas[0]!, split, again, PLAIN)
       sums = stageSums(this.#simulator.costs, layout)
-      if (split.stageLayers === undefined) even.set(key, sums)
+      if (split.stageLayers === undefined) known.set(key, sums)
     }
     return sums
   }
@@ -462,17 +482,27 @@ class Search {
   }
 }
 
-/** The fewest weights of any stage of a pipeline of so many: those of the fewest layers, wherever they begin, without ends. */
-function leastParameters(space: Space, { costs, workload }: Simulator, p: number): StageParameters {
+/**
+ * The fewest weights of any stage of a pipeline of so many: those of the fewest layers, wherever they, or where stages are
+ * folded both their chunks, begin, without ends.
+ */
+function leastParameters(
+  space: Space,
+  { costs, workload }: Simulator,
+  p: number,
+  folded: boolean,
+): StageParameters {
   const sizes = space
     .splits(p)
     .map(({ stageLayers }) => Math.min(...(stageLayers ?? [Math.floor(workload.decoder.layers / p)])))
   const size = Math.min(...sizes)
-  const all = space.windows(size).map((from) => costs.parameters(from, size, false, false))
-  return {
-    dense: Math.min(...all.map(({ dense }) => dense)),
-    expert: Math.min(...all.map(({ expert }) => expert)),
+  const sum = { dense: 0, expert: 0 }
+  for (const chunk of folded ? [nearLayers(size), size - nearLayers(size)] : [size]) {
+    const all = space.windows(chunk).map((from) => costs.parameters(from, chunk, false, false))
+    sum.dense += Math.min(...all.map(({ dense }) => dense))
+    sum.expert += Math.min(...all.map(({ expert }) => expert))
   }
+  return sum
 }
 
 /** Chips of a stage of one replica. */
@@ -489,6 +519,8 @@ function gridOf({ expertParallel, expertTensorParallel }: Share): number {
 interface StageBounds {
   /** At the least, wherever the layers begin. */
   longest(size: number): number
+  /** Of the slowest of so many stages that are as even as can be, at the least. */
+  even(schedule: Schedule, p: number): number
   /** With the embedding. */
   first(size: number): number
   /** With the head. */
@@ -501,11 +533,23 @@ function stageBounds(space: Space, { costs, workload }: Simulator, whole: Layout
     const { forward, backward } = costs.stage(whole, from, size, 0, isFirst, isLast)
     return forward + backward
   }
+  const longest = kept((size) =>
+    Math.min(...space.windows(size).map((from) => seconds(from, size, false, false))),
+  )
+  const folded = kept((p) => {
+    const size = Math.ceil(layers / p)
+    const fewest = Math.floor(layers / p)
+    const [near, far] = [nearLayers(fewest), fewest - nearLayers(fewest)]
+    return Math.max(
+      longest(nearLayers(size)) + longest(size - nearLayers(size)),
+      // the first stage has the fewest layers, and both ends
+      seconds(0, near, true, false) + seconds(layers - far, far, false, true),
+    )
+  })
   return {
+    longest,
     // one of the stages has as many layers as an even share, rounded up
-    longest: kept((size) =>
-      Math.min(...space.windows(size).map((from) => seconds(from, size, false, false))),
-    ),
+    even: (schedule, p) => (schedule === 'dualpipe-v' ? folded(p) : longest(Math.ceil(layers / p))),
     first: kept((size) => seconds(0, size, true, false)),
     last: kept((size) => seconds(layers - size, size, false, true)),
   }

@@ -214,7 +214,8 @@ export function sizeOf(space: Space): number {
   const ways = pipelines.map((p) => {
     const sums = { any: 0, multiples: 0, ends: 0 }
     for (const { schedule, recomputes, selective } of space.splits(p)) {
-      const kind = schedule === 'interleaved' ? 'multiples' : schedule === 'dualpipe' ? 'ends' : 'any'
+      const ends = schedule === 'dualpipe' || schedule === 'dualpipe-v'
+      const kind = schedule === 'interleaved' ? 'multiples' : ends ? 'ends' : 'any'
       sums[kind] += recomputes.length + selective.length
     }
     return { p, sharings: space.sharings(p).length, ...sums }
@@ -258,6 +259,7 @@ export function scheduleGoes(
     case 'interleaved':
       return microBatches % p === 0
     case 'dualpipe':
+    case 'dualpipe-v':
       return contextParallel === 1 && microBatches >= 2 * p
     default:
       return true
@@ -304,6 +306,7 @@ function splitsOf(
         for (const v of divisorsOf(layers / p)) if (v > 1) add(schedule, v)
         break
       case 'dualpipe':
+      case 'dualpipe-v':
         if (p === 1 || layers < 2 * p || tiedEmbeddings) break
         if (layers % p !== 0 && !abilities.unevenStages) break
         add(schedule, 1)

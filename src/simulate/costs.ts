@@ -351,7 +351,8 @@ function later(a: number, b: number): number {
   return Math.sqrt(Math.sqrt(a ** 4 + b ** 4))
 }
 
-function add(to: PassSeconds, from: PassSeconds, times: number): void {
+/** Adds seconds so many times. */
+export function add(to: PassSeconds, from: PassSeconds, times: number): void {
   to.forward += from.forward * times
   to.backward += from.backward * times
   to.weight += from.weight * times

@@ -22,6 +22,7 @@ export {
   LIBRARY_BYTES,
   largestTerm,
   type MemoryModel,
+  nearLayers,
   type Overflow,
   overflowMessage,
   stageLayers,

@@ -1,6 +1,6 @@
 /** @file The pipeline that a layout makes of a model: what each stage's chunks take, and what travels between them. */
 import type { CostModel, PassSeconds } from './costs.ts'
-import { evenShare, stageLayers } from './memory/index.ts'
+import { chunksOf, placeSizes, stageOf } from './memory/index.ts'
 import type { PassTimes, Pipeline } from './pipeline/index.ts'
 import { interleavedGroup, scheduleProblem } from './pipeline/index.ts'
 import { hopSeconds, stageSeconds } from './step.ts'
@@ -12,10 +12,11 @@ import type { Layout } from './types.ts'
  */
 export function layoutPipeline(costs: CostModel, layout: Layout): Pipeline | string {
   const { globalBatch, decoder } = costs.workload
-  const { pipelineParallel: stages, virtualPipeline, schedule } = layout
+  const { pipelineParallel: stages, schedule } = layout
   const microBatches = globalBatch / (layout.microBatch * layout.dataParallel)
   const twoEnds = schedule === 'dualpipe'
-  const chunks = twoEnds ? 2 : virtualPipeline
+  const folded = schedule === 'dualpipe-v'
+  const chunks = twoEnds ? 2 : chunksOf(layout)
   const problem = scheduleProblem({
     schedule,
     stages,
@@ -25,14 +26,14 @@ export function layoutPipeline(costs: CostModel, layout: Layout): Pipeline | str
   })
   if (problem !== undefined) return problem
 
-  const places = placeSizes(layout, decoder.layers)
+  const places = placeSizes(decoder.layers, layout)
   // each place is a stage of a longer pipeline: the ends are those of all places
   const longer = { ...layout, pipelineParallel: places.length }
   /** Of each stage, layers in the chunks before this one: the first of a stage are recomputed. */
   const before = new Array<number>(stages).fill(0)
   let from = 0
   const times = places.map((size, place) => {
-    const stage = place % stages
+    const stage = stageOf(place, layout)
     const left = Math.max(0, (layout.recomputeLayers ?? 0) - before[stage]!)
     const own = layout.recomputeLayers === undefined ? longer : { ...longer, recomputeLayers: left }
     const seconds = stageSeconds(costs, own, place, from, size)
@@ -41,29 +42,22 @@ export function layoutPipeline(costs: CostModel, layout: Layout): Pipeline | str
     return passTimes(seconds)
   })
   const hop = stages > 1 ? hopSeconds(costs, layout) : 0
-  const links = twoEnds ? stages - 1 : virtualPipeline > 1 ? stages : stages - 1
+  // only where chunks are interleaved the last stage sends to the first
+  const links = chunks === 1 || twoEnds || folded ? stages - 1 : stages
   return {
     schedule,
     microBatches,
     passes: Array.from({ length: stages }, (_, stage) =>
-      Array.from(
-        { length: chunks },
-        (_, chunk) => times[twoEnds ? (chunk === 0 ? stage : stages - 1 - stage) : chunk * stages + stage]!,
-      ),
+      Array.from({ length: chunks }, (_, chunk) => times[placeOf(stage, chunk)]!),
     ),
     links: Array.from({ length: links }, () => ({ forward: hop, backward: hop })),
-    overlapsTransfers: costs.engine.overlapsPipeline && virtualPipeline > 1,
+    overlapsTransfers: costs.engine.overlapsPipeline && chunksOf(layout) > 1,
   }
-}
 
-/** Layers at each place of the pipeline, in the order in which a micro-batch passes them. */
-function placeSizes(layout: Layout, layers: number): readonly number[] {
-  const { pipelineParallel: stages, virtualPipeline: chunks } = layout
-  if (chunks === 1) return stageLayers(layers, layout)
-  return Array.from({ length: stages * chunks }, (_, place) => {
-    if (layout.stageLayers === undefined) return evenShare(layers, stages * chunks, place)
-    return evenShare(layout.stageLayers[place % stages]!, chunks, Math.floor(place / stages))
-  })
+  function placeOf(stage: number, chunk: number): number {
+    if (chunk === 0 || !(twoEnds || folded)) return chunk * stages + stage
+    return places.length - 1 - stage
+  }
 }
 
 function passTimes({ forward, backward, weight }: PassSeconds): PassTimes {

@@ -59,7 +59,7 @@ describe('parseLayout', () => {
       'unknown key "xp3" in the layout: did you mean tp?',
       'pp (pipeline parallelism) must be a whole number from 1 to 100000000, got "pp-3": for instance pp8',
       'stages must be the layers of each stage, got "stages=1,a": for instance stages=7,8x14,7',
-      'schedule must be one of 1f1b, interleaved, zero-bubble, dualpipe, got "schedule=1f1": did you mean schedule=1f1b?',
+      'schedule must be one of 1f1b, interleaved, zero-bubble, dualpipe, dualpipe-v, got "schedule=1f1": did you mean schedule=1f1b?',
       'zero (ZeRO stage) must be a whole number from 0 to 3, got "zero7": for instance zero1',
       'recompute must be one of none, selective, full, got "recompute=selectiv": did you mean recompute=selective?',
     ])
@@ -170,6 +170,9 @@ describe('layoutPipeline', () => {
     'pp8 vp4 recompute=full:2',
     'tp2 pp4 schedule=zero-bubble',
     'tp2 pp4 schedule=dualpipe',
+    'tp2 pp4 schedule=dualpipe-v',
+    'pp8 schedule=dualpipe-v recompute=full:3',
+    'tp2 pp4 schedule=dualpipe-v stages=6,9,9,8',
     'tp2 pp4 stages=7,9,9,7',
     'tp8',
   ])('is as long as the formula says, about: %s', (text) => {

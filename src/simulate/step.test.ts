@@ -46,6 +46,7 @@ const VARIANTS: Readonly<Record<string, Partial<Layout>>> = {
   'some layers again': { recompute: 'full', recomputeLayers: 3, offloadOptimizer: true },
   'zero bubble': { schedule: 'zero-bubble' },
   'both ends': { schedule: 'dualpipe', tensorParallel: 1, sequenceParallel: false, dataParallel: 64 },
+  folded: { schedule: 'dualpipe-v', recompute: 'full', recomputeLayers: 3 },
   'all sharded': { pipelineParallel: 1, zeroStage: 3, dataParallel: 32 },
 }
 

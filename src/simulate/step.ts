@@ -1,8 +1,8 @@
 /** @file Seconds of a training step: stages, the pipeline, what data-parallel chips exchange, the update. */
 import { HALF } from './bytes.ts'
 import { gatherSeconds, pathOf, reduceSeconds, sendSeconds } from './collectives.ts'
-import { type CostModel, noSeconds, type PassSeconds, type StageParameters } from './costs.ts'
-import { evenShare } from './memory/index.ts'
+import { add, type CostModel, noSeconds, type PassSeconds, type StageParameters } from './costs.ts'
+import { chunksOf, nearLayers, stageSize } from './memory/index.ts'
 import type { Rates } from './rates.ts'
 import type { Layout, Schedule, TimeTerms } from './types.ts'
 import { sharesTable } from './work.ts'
@@ -15,14 +15,16 @@ export interface StepSeconds extends TimeTerms {
 /** The stages of a pipeline for one micro-batch: the one that takes longest, and all together. */
 export interface StageSums {
   readonly slowest: PassSeconds
-  readonly slowestFrom: number
-  readonly slowestSize: number
+  /** Those of the slowest stage. */
+  readonly parameters: StageParameters
   readonly all: PassSeconds
 }
 
 /** What of a step depends neither on the data-parallel degree nor on how its chips share. */
 export function stageSums(model: CostModel, layout: Layout): StageSums {
+  if (layout.schedule === 'dualpipe-v') return foldedSums(model, layout)
   const p = layout.pipelineParallel
+  const { layers } = model.workload.decoder
   let from = 0
   let slowest = noSeconds()
   let slowestFrom = 0
@@ -31,7 +33,7 @@ export function stageSums(model: CostModel, layout: Layout): StageSums {
   let before = slowest
   let sizeBefore = 0
   for (let stage = 0; stage < p; stage++) {
-    const size = layout.stageLayers?.[stage] ?? evenShare(model.workload.decoder.layers, p, stage)
+    const size = stageSize(layers, layout, stage)
     // stages between the ends are mostly alike
     const same = stage > 1 && stage < p - 1 && size === sizeBefore && model.alike(from - size, from, size)
     const seconds = same ? before : stageSeconds(model, layout, stage, from, size)
@@ -45,7 +47,38 @@ export function stageSums(model: CostModel, layout: Layout): StageSums {
     }
     from += size
   }
-  return { slowest, slowestFrom, slowestSize, all }
+  const isLast = slowestFrom + slowestSize === layers
+  const parameters = model.parameters(slowestFrom, slowestSize, slowestFrom === 0, isLast)
+  return { slowest, parameters, all }
+}
+
+/** The same where each stage has a chunk of layers on the way down and one on the way up. */
+function foldedSums(model: CostModel, layout: Layout): StageSums {
+  const { layers } = model.workload.decoder
+  let [from, to] = [0, layers]
+  let slowest = noSeconds()
+  let parameters: StageParameters = { dense: 0, expert: 0 }
+  const all = noSeconds()
+  const again = layout.recompute === 'full' ? (layout.recomputeLayers ?? Number.POSITIVE_INFINITY) : 0
+  for (let stage = 0; stage < layout.pipelineParallel; stage++) {
+    const size = stageSize(layers, layout, stage)
+    const near = nearLayers(size)
+    const far = size - near
+    to -= far
+    const isFirst = stage === 0
+    const seconds = model.stage(layout, from, near, again, isFirst, false)
+    add(seconds, model.stage(layout, to, far, Math.max(0, again - near), false, isFirst), 1)
+    accumulate(all, seconds)
+    if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) {
+      slowest = seconds
+      parameters = model.parameters(from, near, false, false)
+      const rest = model.parameters(to, far, isFirst, isFirst)
+      parameters.dense += rest.dense
+      parameters.expert += rest.expert
+    }
+    from += near
+  }
+  return { slowest, parameters, all }
 }
 
 /**
@@ -57,22 +90,16 @@ export function stepSeconds(
   layout: Layout,
   stages: StageSums = stageSums(model, layout),
 ): StepSeconds {
-  const { decoder, globalBatch } = model.workload
+  const { globalBatch } = model.workload
   const { machine, rates } = model
   const p = layout.pipelineParallel
   const microBatches = globalBatch / (layout.microBatch * layout.dataParallel)
-  const { slowest, slowestFrom, slowestSize, all } = stages
+  const { slowest, parameters, all } = stages
   const pass = slowest.forward + slowest.backward
   const hop = p > 1 ? hopSeconds(model, layout) : 0
   const sends = p > 1 ? exposedSends(model, layout) * hop : 0
   const bubble = bubbleSeconds(layout.schedule, layout.virtualPipeline, p, slowest, all, hop)
 
-  const parameters = model.parameters(
-    slowestFrom,
-    slowestSize,
-    slowestFrom === 0,
-    slowestFrom + slowestSize === decoder.layers,
-  )
   const weights = heldWeights(layout, parameters)
   const data = dataSeconds(model, layout, weights, pass, microBatches) + tableSeconds(model, layout)
   const optimizer = optimizerSeconds(model, layout, weights)
@@ -130,16 +157,23 @@ export function hopSeconds(model: CostModel, layout: Layout): number {
   return sendSeconds(model.machine, model.rates, stride, bytes)
 }
 
-/** Transfers that a stage waits for in each micro-batch: one forward and one backward for each of its chunks. */
-export function exposedSends({ engine, rates }: CostModel, { virtualPipeline }: Layout): number {
-  return 2 * virtualPipeline * (engine.overlapsPipeline && virtualPipeline > 1 ? rates.exposed : 1)
+/**
+ * Transfers that a stage waits for in each micro-batch: one forward and one backward for each of its chunks. Where a
+ * pipeline is folded and messages overlap, each way over its p - 1 links takes longer once in p micro-batches.
+ */
+export function exposedSends({ engine, rates }: CostModel, layout: Layout): number {
+  const chunks = chunksOf(layout)
+  const p = layout.pipelineParallel
+  if (layout.schedule === 'dualpipe-v' && engine.overlapsPipeline) return (2 * (p - 1)) / p
+  return 2 * chunks * (engine.overlapsPipeline && chunks > 1 ? rates.exposed : 1)
 }
 
 /**
  * Seconds in which the slowest stage has nothing to do: until the first micro-batch reaches it, and after its last one
  * has left. One forward, one backward: the passes of all other stages, divided by the chunks of interleaving
  * (Narayanan et al. 2021, section 2.2). Zero bubble: weights' gradients fill a part (Qi et al. 2023, ZB-H1).
- * From both ends: (p / 2 - 1) (F&B + B - 3 W) (DeepSeek-V3, table 2).
+ * From both ends: (p / 2 - 1) (F&B + B - 3 W) (DeepSeek-V3, table 2). Folded: (p - 1) (F&B + B - 3 W) of a chunk's
+ * passes, which are half a stage's (DualPipeV, in the README of github.com/deepseek-ai/DualPipe).
  */
 export function bubbleSeconds(
   schedule: Schedule,
@@ -161,6 +195,8 @@ export function bubbleSeconds(
       const share = Math.max(stages / 2 - 1, 0) / (stages - 1)
       return Math.max(forward + 2 * backward - 3 * weight, 0) * share + hops / 2
     }
+    case 'dualpipe-v':
+      return Math.max(forward + 2 * backward - 3 * weight, 0) / 2 + hops
     case '1f1b':
     case 'interleaved':
       return (forward + backward + hops) / virtualPipeline
@@ -198,7 +234,8 @@ export function dataSeconds(
     if (shards < copies)
       whole += times * reduceSeconds(path(copies / shards, chips * shards), gradients / shards, buckets)
   }
-  if (!engine.overlapsData) return whole
+  // engines that fold pipelines refuse to exchange beside their passes: MindSpeed, `dualpipev_feature.py`
+  if (!engine.overlapsData || layout.schedule === 'dualpipe-v') return whole
   // beside the passes of one micro-batch, or, where each has its own to exchange, of all
   const beside = times * pass
   return Math.max(whole - beside, 0) + rates.exposed * Math.min(whole, beside)
@@ -207,7 +244,9 @@ export function dataSeconds(
 /** Seconds in which the first and the last stage sum the gradients of a table that both have. */
 function tableSeconds(model: CostModel, layout: Layout): number {
   const { workload, machine, rates, engine } = model
-  if (layout.pipelineParallel === 1 || !sharesTable(workload.decoder)) return 0
+  // where it is folded, one stage has both ends and one table
+  if (layout.pipelineParallel === 1 || layout.schedule === 'dualpipe-v' || !sharesTable(workload.decoder))
+    return 0
   const { tensorParallel: t, contextParallel, dataParallel, pipelineParallel } = layout
   const stride = t * contextParallel * dataParallel * (pipelineParallel - 1)
   const elements = (workload.decoder.vocabularySize * workload.decoder.hiddenSize) / t

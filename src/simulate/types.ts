@@ -20,11 +20,12 @@ export const RECOMPUTES = ['none', 'selective', 'full'] as const
 /** What the backward pass computes again: nothing, the core of attention, or whole layers. */
 export type Recompute = (typeof RECOMPUTES)[number]
 
-export const SCHEDULES = ['1f1b', 'interleaved', 'zero-bubble', 'dualpipe'] as const
+export const SCHEDULES = ['1f1b', 'interleaved', 'zero-bubble', 'dualpipe', 'dualpipe-v'] as const
 /**
  * Order of the passes of a pipeline: one forward, one backward (Narayanan et al. 2021); the same with several chunks
- * of layers a stage; backward split into activations' and weights' gradients (Qi et al. 2023, ZB-H1); and pipelines
- * from both ends (DeepSeek-V3).
+ * of layers a stage; backward split into activations' and weights' gradients (Qi et al. 2023, ZB-H1); pipelines from
+ * both ends, each stage with the layers of two (DeepSeek-V3); and half of such a pair, folded: stage s of p holds chunk
+ * s of the layers and chunk 2p - 1 - s, the first stage both ends (DualPipeV, github.com/deepseek-ai/DualPipe).
  */
 export type Schedule = (typeof SCHEDULES)[number]
 
@@ -38,7 +39,7 @@ export interface Layout {
   readonly pipelineParallel: number
   /** Chunks of layers on each stage (virtual pipeline); 1 without interleaving. */
   readonly virtualPipeline: number
-  /** Layers of each stage, first to last; as even as can be where it is undefined. */
+  /** Layers of each stage, first to last, all its chunks together; as even as can be where it is undefined. */
   readonly stageLayers?: readonly number[]
   readonly dataParallel: number
   /** Chips that share the experts of a layer. */

@@ -64,8 +64,8 @@ export function addHoldings(
     // the layer that runs and the next; embedding and head stay gathered
     sums.communication += HALF * (2 * largestLayer + tables * terms.vocabularyElements)
   }
-  // what the previous stage sends while this one works
-  if (layout.pipelineParallel > 1 && !plan.first) sums.communication += streamBytes(extent)
+  // what the previous stage sends while this one works; the first one, where it is the last as well, has one too
+  if (layout.pipelineParallel > 1 && (!plan.first || plan.last)) sums.communication += streamBytes(extent)
   // the head's gathered input is never given back
   if (plan.last) sums.communication += gatheredBytes(extent)
 }

@@ -8,4 +8,13 @@ export {
   type Overflow,
   overflowMessage,
 } from './model.ts'
-export { evenShare, inFlight, stageLayers } from './stages.ts'
+export {
+  chunksOf,
+  evenShare,
+  inFlight,
+  nearLayers,
+  placeSizes,
+  stageLayers,
+  stageOf,
+  stageSize,
+} from './stages.ts'

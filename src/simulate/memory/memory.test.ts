@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Decoder, readDecoder } from '../../model/index.ts'
-import { type Engine, type Layout, type MemoryTerms, ONE_CHIP, type Workload } from '../types.ts'
+import { type Engine, type Layout, type MemoryTerms, ONE_CHIP, SCHEDULES, type Workload } from '../types.ts'
 import { layerTerms } from './layer-terms.ts'
 import {
   ALLOCATOR_SLACK,
@@ -268,6 +268,39 @@ describe('pipelines', () => {
     expect(both[1]!.terms.activations).toBeLessThanOrEqual(5 * 2 * saved)
     expect(both[1]!.terms.activations).toBeGreaterThan(4.5 * 2 * saved)
   })
+
+  test('that are folded hold their weights once, both ends on the first stage, and 2 p + 1 chunks', () => {
+    const work = workload(LLAMA)
+    const layout: Layout = { ...ONE_CHIP, pipelineParallel: 4 }
+    const memory = createMemoryModel(work, ENGINE)
+    const folded = memory.stages({ ...layout, schedule: 'dualpipe-v' })
+    const one = memory.stages(layout)
+    const weights = (stages: typeof folded) => stages.reduce((sum, { terms }) => sum + terms.weights, 0)
+    expect(weights(folded)).toBe(weights(one))
+    expect(folded[1]!.terms.weights).toBe(one[1]!.terms.weights)
+    expect(folded[0]!.terms.weights).toBeGreaterThan(folded[3]!.terms.weights)
+    expect(folded.map(({ terms }) => terms.logits > 0)).toEqual([true, false, false, false])
+    const { saved } = layerTerms(work, ENGINE, layout).dense.plain
+    for (const { terms } of folded.slice(1)) {
+      expect(terms.activations).toBeLessThanOrEqual(9 * saved)
+      expect(terms.activations).toBeGreaterThan(8 * saved)
+    }
+  })
+
+  test('that are folded get longer stages last, and prediction layers on the first', () => {
+    const kinds = [false, false, true, true, true, true, true, true, true, true, true, true]
+    const layout: Layout = { ...ONE_CHIP, pipelineParallel: 4, schedule: 'dualpipe-v' }
+    const plans = stagePlans(kinds, 1, layout)
+    // layers 0 10 11, 1 2 9, 3 4 8, 5 6 7
+    expect(plans.map(({ layers, near }) => [near, layers])).toEqual([
+      [1, 3],
+      [2, 3],
+      [2, 3],
+      [2, 3],
+    ])
+    expect(plans.map(({ expertsBefore }) => expertsBefore.at(-1))).toEqual([2, 2, 3, 3])
+    expect(plans.map(({ first, last }) => first && last)).toEqual([true, false, false, false])
+  })
 })
 
 describe('what is held through a step', () => {
@@ -428,7 +461,7 @@ const layouts: fc.Arbitrary<Layout> = fc.record({
   microBatch: powers(2),
   recompute: fc.constantFrom('none', 'selective', 'full'),
   offloadOptimizer: fc.boolean(),
-  schedule: fc.constantFrom('1f1b', 'interleaved', 'zero-bubble', 'dualpipe'),
+  schedule: fc.constantFrom(...SCHEDULES),
 })
 const engines: fc.Arbitrary<Engine> = fc
   .record({

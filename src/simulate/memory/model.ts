@@ -3,8 +3,8 @@ import { degreesKey, tokensKey } from '../share-key.ts'
 import type { Engine, Layout, MemoryTerms, StageMemory, Workload } from '../types.ts'
 import { addHoldings } from './holdings.ts'
 import { type LayerTerms, layerTerms } from './layer-terms.ts'
-import { raisePeak, savedOf } from './peak.ts'
-import { fullestStages, inFlight, type StagePlan, stagePlans } from './stages.ts'
+import { keptOf, raisePeak } from './peak.ts'
+import { fullestStages, type StagePlan, stagePlans } from './stages.ts'
 import { nothing, type Sums, total } from './sums.ts'
 
 /**
@@ -121,7 +121,7 @@ function sumStage(
   sums.weights = sums.gradients = sums.optimizer = sums.communication = 0
   sums.activations = sums.logits = sums.transient = sums.reserve = 0
   addHoldings(sums, workload, engine, layout, terms, plan)
-  let kept = savedOf(layout, terms, plan) * inFlight(layout, stage, microBatches)
+  let kept = keptOf(layout, terms, plan, stage, microBatches)
   let experts = plan.expertsBefore[plan.layers]!
 
   if (layout.schedule === 'dualpipe') {
@@ -129,7 +129,7 @@ function sumStage(
     const mirror = layout.pipelineParallel - 1 - stage
     const other = plans[mirror]!
     addHoldings(sums, workload, engine, layout, terms, other)
-    kept += savedOf(layout, terms, other) * inFlight(layout, mirror, microBatches)
+    kept += keptOf(layout, terms, other, mirror, microBatches)
     experts += other.expertsBefore[other.layers]!
     raisePeak(sums, layout, terms, other, kept)
   }
@@ -174,8 +174,8 @@ function keptPlans(make: (layout: Layout) => readonly StagePlan[]): (layout: Lay
     const { stageLayers, schedule } = layout
     const kept = stageLayers === undefined ? even : (given.get(stageLayers) ?? new Map<number, Plans>())
     if (stageLayers !== undefined) given.set(stageLayers, kept)
-    const key =
-      (layout.pipelineParallel * 2 ** 16 + layout.virtualPipeline) * 2 + (schedule === 'dualpipe' ? 1 : 0)
+    const ends = schedule === 'dualpipe' ? 1 : schedule === 'dualpipe-v' ? 2 : 0
+    const key = (layout.pipelineParallel * 2 ** 16 + layout.virtualPipeline) * 3 + ends
     return at(kept, key, () => {
       const plans = make(layout)
       return { plans, fullest: fullestStages(plans, layout) }

@@ -1,13 +1,28 @@
 /** @file The highest point of the passes of one micro-batch through a stage, above what the others keep. */
 import type { Layout } from '../types.ts'
 import type { LayerTerms } from './layer-terms.ts'
-import type { StagePlan } from './stages.ts'
+import { chunksOf, inFlight, type StagePlan } from './stages.ts'
 import type { Sums } from './sums.ts'
 import type { Walk } from './walk.ts'
 
 /** Bytes that a micro-batch keeps in the layers of a stage. */
 export function savedOf(layout: Layout, terms: LayerTerms, plan: StagePlan): number {
   return savedBefore(layout, terms, plan, plan.layers) + (plan.first ? terms.embedding.saved : 0)
+}
+
+/** Bytes that all micro-batches in flight keep on a stage. */
+export function keptOf(
+  layout: Layout,
+  terms: LayerTerms,
+  plan: StagePlan,
+  stage: number,
+  microBatches: number,
+): number {
+  const saved = savedOf(layout, terms, plan)
+  const count = inFlight(layout, stage, microBatches)
+  if (layout.schedule !== 'dualpipe-v') return saved * count
+  const near = savedBefore(layout, terms, plan, plan.near) + (plan.first ? terms.embedding.saved : 0)
+  return near * count + (saved - near) * Math.min(stage + 1, microBatches)
 }
 
 /** Bytes that a micro-batch keeps in the first layers of a stage. */
@@ -53,7 +68,7 @@ export function raisePeak(
   if (expert >= 0) raiseInLayer(sums, layout, terms, plan, kept, expert, terms.expert.recomputed)
   if (plan.first) {
     const { saved, transient } = terms.embedding.peak
-    raise(sums, kept - savedOf(layout, terms, plan) / chunksOf(layout) + saved, 0, transient)
+    raise(sums, kept - savedOf(layout, terms, plan) / chunksAt(layout) + saved, 0, transient)
   }
   if (plan.last) {
     const { saved, logits, transient } = terms.head
@@ -70,7 +85,7 @@ function raiseInLayer(
   index: number,
   { saved, peak }: Walk,
 ): void {
-  const chunks = chunksOf(layout)
+  const chunks = chunksAt(layout)
   const own = savedOf(layout, terms, plan) / chunks
   // of several chunks, take this layer for the last of its own
   const before =
@@ -87,6 +102,7 @@ function raise(sums: Sums, activations: number, logits: number, transient: numbe
   sums.transient = transient
 }
 
-function chunksOf(layout: Layout): number {
-  return layout.schedule === 'interleaved' ? layout.virtualPipeline : 1
+/** Chunks that run apart from each other. */
+function chunksAt(layout: Layout): number {
+  return layout.schedule === 'interleaved' || layout.schedule === 'dualpipe-v' ? chunksOf(layout) : 1
 }

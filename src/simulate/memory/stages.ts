@@ -13,13 +13,58 @@ export interface StagePlan {
   readonly lastDense: readonly number[]
   /** The last layer of experts among the first i; -1 without. */
   readonly lastExpert: readonly number[]
+  /** Layers of the first chunk where the pipeline is folded; all of them otherwise. */
+  readonly near: number
 }
 
 /**
  * Layers of each stage, first to last. Where the layout does not say, stages differ by one layer at most.
  */
 export function stageLayers(layers: number, layout: Layout): readonly number[] {
-  return layout.stageLayers ?? spread(layers, layout.pipelineParallel)
+  return (
+    layout.stageLayers ??
+    Array.from({ length: layout.pipelineParallel }, (_, stage) => stageSize(layers, layout, stage))
+  )
+}
+
+/** Layers of one stage. Where a pipeline is folded the longer ones come last: both ends are on the first. */
+export function stageSize(
+  layers: number,
+  { stageLayers, schedule, pipelineParallel }: Layout,
+  stage: number,
+): number {
+  if (stageLayers !== undefined) return stageLayers[stage]!
+  if (schedule !== 'dualpipe-v') return evenShare(layers, pipelineParallel, stage)
+  return Math.floor((layers + stage) / pipelineParallel)
+}
+
+/** Of the layers of a stage of a folded pipeline, those of its first chunk. */
+export function nearLayers(size: number): number {
+  return Math.ceil(size / 2)
+}
+
+/** Chunks of layers on each stage. */
+export function chunksOf({ schedule, virtualPipeline }: Layout): number {
+  return schedule === 'dualpipe-v' ? 2 : virtualPipeline
+}
+
+/** Layers at each place of the pipeline, in the order in which a micro-batch passes them. */
+export function placeSizes(layers: number, layout: Layout): readonly number[] {
+  const { pipelineParallel: stages, virtualPipeline: chunks } = layout
+  const sizes = stageLayers(layers, layout)
+  if (layout.schedule === 'dualpipe-v') {
+    const near = sizes.map(nearLayers)
+    return [...near, ...sizes.map((size, stage) => size - near[stage]!).reverse()]
+  }
+  if (layout.stageLayers === undefined) return spread(layers, stages * chunks)
+  return Array.from({ length: chunks }, (_, chunk) =>
+    sizes.map((size) => evenShare(size, chunks, chunk)),
+  ).flat()
+}
+
+/** The stage that holds a place: with chunks, every stage gets its first one before any gets its second. */
+export function stageOf(place: number, { schedule, pipelineParallel: p }: Layout): number {
+  return schedule === 'dualpipe-v' && place >= p ? 2 * p - 1 - place : place % p
 }
 
 function spread(total: number, parts: number): number[] {
@@ -35,28 +80,27 @@ export function evenShare(layers: number, stages: number, stage: number): number
 }
 
 /**
- * Layers dealt out to stages. With chunks, every stage gets its first one before any gets its second.
- * @param kinds For each layer, whether it has experts; `extra` ones at the end are prediction layers of the last stage.
+ * Layers dealt out to stages.
+ * @param kinds For each layer, whether it has experts; `extra` ones at the end are prediction layers of the last place.
  */
 export function stagePlans(kinds: readonly boolean[], extra: number, layout: Layout): readonly StagePlan[] {
-  const { pipelineParallel: stages, virtualPipeline: chunks } = layout
+  const { pipelineParallel: stages, schedule } = layout
   const main = kinds.length - extra
-  const sizes = layout.stageLayers
-    ? Array.from({ length: chunks }, (_, chunk) =>
-        layout.stageLayers!.map((size) => spread(size, chunks)[chunk] ?? 0),
-      ).flat()
-    : spread(main, stages * chunks)
+  const sizes = placeSizes(main, layout)
   const owned: boolean[][] = Array.from({ length: stages }, () => [])
   let next = 0
-  sizes.forEach((size, index) => {
-    owned[index % stages]!.push(...kinds.slice(next, next + size))
+  sizes.forEach((size, place) => {
+    owned[stageOf(place, layout)]!.push(...kinds.slice(next, next + size))
     next += size
   })
-  owned[stages - 1]!.push(...kinds.slice(main))
-  return owned.map((own, stage) => planOf(own, stage === 0, stage === stages - 1))
+  const end = stageOf(sizes.length - 1, layout)
+  owned[end]!.push(...kinds.slice(main))
+  return owned.map((own, stage) =>
+    planOf(own, stage === 0, stage === end, schedule === 'dualpipe-v' ? sizes[stage]! : own.length),
+  )
 }
 
-function planOf(own: readonly boolean[], first: boolean, last: boolean): StagePlan {
+function planOf(own: readonly boolean[], first: boolean, last: boolean, near: number): StagePlan {
   const expertsBefore = [0]
   const lastDense = [-1]
   const lastExpert = [-1]
@@ -65,16 +109,16 @@ function planOf(own: readonly boolean[], first: boolean, last: boolean): StagePl
     lastDense.push(expert ? lastDense[index]! : index)
     lastExpert.push(expert ? index : lastExpert[index]!)
   })
-  return { layers: own.length, first, last, expertsBefore, lastDense, lastExpert }
+  return { layers: own.length, first, last, expertsBefore, lastDense, lastExpert, near }
 }
 
 /**
  * The stages of which one is the fullest: of those with the same layers the first has the most micro-batches at once.
- * All of them where pipelines start at both ends.
+ * All of them where pipelines start at both ends or are folded.
  */
 export function fullestStages(plans: readonly StagePlan[], layout: Layout): readonly number[] {
   const all = plans.map((_, stage) => stage)
-  if (layout.schedule === 'dualpipe') return all
+  if (layout.schedule === 'dualpipe' || layout.schedule === 'dualpipe-v') return all
   const seen = new Set<string>()
   return all.filter((stage) => {
     const { first, last, expertsBefore } = plans[stage]!
@@ -85,12 +129,14 @@ export function fullestStages(plans: readonly StagePlan[], layout: Layout): read
 
 /**
  * Micro-batches whose activations a stage keeps at its peak, in units of all its layers. For DualPipe, of the pipeline that
- * starts at stage 0: the one from the other end has those of p - 1 - stage.
+ * starts at stage 0: the one from the other end has those of p - 1 - stage. For DualPipeV, of the first chunk: the second
+ * has one for each stage up to this one.
  */
 export function inFlight(layout: Layout, stage: number, microBatches: number): number {
   const { pipelineParallel: p, virtualPipeline, schedule } = layout
   if (schedule === 'dualpipe') return Math.min(p - stage, Math.max(1, microBatches / 2))
   if (schedule === 'zero-bubble') return Math.min(p, microBatches)
+  if (schedule === 'dualpipe-v') return Math.min(2 * p - stage, microBatches)
   const chunks = schedule === 'interleaved' ? virtualPipeline : 1
   return chunksInFlight(p, chunks, p, microBatches, stage) / chunks
 }

@@ -1,8 +1,8 @@
 /** @file What a pipeline is made of, and what its simulation tells. Seconds throughout. */
 import type { Schedule } from '../types.ts'
 
-/** Schedules of a layout, and two more: all forwards before all backwards (GPipe), and DualPipe on half the stages. */
-export type PipelineSchedule = Schedule | 'gpipe' | 'dualpipe-v'
+/** Schedules of a layout, and one more: all forwards before all backwards (GPipe). */
+export type PipelineSchedule = Schedule | 'gpipe'
 
 /** Seconds of one micro-batch in one chunk of layers. */
 export interface PassTimes {

@@ -93,6 +93,9 @@ describe('simulationHtml', () => {
     expect(page('pp3 dp4 schedule=dualpipe')).toContain(
       'Not drawn: dualpipe needs an even number of stages, not 3.',
     )
+    expect(page('pp64 schedule=dualpipe-v mb4')).toContain(
+      'Not drawn: dualpipe-v needs two micro-batches a stage: 128, not 64.',
+    )
   })
 
   it('lets no name become part of the page', () => {
@@ -106,31 +109,34 @@ describe('simulationHtml', () => {
 describe('traceEvents', () => {
   const passesOf = (events: readonly TraceEvent[]) => events.filter((event) => event.ph === 'X')
 
-  it.each(['tp8 pp4 dp32', 'tp8 pp4 vp4', 'tp8 pp4 schedule=zero-bubble', 'tp8 pp8 schedule=dualpipe'])(
-    'has each pass once, and none over another on its track: %s',
-    (text) => {
-      const { pipeline } = simulation(text)
-      const events = passesOf(traceEvents(pipeline as Pipeline))
-      const { passes, microBatches } = pipeline as Pipeline
-      const forwards = events.filter(({ cat }) => cat === 'forward')
-      const each = text.includes('dualpipe') ? 1 : passes[0]!.length
-      expect(forwards).toHaveLength(passes.length * each * microBatches)
-      expect(events.filter(({ cat }) => cat === 'backward')).toHaveLength(forwards.length)
-      const names = new Set(events.map(({ pid, tid }) => `${pid} ${tid}`))
-      for (const one of names) {
-        const track = events.filter(({ pid, tid }) => `${pid} ${tid}` === one).sort((a, b) => a.ts - b.ts)
-        for (const [i, { ts, dur, name, args }] of track.entries()) {
-          expect(dur).toBeGreaterThan(0)
-          expect(name.slice(1)).toBe(String(args.microBatch))
-          const next = track[i + 1]
-          // in nanoseconds, which are whole
-          if (next !== undefined)
-            expect(Math.round((ts + dur) * 1e3)).toBeLessThanOrEqual(Math.round(next.ts * 1e3))
-        }
+  it.each([
+    'tp8 pp4 dp32',
+    'tp8 pp4 vp4',
+    'tp8 pp4 schedule=zero-bubble',
+    'tp8 pp8 schedule=dualpipe',
+    'tp8 pp4 schedule=dualpipe-v',
+  ])('has each pass once, and none over another on its track: %s', (text) => {
+    const { pipeline } = simulation(text)
+    const events = passesOf(traceEvents(pipeline as Pipeline))
+    const { passes, microBatches } = pipeline as Pipeline
+    const forwards = events.filter(({ cat }) => cat === 'forward')
+    const each = text.endsWith('dualpipe') ? 1 : passes[0]!.length
+    expect(forwards).toHaveLength(passes.length * each * microBatches)
+    expect(events.filter(({ cat }) => cat === 'backward')).toHaveLength(forwards.length)
+    const names = new Set(events.map(({ pid, tid }) => `${pid} ${tid}`))
+    for (const one of names) {
+      const track = events.filter(({ pid, tid }) => `${pid} ${tid}` === one).sort((a, b) => a.ts - b.ts)
+      for (const [i, { ts, dur, name, args }] of track.entries()) {
+        expect(dur).toBeGreaterThan(0)
+        expect(name.slice(1)).toBe(String(args.microBatch))
+        const next = track[i + 1]
+        // in nanoseconds, which are whole
+        if (next !== undefined)
+          expect(Math.round((ts + dur) * 1e3)).toBeLessThanOrEqual(Math.round(next.ts * 1e3))
       }
-      expect(names.size).toBe(passes.length * (text.includes('dualpipe') ? 2 : 1))
-    },
-  )
+    }
+    expect(names.size).toBe(passes.length * (text.includes('dualpipe') ? 2 : 1))
+  })
 
   it('is written as a whole file, or not at all', () => {
     const { pipeline } = simulation('tp8 pp4 vp2')
