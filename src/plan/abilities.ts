@@ -8,6 +8,8 @@ export interface Abilities {
   readonly schedules: readonly Schedule[]
   /** Stages may hold different numbers of layers, the first and last ones any. */
   readonly unevenStages: boolean
+  /** With several chunks a stage, the first and the last chunk of all may hold one layer fewer than the others. */
+  readonly lighterEnds: boolean
   readonly expertParallel: boolean
   readonly expertTensorParallel: boolean
   /** Experts are split over all tensor-parallel chips or over none. */
@@ -28,6 +30,7 @@ const ALL: Abilities = {
   pipelineParallel: true,
   schedules: SCHEDULES,
   unevenStages: true,
+  lighterEnds: true,
   expertParallel: true,
   expertTensorParallel: true,
   expertTensorWhole: false,
@@ -40,7 +43,7 @@ const ALL: Abilities = {
 
 /** By the id of an engine. */
 const ABILITIES: Readonly<Record<string, Abilities>> = {
-  // --pipeline-model-parallel-layout, --cp-comm-type, --expert-tensor-parallel-size, --optimizer-cpu-offload,
+  // --pipeline-model-parallel-layout, --account-for-embedding-in-pipeline-split and -loss-, --cp-comm-type, --expert-tensor-parallel-size, --optimizer-cpu-offload,
   // --use-megatron-fsdp for ZeRO 2 and 3; its schedules are 1F1B with and without interleaving
   'megatron-core': {
     ...ALL,
@@ -52,6 +55,7 @@ const ABILITIES: Readonly<Record<string, Abilities>> = {
   // --moe-tp-extend-ep, or experts are split as all else is
   mindspeed: {
     ...ALL,
+    lighterEnds: false,
     schedules: ['1f1b', 'interleaved', 'dualpipe-v'],
     expertTensorWhole: true,
     expertsNeedSequence: true,
@@ -66,11 +70,17 @@ const ABILITIES: Readonly<Record<string, Abilities>> = {
     pipelineParallel: false,
     schedules: ['1f1b'],
     unevenStages: false,
+    lighterEnds: false,
     expertParallel: false,
     expertTensorParallel: false,
     zeroStages: [0, 2, 3],
     offloadFrom: undefined,
   },
+}
+
+/** Whether so many layers go into chunks of one size, or of one but for the first and the last chunk. */
+export function chunksDivide(layers: number, chunks: number, { lighterEnds }: Abilities): boolean {
+  return layers % chunks === 0 || (lighterEnds && (layers + 2) % chunks === 0)
 }
 
 /** What an engine can run; all there is where nothing is known of it. */

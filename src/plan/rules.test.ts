@@ -141,5 +141,9 @@ describe('rules', () => {
     expect(violations(plain, workloadOf(false), 16, ENGINES['megatron-lm'])).toEqual([])
     const folded: Layout = { ...plain, schedule: 'dualpipe-v' }
     expect(violations(folded, workloadOf(false), 16, ENGINES['mindspeed-llm'])).toEqual([])
+    // chunks of one layer, but for the first and the last: those of the embedding and of the loss have none
+    const light: Layout = { ...plain, schedule: 'interleaved', virtualPipeline: 5 }
+    expect(violations(light, workloadOf(false), 16, ENGINES['megatron-lm'])).toEqual([])
+    expect(violations(light, workloadOf(false), 16, ENGINES['mindspeed-llm']).join()).toContain('are too few')
   })
 })

@@ -1,7 +1,7 @@
 /** @file What engines demand of a layout, so that what is planned can be launched. */
 import type { Decoder } from '../model/index.ts'
 import type { Engine, Layout, Workload } from '../simulate/index.ts'
-import { type Abilities, abilitiesOf } from './abilities.ts'
+import { type Abilities, abilitiesOf, chunksDivide } from './abilities.ts'
 
 /** What a rule sees. */
 interface Case {
@@ -94,8 +94,9 @@ const RULES: readonly Rule[] = [
     abilities.expertsNeedSequence && d.experts !== null && l.tensorParallel > 1 && !l.sequenceParallel
       ? `${engine.name} needs sequence parallelism where experts meet tensor parallelism ${l.tensorParallel}`
       : undefined,
-  ({ layout: l, decoder: d }) =>
-    l.pipelineParallel * l.virtualPipeline <= d.layers
+  ({ layout: l, decoder: d, abilities }) =>
+    l.pipelineParallel * l.virtualPipeline <= d.layers ||
+    (l.virtualPipeline > 1 && chunksDivide(d.layers, l.pipelineParallel * l.virtualPipeline, abilities))
       ? undefined
       : `${d.layers} layers are too few for ${l.pipelineParallel} stages of ${l.virtualPipeline} chunks`,
   ({ layout: l, decoder: d }) => {
@@ -114,8 +115,8 @@ const RULES: readonly Rule[] = [
     abilities.unevenStages || (l.stageLayers === undefined && d.layers % l.pipelineParallel === 0)
       ? undefined
       : `${engine.name} needs stages that are alike, ${d.layers} layers do not divide into ${l.pipelineParallel}`,
-  ({ layout: l, decoder: d }) =>
-    l.virtualPipeline > 1 && d.layers % (l.pipelineParallel * l.virtualPipeline) !== 0
+  ({ layout: l, decoder: d, abilities }) =>
+    l.virtualPipeline > 1 && !chunksDivide(d.layers, l.pipelineParallel * l.virtualPipeline, abilities)
       ? `${d.layers} layers do not divide into ${l.pipelineParallel} stages of ${l.virtualPipeline} chunks`
       : undefined,
   ({ layout: l }) =>

@@ -5,7 +5,7 @@
  * take more memory.
  */
 import { evenShare, type Layout, type Recompute, type Schedule } from '../simulate/index.ts'
-import { type Abilities, abilitiesOf } from './abilities.ts'
+import { type Abilities, abilitiesOf, chunksDivide } from './abilities.ts'
 import type { Fixed, PlanRequest } from './types.ts'
 
 /** Layers that the first stage may hold beside an even share, and the last: embedding, head and lighter layers lie there. */
@@ -302,8 +302,8 @@ function splitsOf(
         for (const stages of uneven) add(schedule, 1, stages)
         break
       case 'interleaved':
-        if (p === 1 || layers % p !== 0) break
-        for (const v of divisorsOf(layers / p)) if (v > 1) add(schedule, v)
+        if (p === 1) break
+        for (let v = 2; p * v <= layers + 2; v++) if (chunksDivide(layers, p * v, abilities)) add(schedule, v)
         break
       case 'dualpipe':
       case 'dualpipe-v':
