@@ -32,16 +32,19 @@ export interface Side {
   readonly simulator: Simulator
   readonly stages: number
   readonly layout: Layout
-  /** Seconds of a micro-batch in all layers, without embedding and head: forward, and both ways. */
-  readonly forward: number
-  readonly both: number
+  /**
+   * Seconds of a micro-batch in the first so many layers, from none to all, without embedding and head: both ways, and
+   * forward alone.
+   */
+  readonly upTo: readonly number[]
+  readonly forwardUpTo: readonly number[]
   /** Whether it fits, by how many stages there are and how many layers it has. */
   readonly fitting: Map<number, boolean>
 }
 
 /**
  * The first layers on one pool and the last on another. Pairs of sides wait by what their slowest stages take at the
- * least however layers are divided, which grows with either side's time; divisions of a pair wait by a closer bound. None
+ * least however layers are divided, of them or of any pair after them; divisions of a pair wait by a closer bound. None
  * is looked at whose bound is above the best.
  */
 export function pipeline(
@@ -52,19 +55,19 @@ export function pipeline(
   const { layers } = request.workload.decoder
   const open = createLeastFirst<Pairs | Joint>()
   const add = (pairs: Pairs) => {
-    if (pairs.front < pairs.fronts.length && pairs.back < pairs.backs.length)
+    if (pairs.front < pairs.fronts.sides.length && pairs.back < pairs.backs.sides.length)
       open.push(leastOf(request, pairs), pairs)
   }
-  const groups = alikeSides(backs)
-  for (const own of alikeSides(fronts)) {
-    const { layout, stages } = own[0]!
+  const groups = alikeSides(backs, ({ upTo }, n) => upTo[layers]! - upTo[layers - n]!)
+  for (const own of alikeSides(fronts, ({ upTo }, n) => upTo[n]!)) {
+    const { layout, stages } = own.sides[0]!
     for (const other of groups) {
-      const { layout: behind, stages: more } = other[0]!
+      const { layout: behind, stages: more } = other.sides[0]!
       if (layout.dataParallel !== behind.dataParallel || layout.microBatch !== behind.microBatch) continue
       if (stages + more <= layers) add({ fronts: own, backs: other, front: 0, back: 0 })
     }
   }
-  const splits = new Map<string, readonly number[]>()
+  const splits = new Map<number, readonly number[]>()
   let best: FleetPlan | undefined
   let joint: Joint | undefined
   for (;;) {
@@ -82,15 +85,22 @@ export function pipeline(
     const { fronts, backs, front, back } = next
     add({ fronts, backs, front, back: back + 1 })
     if (back === 0) add({ fronts, backs, front: front + 1, back })
-    for (const joint of jointsOf(request, fronts[front]!, backs[back]!, splits, best?.seconds))
+    for (const joint of jointsOf(request, fronts.sides[front]!, backs.sides[back]!, splits, best?.seconds))
       open.push(joint.bound, joint)
   }
 }
 
-/** Pairs of sides, those of either end alike and the fastest first; the one that is next, by its places. */
+/** Sides of one end that are alike, the fastest first. */
+interface Group {
+  readonly sides: readonly Side[]
+  /** Seconds of so many layers at that end, of each side or any after it at the least. */
+  readonly least: readonly (readonly number[])[]
+}
+
+/** Pairs of sides of two groups; the one that is next, by its places. */
 interface Pairs {
-  readonly fronts: readonly Side[]
-  readonly backs: readonly Side[]
+  readonly fronts: Group
+  readonly backs: Group
   readonly front: number
   readonly back: number
 }
@@ -102,8 +112,11 @@ function compareJoints(a: Joint, b: Joint): number {
   )
 }
 
-/** Sides by stages and by the micro-batches that they take, in which two sides must be the same; the fastest first. */
-function alikeSides(sides: readonly Side[]): Side[][] {
+/**
+ * Sides by stages and by the micro-batches that they take, in which two sides must be the same.
+ * @param secondsOf What so many layers at an end of the model take on a side.
+ */
+function alikeSides(sides: readonly Side[], secondsOf: (side: Side, layers: number) => number): Group[] {
   const groups = new Map<string, Side[]>()
   for (const side of sides) {
     const key = `${side.layout.dataParallel} ${side.layout.microBatch} ${side.stages}`
@@ -111,24 +124,32 @@ function alikeSides(sides: readonly Side[]): Side[][] {
     if (group === undefined) groups.set(key, [side])
     else group.push(side)
   }
-  for (const group of groups.values()) group.sort((a, b) => a.both - b.both)
-  return [...groups.values()]
+  return [...groups.values()].map((group) => {
+    group.sort((a, b) => a.upTo.at(-1)! - b.upTo.at(-1)!)
+    const least: number[][] = []
+    for (let i = group.length - 1; i >= 0; i--) {
+      const after = least[i + 1]
+      // where layers differ, a side that is slower with all of them may be faster with some
+      least[i] = group[i]!.upTo.map((_, n) =>
+        Math.min(secondsOf(group[i]!, n), after?.[n] ?? Number.POSITIVE_INFINITY),
+      )
+    }
+    return { sides: group, least }
+  })
 }
 
-/**
- * Seconds of a pair at the least, wherever layers are divided: of `boundOf`, what only grows with the time of either side,
- * so that no pair of slower sides is below.
- */
+/** Seconds of a pair, and of any after it, at the least, wherever layers are divided. */
 function leastOf({ workload }: FleetRequest, { fronts, backs, front, back }: Pairs): number {
-  const first = fronts[front]!
-  const last = backs[back]!
+  const first = fronts.sides[front]!
+  const last = backs.sides[back]!
+  const [ahead, behind] = [fronts.least[front]!, backs.least[back]!]
   const { layers } = workload.decoder
   const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
   let least = Number.POSITIVE_INFINITY
   for (let n = first.stages; n <= layers - last.stages; n++) {
-    const own = (first.both * n) / layers
-    const rest = (last.both * (layers - n)) / layers
-    const end = (Math.floor((layers - n) / last.stages) / layers) * last.both
+    const own = ahead[n]!
+    const rest = behind[layers - n]!
+    const end = behind[Math.floor((layers - n) / last.stages)]!
     const seconds = Math.max(
       (steps * own) / first.stages,
       (steps * rest) / last.stages,
@@ -140,11 +161,11 @@ function leastOf({ workload }: FleetRequest, { fronts, backs, front, back }: Pai
 }
 
 /** The divisions of layers between two sides that fit and may take less than so many seconds. */
-function jointsOf(
+export function jointsOf(
   { workload, link }: FleetRequest,
   first: Side,
   last: Side,
-  splits: Map<string, readonly number[]>,
+  splits: Map<number, readonly number[]>,
   most = Number.POSITIVE_INFINITY,
 ): Joint[] {
   const { layers, hiddenSize } = workload.decoder
@@ -154,21 +175,21 @@ function jointsOf(
   const transfer =
     (dataParallel * microBatch * workload.sequenceLength * hiddenSize * 2) / link.bytesPerSecond +
     link.latency
-  const [x, y] = [first.both, last.both]
+  const [x, y] = [first.upTo[layers]!, last.upTo[layers]!]
   // n layers on the first pool, the others on the second: slowest stages at least, as a mean
   const balanced = Math.round((layers * y * first.stages) / (y * first.stages + x * last.stages))
   const joints: Joint[] = []
   for (let n = balanced - 2; n <= balanced + 2; n++) {
     if (n < first.stages || layers - n < last.stages) continue
-    const bound = Math.max(boundOf(first, last, n, layers, steps), steps * transfer)
-    if (bound >= most) continue
-    const key = `${first.stages} ${last.stages} ${n}`
+    const key = (first.stages * 2 ** 16 + last.stages) * 2 ** 16 + n
     let stageLayers = splits.get(key)
     if (stageLayers === undefined) {
       stageLayers = [...evenStages(n, first.stages), ...evenStages(layers - n, last.stages)]
       // the same list for all that have it: memory keeps what it knows of one
       splits.set(key, stageLayers)
     }
+    const bound = Math.max(boundOf(first, last, n, stageLayers, steps), steps * transfer)
+    if (bound >= most) continue
     if (!fits(first, true, n, stageLayers) || !fits(last, false, n, stageLayers)) continue
     joints.push({ first, last, layers: n, stageLayers, transfer, bound })
   }
@@ -190,20 +211,32 @@ interface Joint {
 
 /**
  * Seconds at least: one micro-batch goes all the way there and back, and a stage has the others before or after it. The
- * first stage has as many forwards behind its first as there are stages, the last has none.
+ * longest stage of the first pool has no more forwards behind its first than there are stages, the last one has none.
  */
-function boundOf(first: Side, last: Side, layers: number, total: number, steps: number): number {
-  const rest = total - layers
-  const way = (first.both * layers + last.both * rest) / total
-  const start = Math.ceil(layers / first.stages) / total
-  const end = Math.floor(rest / last.stages) / total
-  const ahead = Math.min(first.stages + last.stages, steps) - 1
-  return Math.max(
-    (steps * first.both * layers) / total / first.stages,
-    (steps * last.both * rest) / total / last.stages,
-    way + (steps - 1) * start * first.both - ahead * start * first.forward,
-    way + (steps - 1) * end * last.both,
+function boundOf(
+  first: Side,
+  last: Side,
+  layers: number,
+  stageLayers: readonly number[],
+  steps: number,
+): number {
+  const total = first.upTo.length - 1
+  const own = first.upTo[layers]!
+  const rest = last.upTo[total]! - last.upTo[layers]!
+  const end = last.upTo[total]! - last.upTo[total - stageLayers.at(-1)!]!
+  let [from, long] = [0, 0]
+  for (let stage = 0, at = 0; stage < first.stages; at += stageLayers[stage++]!)
+    if (stageLayers[stage]! > long) [from, long] = [at, stageLayers[stage]!]
+  const start = first.upTo[from + long]! - first.upTo[from]!
+  const forward = first.forwardUpTo[from + long]! - first.forwardUpTo[from]!
+  const ahead = Math.min(stageLayers.length, steps) - 1
+  const bound = Math.max(
+    (steps * own) / first.stages,
+    (steps * rest) / last.stages,
+    own + rest + (steps - 1) * start - ahead * forward,
+    own + rest + (steps - 1) * end,
   )
+  return bound * ROUNDING
 }
 
 export function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
@@ -214,6 +247,11 @@ export function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
   const space = spaceOf(request, true)
   const { abilities } = space
   if (!abilities.pipelineParallel || !abilities.unevenStages) return []
+  /** Where a layer of each kind is, and which of them each layer is of. */
+  const kinds = space.windows(1)
+  const kindOf = Array.from({ length: layers }, (_, layer) =>
+    kinds.findIndex((from) => simulator.costs.alike(from, layer, 1)),
+  )
   const sides: Side[] = []
   for (const share of space.shares) {
     if (share.contextParallel > 1 || share.sequenceParallel !== share.tensorParallel > 1) continue
@@ -238,16 +276,22 @@ export function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
               offloadOptimizer: false,
               schedule: '1f1b',
             }
-            const again = recompute === 'full' ? layers : 0
-            const { forward, backward } = simulator.costs.stage(layout, 0, layers, again, false, false)
+            const again = recompute === 'full' ? 1 : 0
+            const times = kinds.map((from) => simulator.costs.stage(layout, from, 1, again, false, false))
+            const [upTo, forwardUpTo] = [[0], [0]]
+            for (const [layer, kind] of kindOf.entries()) {
+              const { forward, backward } = times[kind]!
+              upTo.push(upTo[layer]! + forward + backward)
+              forwardUpTo.push(forwardUpTo[layer]! + forward)
+            }
             sides.push({
               pool,
               place: sides.length,
               simulator,
               stages,
               layout,
-              forward,
-              both: forward + backward,
+              upTo,
+              forwardUpTo,
               fitting: new Map(),
             })
           }
@@ -259,7 +303,10 @@ export function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
 }
 
 /** A whole pipeline over two pools. */
-function joined(request: FleetRequest, { first, last, layers, stageLayers, transfer }: Joint): FleetPlan {
+export function joined(
+  request: FleetRequest,
+  { first, last, layers, stageLayers, transfer }: Joint,
+): FleetPlan {
   const { workload } = request
   const total = workload.decoder.layers
   const stages = first.stages + last.stages
