@@ -93,7 +93,7 @@ export type Aspect =
 export interface Rejection {
   readonly aspect: Aspect
   readonly value: Layout[Aspect]
-  readonly kind: 'slower' | 'does not fit' | 'not possible'
+  readonly kind: 'slower' | 'too slow' | 'does not fit' | 'not possible'
   /** One line for a person, with the numbers. */
   readonly reason: string
   /**
@@ -106,7 +106,7 @@ export interface Rejection {
   readonly ratio?: number
   /** What it loses by, most first: seconds more than the best of each term. */
   readonly lost?: readonly TermDifference[]
-  /** How much is missing where none fits: the least over the layouts with all that saves memory. */
+  /** Where none fits, or what fits is too slow: the least memory over the layouts with all that saves it. */
   readonly shortage?: MemoryShortage
 }
 
