@@ -71,3 +71,16 @@ test.each([
     }
   }
 })
+
+test('waits for the gradients of a table that both pools have', () => {
+  const least = (tiedEmbeddings: boolean) => {
+    const request = requestOf({ ...dense, tiedEmbeddings }, [2, 2])
+    const slow = { ...request, link: { bytesPerSecond: 1e9, latency: 0 } }
+    const [front, back] = request.pools.map((pool) => sidesOf(request, pool))
+    return pipeline(slow, front!, back!)!
+  }
+  // 32,000 rows of 1024 values, 4 bytes each
+  const seconds = (32_000 * 1024 * 4) / 1e9
+  expect(least(true).crossing - least(false).crossing).toBeCloseTo(seconds, 6)
+  expect(least(true).seconds - least(false).seconds).toBeGreaterThanOrEqual(seconds * 0.9)
+})

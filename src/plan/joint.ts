@@ -15,6 +15,7 @@ import {
   type PassTimes,
   pipelineSeconds,
   type Simulator,
+  sharesTable,
   stageSeconds,
   type TransferTimes,
 } from '../simulate/index.ts'
@@ -361,21 +362,32 @@ export function joined(
       seconds: busy,
     })
   }
+  const table = tableTransfer(request, first, last)
   // a link carries one message at a time each way: it can hold up the stages even where they compute meanwhile
   const ideal =
     Math.max(
       pipelineSeconds({ schedule: '1f1b', microBatches: steps, passes, links, overlapsTransfers: true }),
       steps * transfer,
-    ) + after
+    ) +
+    after +
+    table
   const seconds = ideal + overheadSeconds(ideal, latest, domains)
   return {
     way: 'pipeline',
     seconds,
-    crossing: steps * transfer,
+    crossing: steps * transfer + table,
     parts,
     days: stepDays(request, seconds),
-    why: `${first.pool.name} has the first ${layers} of ${total} layers, ${last.pool.name} the others; activations of ${steps} micro-batches cross in ${secondsText(transfer)} each, beside the passes`,
+    why: `${first.pool.name} has the first ${layers} of ${total} layers, ${last.pool.name} the others; activations of ${steps} micro-batches cross in ${secondsText(transfer)} each, beside the passes${table > 0 ? `; gradients of the table that both ends have in ${secondsText(table)}` : ''}`,
   }
+}
+
+/** Seconds in which both pools sum the gradients of a table of embeddings that either has: each sends its own, once. */
+function tableTransfer({ workload, link }: FleetRequest, first: Side, last: Side): number {
+  const { vocabularySize, hiddenSize } = workload.decoder
+  if (!sharesTable(workload.decoder)) return 0
+  const bytes = Math.max(first.pool.engine.gradientBytes, last.pool.engine.gradientBytes)
+  return (vocabularySize * hiddenSize * bytes) / link.bytesPerSecond + link.latency
 }
 
 /**
