@@ -1,6 +1,6 @@
 /** @file Days, energy and money of a whole run. */
 import type { Machine } from '../simulate/index.ts'
-import type { RunCost } from './types.ts'
+import type { FleetRequest, RunCost } from './types.ts'
 
 const DAY = 86_400
 const HOUR = 3600
@@ -28,4 +28,13 @@ export function costOf(
       ...(pricePerChipHour === undefined ? ['the price of a chip-hour'] : []),
     ],
   }
+}
+
+/** Days of a run whose steps take so many seconds; null where its tokens are not given. */
+export function stepDays(
+  { tokens, workload }: Pick<FleetRequest, 'tokens' | 'workload'>,
+  seconds: number,
+): number | null {
+  if (tokens === undefined) return null
+  return ((tokens / (workload.globalBatch * workload.sequenceLength)) * seconds) / DAY
 }

@@ -1,5 +1,5 @@
 /** @file One layout beside the best: what it breaks, where it does not fit, and what it loses. */
-import { createSimulator, type Layout, layoutIssues, type MemoryTerms, MOST } from '../simulate/index.ts'
+import { createSimulator, type Layout, largestTerm, layoutIssues, MOST } from '../simulate/index.ts'
 import { bestLayout } from './plan.ts'
 import { differences } from './reasons.ts'
 import { violations } from './rules.ts'
@@ -34,8 +34,7 @@ export function explainLayout(request: PlanRequest, layout: Layout, known?: Plan
   const shortages = prediction.memory.flatMap((stage): MemoryShortage[] => {
     const over = stage.peak - machine.memoryBytes
     if (over <= 0) return []
-    const names = Object.keys(stage.terms) as (keyof MemoryTerms)[]
-    const term = names.reduce((most, name) => (stage.terms[name] > stage.terms[most] ? name : most))
+    const term = largestTerm(stage.terms)
     return [{ layout, stage: stage.stage, over, term, termBytes: stage.terms[term] }]
   })
   const lost = best === undefined ? [] : differences(best.prediction.terms, prediction.terms)

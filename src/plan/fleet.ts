@@ -3,101 +3,28 @@
  *
  * Three ways are compared. Alone: the best layout of each pool, exactly. Replicas: each pool trains its own part of every
  * batch by the best layout for it, and gradients are exchanged between the pools; parts are multiples of a 32nd of the
- * batch, and all that could be the best of these are tried. Pipeline: the first stages on one pool, the last on another,
- * over the coarse space of either (one data-parallel degree for both, 1F1B, even stages within a pool, experts within it,
- * ZeRO 1, no context parallelism). Only two pools at a time take part in the latter two.
+ * batch, and all that could be the best of these are tried. Pipeline: the first stages on one pool, the last on another.
+ * Only two pools at a time take part in the latter two.
  */
 import { type Issue, RegaugeError } from '../errors.ts'
 import { decoderParameters } from '../model/index.ts'
-import {
-  amountIssues,
-  type Constants,
-  createSimulator,
-  dataSeconds,
-  type Engine,
-  heldWeights,
-  hopSeconds,
-  type Layout,
-  type Machine,
-  machineIssues,
-  optimizerSeconds,
-  overheadSeconds,
-  type PassSeconds,
-  type PassTimes,
-  pipelineSeconds,
-  type Simulator,
-  stageSeconds,
-  type TransferTimes,
-  type Workload,
-  workloadIssues,
-} from '../simulate/index.ts'
-import { createLeastFirst } from './least-first.ts'
+import { amountIssues, machineIssues, workloadIssues } from '../simulate/index.ts'
+import { stepDays } from './cost.ts'
+import { pipeline, sidesOf } from './joint.ts'
 import { bestLayout } from './plan.ts'
-import { chipsOf, divisorsOf, evenStages, spaceOf } from './space.ts'
-import type { PlannedLayout, PlanRequest } from './types.ts'
+import type {
+  FleetPlan,
+  FleetRequest,
+  FleetResult,
+  PlannedLayout,
+  PlanRequest,
+  Pool,
+  PoolPart,
+} from './types.ts'
 import { secondsText } from './words.ts'
-
-/** Chips of one kind in one place. */
-export interface Pool {
-  readonly name: string
-  readonly machine: Machine
-  readonly engine: Engine
-  readonly constants?: Constants
-  /** Its best layout for the whole batch, where that is known already. */
-  readonly alone?: PlannedLayout
-}
-
-/** The network between pools: bytes/s out of a pool, all its chips together, each way. */
-export interface PoolLink {
-  readonly bytesPerSecond: number
-  readonly latency: number
-}
-
-export interface FleetRequest {
-  readonly workload: Workload
-  readonly pools: readonly Pool[]
-  readonly link: PoolLink
-  /** Makes days of it. */
-  readonly tokens?: number
-}
-
-/** What one pool does of a step. */
-export interface PoolPart {
-  readonly pool: string
-  readonly layout: Layout
-  readonly chips: number
-  /** Sequences of a batch that it trains. */
-  readonly batch: number
-  /** Layers that it holds. */
-  readonly layers: number
-  /** Seconds that it is at work or waits within itself. */
-  readonly seconds: number
-}
-
-export interface FleetPlan {
-  readonly way: 'alone' | 'replicas' | 'pipeline'
-  /** Seconds of a step. */
-  readonly seconds: number
-  /** Of these, what crosses between pools and is waited for. */
-  readonly crossing: number
-  readonly parts: readonly PoolPart[]
-  readonly days: number | null
-  readonly why: string
-}
-
-export interface FleetResult {
-  readonly best: FleetPlan | undefined
-  /** The best of each way and pools, least seconds first. */
-  readonly plans: readonly FleetPlan[]
-  /** Ways that are not possible, with the reason. */
-  readonly impossible: readonly string[]
-}
 
 /** Parts that a batch is divided into between pools, at most. */
 const PARTS = 32
-
-/** Bounds are sums in another order than what they bound: what rounding can make of that. */
-const ROUNDING = 1 - 1e-9
 
 /** Plans a run on all pools, or on one of them where the others would hold it up. */
 export function planFleet(request: FleetRequest): FleetResult {
@@ -192,11 +119,6 @@ function partOf(
   return { pool: pool.name, layout, chips, batch, layers: workload.decoder.layers, seconds }
 }
 
-function daysOf({ tokens, workload }: FleetRequest, seconds: number): number | null {
-  if (tokens === undefined) return null
-  return (tokens / (workload.globalBatch * workload.sequenceLength)) * (seconds / 86_400)
-}
-
 function alone(request: FleetRequest, pool: Pool): FleetPlan | undefined {
   const batch = request.workload.globalBatch
   const best = pool.alone ?? planned(request, pool, batch)
@@ -206,7 +128,7 @@ function alone(request: FleetRequest, pool: Pool): FleetPlan | undefined {
     seconds: best.seconds,
     crossing: 0,
     parts: [partOf(request, pool, batch, best)],
-    days: daysOf(request, best.seconds),
+    days: stepDays(request, best.seconds),
     why: `${pool.name} alone takes ${secondsText(best.seconds)} a step; nothing crosses between pools`,
   }
 }
@@ -242,7 +164,7 @@ function replicas(request: FleetRequest, a: Pool, b: Pool): FleetPlan | undefine
         seconds,
         crossing,
         parts: [partOf(request, a, part, x), partOf(request, b, batch - part, y)],
-        days: daysOf(request, seconds),
+        days: stepDays(request, seconds),
         why: `${a.name} trains ${part} of ${batch} sequences in ${secondsText(x.seconds)}, ${b.name} the others in ${secondsText(y.seconds)}: one waits ${secondsText(waits)} for the other, and exchanging ${(bytes / 1e9).toFixed(0)} GB of gradients there and back takes ${secondsText(crossing)}`,
       }
     }
@@ -272,334 +194,4 @@ function replicas(request: FleetRequest, a: Pool, b: Pool): FleetPlan | undefine
 /** The part of a batch that ends with the rest of it, by what each pool takes for all of it. */
 function together(batch: number, x: number, y: number): number {
   return (batch * y) / (x + y)
-}
-
-/** What a pool of a pipeline may be: its stages, and how a layer lies on the chips of one. */
-interface Side {
-  readonly pool: Pool
-  /** Among the sides of the pool. */
-  readonly place: number
-  readonly simulator: Simulator
-  readonly stages: number
-  readonly layout: Layout
-  /** Seconds of a micro-batch in all layers, without embedding and head: forward, and both ways. */
-  readonly forward: number
-  readonly both: number
-  /** Whether it fits, by how many stages there are and how many layers it has. */
-  readonly fitting: Map<number, boolean>
-}
-
-/**
- * The first layers on one pool and the last on another. Pairs of sides wait by what their slowest stages take at the
- * least however layers are divided, which grows with either side's time; divisions of a pair wait by a closer bound. None
- * is looked at whose bound is above the best.
- */
-function pipeline(
-  request: FleetRequest,
-  fronts: readonly Side[],
-  backs: readonly Side[],
-): FleetPlan | undefined {
-  const { layers } = request.workload.decoder
-  const open = createLeastFirst<Pairs | Joint>()
-  const add = (pairs: Pairs) => {
-    if (pairs.front < pairs.fronts.length && pairs.back < pairs.backs.length)
-      open.push(leastOf(request, pairs), pairs)
-  }
-  const groups = alikeSides(backs)
-  for (const own of alikeSides(fronts)) {
-    const { layout, stages } = own[0]!
-    for (const other of groups) {
-      const { layout: behind, stages: more } = other[0]!
-      if (layout.dataParallel !== behind.dataParallel || layout.microBatch !== behind.microBatch) continue
-      if (stages + more <= layers) add({ fronts: own, backs: other, front: 0, back: 0 })
-    }
-  }
-  const splits = new Map<string, readonly number[]>()
-  let best: FleetPlan | undefined
-  let joint: Joint | undefined
-  for (;;) {
-    const next = open.pop(best?.seconds ?? Number.POSITIVE_INFINITY)
-    if (next === undefined) return best
-    if ('stageLayers' in next) {
-      const plan = joined(request, next)
-      const less = plan.seconds - (best?.seconds ?? Number.POSITIVE_INFINITY)
-      // of several that take as long, always the same
-      if (less > 0 || (less === 0 && compareJoints(next, joint!) > 0)) continue
-      best = plan
-      joint = next
-      continue
-    }
-    const { fronts, backs, front, back } = next
-    add({ fronts, backs, front, back: back + 1 })
-    if (back === 0) add({ fronts, backs, front: front + 1, back })
-    for (const joint of jointsOf(request, fronts[front]!, backs[back]!, splits, best?.seconds))
-      open.push(joint.bound, joint)
-  }
-}
-
-/** Pairs of sides, those of either end alike and the fastest first; the one that is next, by its places. */
-interface Pairs {
-  readonly fronts: readonly Side[]
-  readonly backs: readonly Side[]
-  readonly front: number
-  readonly back: number
-}
-
-/** The order of joints that take as long: by what they take at the least, then as sides and layers are listed. */
-function compareJoints(a: Joint, b: Joint): number {
-  return (
-    a.bound - b.bound || a.first.place - b.first.place || a.last.place - b.last.place || a.layers - b.layers
-  )
-}
-
-/** Sides by stages and by the micro-batches that they take, in which two sides must be the same; the fastest first. */
-function alikeSides(sides: readonly Side[]): Side[][] {
-  const groups = new Map<string, Side[]>()
-  for (const side of sides) {
-    const key = `${side.layout.dataParallel} ${side.layout.microBatch} ${side.stages}`
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [side])
-    else group.push(side)
-  }
-  for (const group of groups.values()) group.sort((a, b) => a.both - b.both)
-  return [...groups.values()]
-}
-
-/**
- * Seconds of a pair at the least, wherever layers are divided: of `boundOf`, what only grows with the time of either side,
- * so that no pair of slower sides is below.
- */
-function leastOf({ workload }: FleetRequest, { fronts, backs, front, back }: Pairs): number {
-  const first = fronts[front]!
-  const last = backs[back]!
-  const { layers } = workload.decoder
-  const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
-  let least = Number.POSITIVE_INFINITY
-  for (let n = first.stages; n <= layers - last.stages; n++) {
-    const own = (first.both * n) / layers
-    const rest = (last.both * (layers - n)) / layers
-    const end = (Math.floor((layers - n) / last.stages) / layers) * last.both
-    const seconds = Math.max(
-      (steps * own) / first.stages,
-      (steps * rest) / last.stages,
-      own + rest + (steps - 1) * end,
-    )
-    if (seconds < least) least = seconds
-  }
-  return least * ROUNDING
-}
-
-/** The divisions of layers between two sides that fit and may take less than so many seconds. */
-function jointsOf(
-  { workload, link }: FleetRequest,
-  first: Side,
-  last: Side,
-  splits: Map<string, readonly number[]>,
-  most = Number.POSITIVE_INFINITY,
-): Joint[] {
-  const { layers, hiddenSize } = workload.decoder
-  const { dataParallel, microBatch } = first.layout
-  const steps = workload.globalBatch / (microBatch * dataParallel)
-  // all replicas send at once, forward and backward each way
-  const transfer =
-    (dataParallel * microBatch * workload.sequenceLength * hiddenSize * 2) / link.bytesPerSecond +
-    link.latency
-  const [x, y] = [first.both, last.both]
-  // n layers on the first pool, the others on the second: slowest stages at least, as a mean
-  const balanced = Math.round((layers * y * first.stages) / (y * first.stages + x * last.stages))
-  const joints: Joint[] = []
-  for (let n = balanced - 2; n <= balanced + 2; n++) {
-    if (n < first.stages || layers - n < last.stages) continue
-    const bound = Math.max(boundOf(first, last, n, layers, steps), steps * transfer)
-    if (bound >= most) continue
-    const key = `${first.stages} ${last.stages} ${n}`
-    let stageLayers = splits.get(key)
-    if (stageLayers === undefined) {
-      stageLayers = [...evenStages(n, first.stages), ...evenStages(layers - n, last.stages)]
-      // the same list for all that have it: memory keeps what it knows of one
-      splits.set(key, stageLayers)
-    }
-    if (!fits(first, true, n, stageLayers) || !fits(last, false, n, stageLayers)) continue
-    joints.push({ first, last, layers: n, stageLayers, transfer, bound })
-  }
-  return joints
-}
-
-/** Two sides of a pipeline, of which the first has so many layers. */
-interface Joint {
-  readonly first: Side
-  readonly last: Side
-  readonly layers: number
-  /** Of each stage, on either. */
-  readonly stageLayers: readonly number[]
-  /** Seconds of a micro-batch between them. */
-  readonly transfer: number
-  /** Seconds of a step at least. */
-  readonly bound: number
-}
-
-/**
- * Seconds at least: one micro-batch goes all the way there and back, and a stage has the others before or after it. The
- * first stage has as many forwards behind its first as there are stages, the last has none.
- */
-function boundOf(first: Side, last: Side, layers: number, total: number, steps: number): number {
-  const rest = total - layers
-  const way = (first.both * layers + last.both * rest) / total
-  const start = Math.ceil(layers / first.stages) / total
-  const end = Math.floor(rest / last.stages) / total
-  const ahead = Math.min(first.stages + last.stages, steps) - 1
-  return Math.max(
-    (steps * first.both * layers) / total / first.stages,
-    (steps * last.both * rest) / total / last.stages,
-    way + (steps - 1) * start * first.both - ahead * start * first.forward,
-    way + (steps - 1) * end * last.both,
-  )
-}
-
-function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
-  const { machine, engine, constants } = pool
-  const simulator = createSimulator(workload, machine, engine, constants)
-  const { layers } = workload.decoder
-  const request = { workload, machine, engine }
-  const space = spaceOf(request, true)
-  const { abilities } = space
-  if (!abilities.pipelineParallel || !abilities.unevenStages) return []
-  const sides: Side[] = []
-  for (const share of space.shares) {
-    if (share.contextParallel > 1 || share.sequenceParallel !== share.tensorParallel > 1) continue
-    const width = share.tensorParallel
-    const grid = share.expertParallel * share.expertTensorParallel
-    for (const microBatch of space.microBatches.filter((n) => n <= 8)) {
-      for (const stages of [1, ...space.pipelines.filter((p) => p > 1)]) {
-        // as many replicas as there are chips for, and half as many: the other pool may have fewer
-        for (const dataParallel of divisorsOf(workload.globalBatch / microBatch)) {
-          const chips = width * stages * dataParallel
-          if (chips > machine.count || chips * 4 <= machine.count || (width * dataParallel) % grid !== 0)
-            continue
-          for (const recompute of ['none', 'selective', 'full'] as const) {
-            const layout: Layout = {
-              ...share,
-              pipelineParallel: stages,
-              virtualPipeline: 1,
-              dataParallel,
-              zeroStage: 1,
-              microBatch,
-              recompute,
-              offloadOptimizer: false,
-              schedule: '1f1b',
-            }
-            const again = recompute === 'full' ? layers : 0
-            const { forward, backward } = simulator.costs.stage(layout, 0, layers, again, false, false)
-            sides.push({
-              pool,
-              place: sides.length,
-              simulator,
-              stages,
-              layout,
-              forward,
-              both: forward + backward,
-              fitting: new Map(),
-            })
-          }
-        }
-      }
-    }
-  }
-  return sides
-}
-
-/** A whole pipeline over two pools. */
-function joined(request: FleetRequest, { first, last, layers, stageLayers, transfer }: Joint): FleetPlan {
-  const { workload } = request
-  const total = workload.decoder.layers
-  const stages = first.stages + last.stages
-  const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
-  const passes: (readonly PassTimes[])[] = []
-  const links: TransferTimes[] = []
-  let after = 0
-  let domains = 0
-  const latest = { straggling: 0, step: 0 }
-  let from = 0
-  const parts: PoolPart[] = []
-  for (const side of [first, last]) {
-    const { simulator, layout, pool } = side
-    const whole: Layout = { ...layout, pipelineParallel: stages, stageLayers }
-    const own = side === first ? [0, first.stages] : [first.stages, stages]
-    const hop = hopSeconds(simulator.costs, layout)
-    let slowest: { pass: PassSeconds; from: number; size: number } | undefined
-    let busy = 0
-    for (let stage = own[0]!; stage < own[1]!; stage++) {
-      const size = stageLayers[stage]!
-      const pass = stageSeconds(simulator.costs, whole, stage, from, size)
-      passes.push([{ forward: pass.forward, backward: pass.backward - pass.weight, weight: pass.weight }])
-      const between = stage === first.stages - 1 ? transfer : hop
-      if (stage < stages - 1) links.push({ forward: between, backward: between })
-      busy = Math.max(busy, steps * (pass.forward + pass.backward))
-      if (
-        slowest === undefined ||
-        pass.forward + pass.backward > slowest.pass.forward + slowest.pass.backward
-      )
-        slowest = { pass, from, size }
-      from += size
-    }
-    const { pass, from: start, size } = slowest!
-    const parameters = simulator.costs.parameters(start, size, start === 0, start + size === total)
-    const weights = heldWeights(layout, parameters)
-    const seconds = pass.forward + pass.backward
-    after = Math.max(
-      after,
-      dataSeconds(simulator.costs, layout, weights, seconds, steps) +
-        optimizerSeconds(simulator.costs, layout, weights),
-    )
-    const { rates } = simulator.costs
-    domains += Math.max(1, chipsOf(layout) / pool.machine.links[0]!.size)
-    latest.straggling = Math.max(latest.straggling, rates.straggling)
-    latest.step = Math.max(latest.step, rates.step)
-    parts.push({
-      pool: pool.name,
-      layout: whole,
-      chips: chipsOf(layout),
-      batch: workload.globalBatch,
-      layers: side === first ? layers : total - layers,
-      seconds: busy,
-    })
-  }
-  // a link carries one message at a time each way: it can hold up the stages even where they compute meanwhile
-  const ideal =
-    Math.max(
-      pipelineSeconds({ schedule: '1f1b', microBatches: steps, passes, links, overlapsTransfers: true }),
-      steps * transfer,
-    ) + after
-  const seconds = ideal + overheadSeconds(ideal, latest, domains)
-  return {
-    way: 'pipeline',
-    seconds,
-    crossing: steps * transfer,
-    parts,
-    days: daysOf(request, seconds),
-    why: `${first.pool.name} has the first ${layers} of ${total} layers, ${last.pool.name} the others; activations of ${steps} micro-batches cross in ${secondsText(transfer)} each, beside the passes`,
-  }
-}
-
-/**
- * Whether the stages of a side fit, where the first one has so many layers: that depends on nothing of the other side but
- * how many stages it has.
- */
-function fits(
-  { layout, stages, simulator, pool, fitting }: Side,
-  isFirst: boolean,
-  layers: number,
-  stageLayers: readonly number[],
-): boolean {
-  const count = stageLayers.length
-  const key = (count * 2 ** 16 + layers) * 2 + (isFirst ? 1 : 0)
-  let known = fitting.get(key)
-  if (known === undefined) {
-    const held = simulator.memory.stages({ ...layout, pipelineParallel: count, stageLayers })
-    known = (isFirst ? held.slice(0, stages) : held.slice(count - stages)).every(
-      ({ peak }) => peak <= pool.machine.memoryBytes,
-    )
-    fitting.set(key, known)
-  }
-  return known
 }

@@ -2,15 +2,7 @@
 export { type Abilities, abilitiesOf } from './abilities.ts'
 export { MOST_LAYERS, MOST_LAYOUTS } from './check.ts'
 export { explainLayout } from './explain.ts'
-export {
-  type FleetPlan,
-  type FleetRequest,
-  type FleetResult,
-  type Pool,
-  type PoolLink,
-  type PoolPart,
-  planFleet,
-} from './fleet.ts'
+export { planFleet } from './fleet.ts'
 export { type FrontierPoint, fewestChips, frontier } from './frontier.ts'
 export { planLayouts } from './plan.ts'
 export { violations } from './rules.ts'

@@ -1,6 +1,9 @@
 /** @file A queue that gives the item of the least key first: a binary heap. */
 
-export interface LeastFirst<Item> {
+/** For keys that are bounds: they are sums in another order than what they bound, and rounding can make that of them. */
+export const ROUNDING = 1 - 1e-9
+
+interface LeastFirst<Item> {
   push(key: number, item: Item): void
   /** Takes out the item of the least key; undefined where there is none, or none of a key up to `most`. */
   pop(most: number): Item | undefined

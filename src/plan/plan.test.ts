@@ -53,6 +53,17 @@ test('every layout can be launched, fits, and takes what the simulator says', ()
   expect(best.map(({ seconds }) => seconds)).toEqual(best.map(({ seconds }) => seconds).sort((a, b) => a - b))
 })
 
+test('tells what others lost by being too slow from what they lost by not fitting', () => {
+  const [best] = planLayouts(requestOf(16, { top: 1, reasons: false })).best
+  const { rejected } = planLayouts(requestOf(16, { top: 1, maximumSeconds: best!.seconds * 1.001 }))
+  expect(rejected.map(({ kind }) => kind)).toContain('too slow')
+  for (const { kind, shortage, reason } of rejected) {
+    if (kind === 'too slow') expect(shortage!.over).toBeLessThanOrEqual(0)
+    if (kind === 'does not fit') expect(shortage!.over).toBeGreaterThan(0)
+    expect(reason.includes('too long')).toBe(kind === 'too slow')
+  }
+})
+
 test('says why others lost', () => {
   const { best, rejected } = planLayouts(requestOf(16))
   const reasons = rejected.map(({ reason }) => reason)

@@ -68,7 +68,7 @@ export class Ranking {
 }
 
 /** Whether two layouts are of the same degrees, by which those of a list differ. */
-export function sameDegrees(a: Layout, b: Layout): boolean {
+function sameDegrees(a: Layout, b: Layout): boolean {
   return (
     a.tensorParallel === b.tensorParallel &&
     a.contextParallel === b.contextParallel &&

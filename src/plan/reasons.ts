@@ -81,7 +81,8 @@ export function rejectionsOf(request: PlanRequest, simulator: Simulator, best: C
         shortage.over > 0
           ? `${name}: ${shortageText(shortage)}, with all that saves memory`
           : `${name}: fits with all that saves memory alone, and then takes too long`
-      rejections.push({ aspect, value, kind: 'does not fit', reason, nearest: shortage.layout, shortage })
+      const kind = shortage.over > 0 ? 'does not fit' : 'too slow'
+      rejections.push({ aspect, value, kind, reason, nearest: shortage.layout, shortage })
       continue
     }
     const changed = { ...best.layout, [aspect]: value }

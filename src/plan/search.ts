@@ -36,7 +36,7 @@ import {
   stepSeconds,
 } from '../simulate/index.ts'
 import { BareMemory } from './bare-memory.ts'
-import { createLeastFirst } from './least-first.ts'
+import { createLeastFirst, ROUNDING } from './least-first.ts'
 import { type Candidate, Ranking } from './ranking.ts'
 import {
   type Again,
@@ -58,9 +58,6 @@ export interface Found extends SearchCounts {
   /** Best first, no two of the same degrees. */
   readonly best: readonly Candidate[]
 }
-
-/** Bounds are sums in another order than what they bound: what rounding can make of that. */
-const ROUNDING = 1 - 1e-9
 
 /** Searches a space for its `top` best layouts that fit; the size of the space is only counted where it is asked for. */
 export function search(space: Space, simulator: Simulator, top: number, counted = true): Found {

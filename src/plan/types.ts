@@ -93,7 +93,7 @@ export type Aspect =
 export interface Rejection {
   readonly aspect: Aspect
   readonly value: Layout[Aspect]
-  readonly kind: 'slower' | 'does not fit' | 'not possible'
+  readonly kind: 'slower' | 'too slow' | 'does not fit' | 'not possible'
   /** One line for a person, with the numbers. */
   readonly reason: string
   /**
@@ -106,7 +106,7 @@ export interface Rejection {
   readonly ratio?: number
   /** What it loses by, most first: seconds more than the best of each term. */
   readonly lost?: readonly TermDifference[]
-  /** How much is missing where none fits: the least over the layouts with all that saves memory. */
+  /** Where none fits, or what fits is too slow: the least memory over the layouts with all that saves it. */
   readonly shortage?: MemoryShortage
 }
 
@@ -155,4 +155,60 @@ export interface Explanation {
   readonly lost: readonly TermDifference[]
   /** The same as lines for a person. */
   readonly lines: readonly string[]
+}
+
+/** Chips of one kind in one place. */
+export interface Pool {
+  readonly name: string
+  readonly machine: Machine
+  readonly engine: Engine
+  readonly constants?: Constants
+  /** Its best layout for the whole batch, where that is known already. */
+  readonly alone?: PlannedLayout
+}
+
+/** The network between pools: bytes/s out of a pool, all its chips together, each way. */
+export interface PoolLink {
+  readonly bytesPerSecond: number
+  readonly latency: number
+}
+
+export interface FleetRequest {
+  readonly workload: Workload
+  readonly pools: readonly Pool[]
+  readonly link: PoolLink
+  /** Makes days of it. */
+  readonly tokens?: number
+}
+
+/** What one pool does of a step. */
+export interface PoolPart {
+  readonly pool: string
+  readonly layout: Layout
+  readonly chips: number
+  /** Sequences of a batch that it trains. */
+  readonly batch: number
+  /** Layers that it holds. */
+  readonly layers: number
+  /** Seconds that it is at work or waits within itself. */
+  readonly seconds: number
+}
+
+export interface FleetPlan {
+  readonly way: 'alone' | 'replicas' | 'pipeline'
+  /** Seconds of a step. */
+  readonly seconds: number
+  /** Of these, what crosses between pools and is waited for. */
+  readonly crossing: number
+  readonly parts: readonly PoolPart[]
+  readonly days: number | null
+  readonly why: string
+}
+
+export interface FleetResult {
+  readonly best: FleetPlan | undefined
+  /** The best of each way and pools, least seconds first. */
+  readonly plans: readonly FleetPlan[]
+  /** Ways that are not possible, with the reason. */
+  readonly impossible: readonly string[]
 }

@@ -47,3 +47,4 @@ export {
   stepSeconds,
 } from './step.ts'
 export * from './types.ts'
+export { sharesTable } from './work.ts'

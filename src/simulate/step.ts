@@ -217,9 +217,10 @@ export function dataSeconds(
   // shared gradients of one micro-batch have no room to wait for those of the next
   const times = zeroStage >= 2 ? microBatches : 1
   let whole = 0
-  for (const { held, copies, chips } of [dense, expert]) {
+  for (const weights of [dense, expert]) {
+    const { held, copies, chips } = weights
     if (held === 0 || copies === 1) continue
-    const shards = zeroStage === 0 ? 1 : Math.min(layout.shardGroup ?? copies, copies)
+    const shards = shardsOf(layout, weights)
     const path = (size: number, stride: number) =>
       pathOf(machine, rates, { size, stride }, engine.usesAllRails)
     const gradients = held * engine.gradientBytes
@@ -278,6 +279,11 @@ export function heldWeights(layout: Layout, parameters: StageParameters): HeldWe
   }
 }
 
+/** Chips that share the state of weights between them; 1 where each copy keeps all of it. */
+function shardsOf({ zeroStage, shardGroup }: Layout, { copies }: Held): number {
+  return zeroStage === 0 ? 1 : Math.min(shardGroup ?? copies, copies)
+}
+
 /** Weights whose gradients are exchanged in one message: Megatron-LM's default, 40,000,000. */
 const BUCKET = 4e7
 
@@ -287,9 +293,7 @@ const HOST_BYTES_PER_SECOND = 32e9
 /** Seconds of the update: gradients read for their norm and again, master weights and moments read and written. */
 export function optimizerSeconds(model: CostModel, layout: Layout, { dense, expert }: HeldWeights): number {
   const { machine, rates, engine } = model
-  const shards = ({ copies }: Held) =>
-    layout.zeroStage === 0 ? 1 : Math.min(layout.shardGroup ?? copies, copies)
-  const updated = dense.held / shards(dense) + expert.held / shards(expert)
+  const updated = dense.held / shardsOf(layout, dense) + expert.held / shardsOf(layout, expert)
   if (layout.offloadOptimizer) return (updated * (engine.gradientBytes + HALF)) / HOST_BYTES_PER_SECOND
   return (
     (updated * (2 * engine.gradientBytes + 6 * 4 + HALF)) / (machine.memoryBytesPerSecond * rates.bandwidth)

@@ -1,0 +1,414 @@
+/**
+ * @file One pipeline over two pools of different chips, the first layers on one and the last on the other: over the
+ * coarse space of either, with one data-parallel degree for both, 1F1B, even stages within a pool, experts within it,
+ * ZeRO 1, no context parallelism.
+ */
+import {
+  createSimulator,
+  dataSeconds,
+  heldWeights,
+  hopSeconds,
+  type Layout,
+  optimizerSeconds,
+  overheadSeconds,
+  type PassSeconds,
+  type PassTimes,
+  pipelineSeconds,
+  type Simulator,
+  sharesTable,
+  stageSeconds,
+  type TransferTimes,
+} from '../simulate/index.ts'
+import { stepDays } from './cost.ts'
+import { createLeastFirst, ROUNDING } from './least-first.ts'
+import { chipsOf, divisorsOf, evenStages, spaceOf } from './space.ts'
+import type { FleetPlan, FleetRequest, Pool, PoolPart } from './types.ts'
+import { secondsText } from './words.ts'
+
+/** What a pool of a pipeline may be: its stages, and how a layer lies on the chips of one. */
+export interface Side {
+  readonly pool: Pool
+  /** Among the sides of the pool. */
+  readonly place: number
+  readonly simulator: Simulator
+  readonly stages: number
+  readonly layout: Layout
+  /**
+   * Seconds of a micro-batch in the first so many layers, from none to all, without embedding and head: both ways, and
+   * forward alone.
+   */
+  readonly upTo: readonly number[]
+  readonly forwardUpTo: readonly number[]
+  /** Whether it fits, by how many stages there are and how many layers it has. */
+  readonly fitting: Map<number, boolean>
+}
+
+/**
+ * The first layers on one pool and the last on another. Pairs of sides wait by what their slowest stages take at the
+ * least however layers are divided, of them or of any pair after them; divisions of a pair wait by a closer bound. None
+ * is looked at whose bound is above the best.
+ */
+export function pipeline(
+  request: FleetRequest,
+  fronts: readonly Side[],
+  backs: readonly Side[],
+): FleetPlan | undefined {
+  const { layers } = request.workload.decoder
+  const open = createLeastFirst<Pairs | Joint>()
+  const add = (pairs: Pairs) => {
+    if (pairs.front < pairs.fronts.sides.length && pairs.back < pairs.backs.sides.length)
+      open.push(leastOf(request, pairs), pairs)
+  }
+  const groups = alikeSides(backs, ({ upTo }, n) => upTo[layers]! - upTo[layers - n]!)
+  for (const own of alikeSides(fronts, ({ upTo }, n) => upTo[n]!)) {
+    const { layout, stages } = own.sides[0]!
+    for (const other of groups) {
+      const { layout: behind, stages: more } = other.sides[0]!
+      if (layout.dataParallel !== behind.dataParallel || layout.microBatch !== behind.microBatch) continue
+      if (stages + more <= layers) add({ fronts: own, backs: other, front: 0, back: 0 })
+    }
+  }
+  const splits = new Map<number, readonly number[]>()
+  let best: FleetPlan | undefined
+  let joint: Joint | undefined
+  for (;;) {
+    const next = open.pop(best?.seconds ?? Number.POSITIVE_INFINITY)
+    if (next === undefined) return best
+    if ('stageLayers' in next) {
+      const plan = joined(request, next)
+      const less = plan.seconds - (best?.seconds ?? Number.POSITIVE_INFINITY)
+      // of several that take as long, always the same
+      if (less > 0 || (less === 0 && compareJoints(next, joint!) > 0)) continue
+      best = plan
+      joint = next
+      continue
+    }
+    const { fronts, backs, front, back } = next
+    add({ fronts, backs, front, back: back + 1 })
+    if (back === 0) add({ fronts, backs, front: front + 1, back })
+    for (const joint of jointsOf(request, fronts.sides[front]!, backs.sides[back]!, splits, best?.seconds))
+      open.push(joint.bound, joint)
+  }
+}
+
+/** Sides of one end that are alike, the fastest first. */
+interface Group {
+  readonly sides: readonly Side[]
+  /** Seconds of so many layers at that end, of each side or any after it at the least. */
+  readonly least: readonly (readonly number[])[]
+}
+
+/** Pairs of sides of two groups; the one that is next, by its places. */
+interface Pairs {
+  readonly fronts: Group
+  readonly backs: Group
+  readonly front: number
+  readonly back: number
+}
+
+/** The order of joints that take as long: by what they take at the least, then as sides and layers are listed. */
+function compareJoints(a: Joint, b: Joint): number {
+  return (
+    a.bound - b.bound || a.first.place - b.first.place || a.last.place - b.last.place || a.layers - b.layers
+  )
+}
+
+/**
+ * Sides by stages and by the micro-batches that they take, in which two sides must be the same.
+ * @param secondsOf What so many layers at an end of the model take on a side.
+ */
+function alikeSides(sides: readonly Side[], secondsOf: (side: Side, layers: number) => number): Group[] {
+  const groups = new Map<string, Side[]>()
+  for (const side of sides) {
+    const key = `${side.layout.dataParallel} ${side.layout.microBatch} ${side.stages}`
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [side])
+    else group.push(side)
+  }
+  return [...groups.values()].map((group) => {
+    group.sort((a, b) => a.upTo.at(-1)! - b.upTo.at(-1)!)
+    const least: number[][] = []
+    for (let i = group.length - 1; i >= 0; i--) {
+      const after = least[i + 1]
+      // where layers differ, a side that is slower with all of them may be faster with some
+      least[i] = group[i]!.upTo.map((_, n) =>
+        Math.min(secondsOf(group[i]!, n), after?.[n] ?? Number.POSITIVE_INFINITY),
+      )
+    }
+    return { sides: group, least }
+  })
+}
+
+/** Seconds of a pair, and of any after it, at the least, wherever layers are divided. */
+function leastOf({ workload }: FleetRequest, { fronts, backs, front, back }: Pairs): number {
+  const first = fronts.sides[front]!
+  const last = backs.sides[back]!
+  const [ahead, behind] = [fronts.least[front]!, backs.least[back]!]
+  const { layers } = workload.decoder
+  const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
+  let least = Number.POSITIVE_INFINITY
+  for (let n = first.stages; n <= layers - last.stages; n++) {
+    const own = ahead[n]!
+    const rest = behind[layers - n]!
+    const end = behind[Math.floor((layers - n) / last.stages)]!
+    const seconds = Math.max(
+      (steps * own) / first.stages,
+      (steps * rest) / last.stages,
+      own + rest + (steps - 1) * end,
+    )
+    if (seconds < least) least = seconds
+  }
+  return least * ROUNDING
+}
+
+/** The divisions of layers between two sides that fit and may take less than so many seconds. */
+export function jointsOf(
+  { workload, link }: FleetRequest,
+  first: Side,
+  last: Side,
+  splits: Map<number, readonly number[]>,
+  most = Number.POSITIVE_INFINITY,
+): Joint[] {
+  const { layers, hiddenSize } = workload.decoder
+  const { dataParallel, microBatch } = first.layout
+  const steps = workload.globalBatch / (microBatch * dataParallel)
+  // all replicas send at once, forward and backward each way
+  const transfer =
+    (dataParallel * microBatch * workload.sequenceLength * hiddenSize * 2) / link.bytesPerSecond +
+    link.latency
+  const [x, y] = [first.upTo[layers]!, last.upTo[layers]!]
+  // n layers on the first pool, the others on the second: slowest stages at least, as a mean
+  const balanced = Math.round((layers * y * first.stages) / (y * first.stages + x * last.stages))
+  const joints: Joint[] = []
+  for (let n = balanced - 2; n <= balanced + 2; n++) {
+    if (n < first.stages || layers - n < last.stages) continue
+    const key = (first.stages * 2 ** 16 + last.stages) * 2 ** 16 + n
+    let stageLayers = splits.get(key)
+    if (stageLayers === undefined) {
+      stageLayers = [...evenStages(n, first.stages), ...evenStages(layers - n, last.stages)]
+      // the same list for all that have it: memory keeps what it knows of one
+      splits.set(key, stageLayers)
+    }
+    const bound = Math.max(boundOf(first, last, n, stageLayers, steps), steps * transfer)
+    if (bound >= most) continue
+    if (!fits(first, true, n, stageLayers) || !fits(last, false, n, stageLayers)) continue
+    joints.push({ first, last, layers: n, stageLayers, transfer, bound })
+  }
+  return joints
+}
+
+/** Two sides of a pipeline, of which the first has so many layers. */
+interface Joint {
+  readonly first: Side
+  readonly last: Side
+  readonly layers: number
+  /** Of each stage, on either. */
+  readonly stageLayers: readonly number[]
+  /** Seconds of a micro-batch between them. */
+  readonly transfer: number
+  /** Seconds of a step at least. */
+  readonly bound: number
+}
+
+/**
+ * Seconds at least: one micro-batch goes all the way there and back, and a stage has the others before or after it. The
+ * longest stage of the first pool has no more forwards behind its first than there are stages, the last one has none.
+ */
+function boundOf(
+  first: Side,
+  last: Side,
+  layers: number,
+  stageLayers: readonly number[],
+  steps: number,
+): number {
+  const total = first.upTo.length - 1
+  const own = first.upTo[layers]!
+  const rest = last.upTo[total]! - last.upTo[layers]!
+  const end = last.upTo[total]! - last.upTo[total - stageLayers.at(-1)!]!
+  let [from, long] = [0, 0]
+  for (let stage = 0, at = 0; stage < first.stages; at += stageLayers[stage++]!)
+    if (stageLayers[stage]! > long) [from, long] = [at, stageLayers[stage]!]
+  const start = first.upTo[from + long]! - first.upTo[from]!
+  const forward = first.forwardUpTo[from + long]! - first.forwardUpTo[from]!
+  const ahead = Math.min(stageLayers.length, steps) - 1
+  const bound = Math.max(
+    (steps * own) / first.stages,
+    (steps * rest) / last.stages,
+    own + rest + (steps - 1) * start - ahead * forward,
+    own + rest + (steps - 1) * end,
+  )
+  return bound * ROUNDING
+}
+
+export function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
+  const { machine, engine, constants } = pool
+  const simulator = createSimulator(workload, machine, engine, constants)
+  const { layers } = workload.decoder
+  const request = { workload, machine, engine }
+  const space = spaceOf(request, true)
+  const { abilities } = space
+  if (!abilities.pipelineParallel || !abilities.unevenStages) return []
+  /** Where a layer of each kind is, and which of them each layer is of. */
+  const kinds = space.windows(1)
+  const kindOf = Array.from({ length: layers }, (_, layer) =>
+    kinds.findIndex((from) => simulator.costs.alike(from, layer, 1)),
+  )
+  const sides: Side[] = []
+  for (const share of space.shares) {
+    if (share.contextParallel > 1 || share.sequenceParallel !== share.tensorParallel > 1) continue
+    const width = share.tensorParallel
+    const grid = share.expertParallel * share.expertTensorParallel
+    for (const microBatch of space.microBatches.filter((n) => n <= 8)) {
+      for (const stages of [1, ...space.pipelines.filter((p) => p > 1)]) {
+        // as many replicas as there are chips for, and half as many: the other pool may have fewer
+        for (const dataParallel of divisorsOf(workload.globalBatch / microBatch)) {
+          const chips = width * stages * dataParallel
+          if (chips > machine.count || chips * 4 <= machine.count || (width * dataParallel) % grid !== 0)
+            continue
+          for (const recompute of ['none', 'selective', 'full'] as const) {
+            const layout: Layout = {
+              ...share,
+              pipelineParallel: stages,
+              virtualPipeline: 1,
+              dataParallel,
+              zeroStage: 1,
+              microBatch,
+              recompute,
+              offloadOptimizer: false,
+              schedule: '1f1b',
+            }
+            const again = recompute === 'full' ? 1 : 0
+            const times = kinds.map((from) => simulator.costs.stage(layout, from, 1, again, false, false))
+            const [upTo, forwardUpTo] = [[0], [0]]
+            for (const [layer, kind] of kindOf.entries()) {
+              const { forward, backward } = times[kind]!
+              upTo.push(upTo[layer]! + forward + backward)
+              forwardUpTo.push(forwardUpTo[layer]! + forward)
+            }
+            sides.push({
+              pool,
+              place: sides.length,
+              simulator,
+              stages,
+              layout,
+              upTo,
+              forwardUpTo,
+              fitting: new Map(),
+            })
+          }
+        }
+      }
+    }
+  }
+  return sides
+}
+
+/** A whole pipeline over two pools. */
+export function joined(
+  request: FleetRequest,
+  { first, last, layers, stageLayers, transfer }: Joint,
+): FleetPlan {
+  const { workload } = request
+  const total = workload.decoder.layers
+  const stages = first.stages + last.stages
+  const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
+  const passes: (readonly PassTimes[])[] = []
+  const links: TransferTimes[] = []
+  let after = 0
+  let domains = 0
+  const latest = { straggling: 0, step: 0 }
+  let from = 0
+  const parts: PoolPart[] = []
+  for (const side of [first, last]) {
+    const { simulator, layout, pool } = side
+    const whole: Layout = { ...layout, pipelineParallel: stages, stageLayers }
+    const own = side === first ? [0, first.stages] : [first.stages, stages]
+    const hop = hopSeconds(simulator.costs, layout)
+    let slowest: { pass: PassSeconds; from: number; size: number } | undefined
+    let busy = 0
+    for (let stage = own[0]!; stage < own[1]!; stage++) {
+      const size = stageLayers[stage]!
+      const pass = stageSeconds(simulator.costs, whole, stage, from, size)
+      passes.push([{ forward: pass.forward, backward: pass.backward - pass.weight, weight: pass.weight }])
+      const between = stage === first.stages - 1 ? transfer : hop
+      if (stage < stages - 1) links.push({ forward: between, backward: between })
+      busy = Math.max(busy, steps * (pass.forward + pass.backward))
+      if (
+        slowest === undefined ||
+        pass.forward + pass.backward > slowest.pass.forward + slowest.pass.backward
+      )
+        slowest = { pass, from, size }
+      from += size
+    }
+    const { pass, from: start, size } = slowest!
+    const parameters = simulator.costs.parameters(start, size, start === 0, start + size === total)
+    const weights = heldWeights(layout, parameters)
+    const seconds = pass.forward + pass.backward
+    after = Math.max(
+      after,
+      dataSeconds(simulator.costs, layout, weights, seconds, steps) +
+        optimizerSeconds(simulator.costs, layout, weights),
+    )
+    const { rates } = simulator.costs
+    domains += Math.max(1, chipsOf(layout) / pool.machine.links[0]!.size)
+    latest.straggling = Math.max(latest.straggling, rates.straggling)
+    latest.step = Math.max(latest.step, rates.step)
+    parts.push({
+      pool: pool.name,
+      layout: whole,
+      chips: chipsOf(layout),
+      batch: workload.globalBatch,
+      layers: side === first ? layers : total - layers,
+      seconds: busy,
+    })
+  }
+  const table = tableTransfer(request, first, last)
+  // a link carries one message at a time each way: it can hold up the stages even where they compute meanwhile
+  const ideal =
+    Math.max(
+      pipelineSeconds({ schedule: '1f1b', microBatches: steps, passes, links, overlapsTransfers: true }),
+      steps * transfer,
+    ) +
+    after +
+    table
+  const seconds = ideal + overheadSeconds(ideal, latest, domains)
+  return {
+    way: 'pipeline',
+    seconds,
+    crossing: steps * transfer + table,
+    parts,
+    days: stepDays(request, seconds),
+    why: `${first.pool.name} has the first ${layers} of ${total} layers, ${last.pool.name} the others; activations of ${steps} micro-batches cross in ${secondsText(transfer)} each, beside the passes${table > 0 ? `; gradients of the table that both ends have in ${secondsText(table)}` : ''}`,
+  }
+}
+
+/** Seconds in which both pools sum the gradients of a table of embeddings that either has: each sends its own, once. */
+function tableTransfer({ workload, link }: FleetRequest, first: Side, last: Side): number {
+  const { vocabularySize, hiddenSize } = workload.decoder
+  if (!sharesTable(workload.decoder)) return 0
+  const bytes = Math.max(first.pool.engine.gradientBytes, last.pool.engine.gradientBytes)
+  return (vocabularySize * hiddenSize * bytes) / link.bytesPerSecond + link.latency
+}
+
+/**
+ * Whether the stages of a side fit, where the first one has so many layers: that depends on nothing of the other side but
+ * how many stages it has.
+ */
+function fits(
+  { layout, stages, simulator, pool, fitting }: Side,
+  isFirst: boolean,
+  layers: number,
+  stageLayers: readonly number[],
+): boolean {
+  const count = stageLayers.length
+  const key = (count * 2 ** 16 + layers) * 2 + (isFirst ? 1 : 0)
+  let known = fitting.get(key)
+  if (known === undefined) {
+    const held = simulator.memory.stages({ ...layout, pipelineParallel: count, stageLayers })
+    known = (isFirst ? held.slice(0, stages) : held.slice(count - stages)).every(
+      ({ peak }) => peak <= pool.machine.memoryBytes,
+    )
+    fitting.set(key, known)
+  }
+  return known
+}
