@@ -47,7 +47,7 @@ const CHIPS: readonly (readonly [prefix: string, chip: string])[] = [
 const ELEMENT_BYTES: Readonly<Record<string, number>> = { half: 2, int8: 1 }
 
 /** Products of one table; weights of fewer bits than activations have names such as `int4_wo`. */
-export function readProducts(file: string): Omit<KernelTable<MeasuredProduct>, 'chip' | 'file'> {
+function readProducts(file: string): Omit<KernelTable<MeasuredProduct>, 'chip' | 'file'> {
   const { comments, values } = readCsv(file, ['gemm_dtype', 'm', 'n', 'k', 'latency'], (row) => ({
     dtype: row.text('gemm_dtype'),
     m: row.count('m'),

@@ -62,7 +62,7 @@ export function leaveOneOut(
 }
 
 /** Share of cases that a band is to hold. */
-export const BAND_SHARE = 0.8
+const BAND_SHARE = 0.8
 
 /**
  * The band of each grade: the factor within which four of five rows lie that no fit has seen, each source with the root

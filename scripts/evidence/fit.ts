@@ -27,7 +27,7 @@ interface Parameter {
   readonly spread: number
 }
 
-export interface FitOptions {
+interface FitOptions {
   readonly log?: (text: string) => void
   /** Constants to begin with, such as those of nearly the same rows. */
   readonly from?: Constants

@@ -36,6 +36,7 @@ export const BY_ARCHITECTURE: Readonly<Partial<Record<RateName, number>>> = {
   linkShare: 0.6,
   kernel: 0.5,
 }
+
 export const BY_ENGINE: Readonly<Partial<Record<RateName, number>>> = {
   software: 0.15,
   host: 0.4,
@@ -44,6 +45,7 @@ export const BY_ENGINE: Readonly<Partial<Record<RateName, number>>> = {
 }
 /** Software that is built on the same shares more than chips do. */
 export const BY_LINEAGE: Readonly<Partial<Record<RateName, number>>> = { software: 0.15, host: 0.4 }
+
 /** The constants before any measurement. */
 export const PRIOR: Constants = {
   general: Object.fromEntries(RATE_NAMES.map((name) => [name, PRIORS[name].value])) as Record<

@@ -80,7 +80,7 @@ export function bandwidthOf(text: string): number {
 }
 
 /** Chips of one kind as they are given: a word for the chip, how many, and what is known of their network. */
-export interface PoolText {
+interface PoolText {
   readonly word: string
   readonly count: number
   /** Each chip, each way, beyond its domain. */

@@ -250,7 +250,8 @@ class Search {
     // without waiting
     if (!this.#byChips && (passes / replicas[from]! + bubble) * ROUNDING > this.#list.threshold)
       return seconds
-    // fewer replicas take longer, but wait less for each other: from the most on, time falls before it rises
+    // fewer replicas take longer, but wait less for each other: from the most on, time falls before it rises, as long as a
+    // doubling costs less than a third
     for (let i = from; i < replicas.length; i++) {
       const n = replicas[i]!
       const own = this.#seconds(passes / n + bubble, n * chips)
@@ -350,9 +351,11 @@ class Search {
       return { cell, replicas, split, again, pass, bubble, stages }
     }
     const hopeful = (node: Node) => replicas.some((n) => this.#hopeful(node, n))
-    // whatever is recomputed takes longer
+    // whatever is recomputed takes longer; but not surely where gradients of weights fill the bubble, as the stage that is
+    // slowest then may have fewer of them
+    const longer = split.schedule === '1f1b' || split.schedule === 'interleaved'
     const none = nodeOf(NONE)
-    if (!hopeful(none)) return
+    if (longer && !hopeful(none)) return
     const sharings = this.#space.sharings(cell.p)
     for (const again of split.selective) {
       const node = nodeOf(again)
@@ -364,8 +367,8 @@ class Search {
     for (const sharing of sharings) {
       for (let i = this.#firstThatFits(cell, split, replicas, sharing); i < recomputes.length; i++) {
         nodes[i] ??= nodeOf(recomputes[i]!)
-        if (!hopeful(nodes[i]!)) break
-        this.#replicas(nodes[i]!, sharing)
+        if (hopeful(nodes[i]!)) this.#replicas(nodes[i]!, sharing)
+        else if (longer) break
       }
     }
   }

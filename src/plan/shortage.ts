@@ -4,7 +4,7 @@ import { layoutOf, plainLayout, type Space, scheduleGoes, spaceOf } from './spac
 import type { MemoryShortage, PlanRequest } from './types.ts'
 
 /** The fullest stage of a layout, and how much more than a chip has it takes; below 0 where it fits. */
-export function shortageOf(simulator: Simulator, layout: Layout): MemoryShortage {
+function shortageOf(simulator: Simulator, layout: Layout): MemoryShortage {
   const stages = simulator.memory.stages(layout)
   const fullest = stages.reduce((most, stage) => (stage.peak > most.peak ? stage : most))
   const term = largestTerm(fullest.terms)

@@ -9,7 +9,7 @@ import type { StagePlan } from './stages.ts'
 import type { Sums } from './sums.ts'
 
 /** Bytes that a parameter's master weight and both moments of Adam take in fp32. */
-export const OPTIMIZER_BYTES = 3 * SINGLE
+const OPTIMIZER_BYTES = 3 * SINGLE
 
 /** Adds what a stage holds from step to step, and its buffers. */
 export function addHoldings(

@@ -28,7 +28,7 @@ export interface LayerTerms {
   readonly placeholders: readonly number[]
 }
 
-export interface KindTerms {
+interface KindTerms {
   readonly plain: Walk
   readonly recomputed: Walk
   /** Elements on one chip that data parallelism copies. */

@@ -20,7 +20,7 @@ export const LIBRARY_BYTES = 2 ** 30
 export const WORKSPACE_BYTES = 48 * 2 ** 20
 
 /** Workspace more for products of experts, taken for four at a time with 32 MiB each: fits the same runs. */
-export const EXPERT_WORKSPACE_BYTES = 4 * 32 * 2 ** 20
+const EXPERT_WORKSPACE_BYTES = 4 * 32 * 2 ** 20
 
 export interface MemoryModel {
   /** The peak of each stage, first to last. */

@@ -6,7 +6,7 @@ import type { Sums } from './sums.ts'
 import type { Walk } from './walk.ts'
 
 /** Bytes that a micro-batch keeps in the layers of a stage. */
-export function savedOf(layout: Layout, terms: LayerTerms, plan: StagePlan): number {
+function savedOf(layout: Layout, terms: LayerTerms, plan: StagePlan): number {
   return savedBefore(layout, terms, plan, plan.layers) + (plan.first ? terms.embedding.saved : 0)
 }
 

@@ -70,7 +70,10 @@ export function samePlace(a: string, b: string): boolean {
   }
 }
 
-/** Writes all of them or none, each to a place that `requirePlace` allows. Throws RegaugeError. */
+/**
+ * Writes all of them, each to a place that `requirePlace` allows, or none where one of them cannot be written beside its
+ * place. Throws RegaugeError.
+ */
 export function writePlaced(files: readonly Placed[]): void {
   for (const { path, hint } of files) requirePlace(path, hint)
   writeWhole(files)
