@@ -53,6 +53,15 @@ test('every layout can be launched, fits, and takes what the simulator says', ()
   expect(best.map(({ seconds }) => seconds)).toEqual(best.map(({ seconds }) => seconds).sort((a, b) => a - b))
 })
 
+test('says why no chunks are possible, not that there are none', () => {
+  const { rejected } = planLayouts(requestOf(16, { top: 1, engine: ENGINES['mindspeed-llm'] }, 23))
+  const interleaved = rejected.find(({ aspect, value }) => aspect === 'schedule' && value === 'interleaved')
+  expect(interleaved).toMatchObject({ kind: 'not possible' })
+  expect(interleaved!.reason).toMatch(
+    /layers do not divide into \d+ stages of 2 chunks|needs pipeline parallelism/,
+  )
+})
+
 test('tells what others lost by being too slow from what they lost by not fitting', () => {
   const [best] = planLayouts(requestOf(16, { top: 1, reasons: false })).best
   const { rejected } = planLayouts(requestOf(16, { top: 1, maximumSeconds: best!.seconds * 1.001 }))

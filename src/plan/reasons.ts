@@ -85,7 +85,9 @@ export function rejectionsOf(request: PlanRequest, simulator: Simulator, best: C
       rejections.push({ aspect, value, kind, reason, nearest: shortage.layout, shortage })
       continue
     }
-    const changed = { ...best.layout, [aspect]: value }
+    // several chunks are what makes a schedule interleaved
+    const chunks = aspect === 'schedule' && { virtualPipeline: value === 'interleaved' ? 2 : 1 }
+    const changed = { ...best.layout, [aspect]: value, ...chunks }
     const [rule] = violations(changed, request.workload, chipsOf(changed), request.engine)
     const reason = `${name}: ${rule ?? `not on ${request.machine.count} chips with this batch and model`}`
     rejections.push({ aspect, value, kind: 'not possible', reason })
