@@ -23,7 +23,6 @@ import {
   hopSeconds,
   type Layout,
   type MemoryModel,
-  nearLayers,
   noSeconds,
   optimizerSeconds,
   overheadSeconds,
@@ -52,6 +51,7 @@ import {
   sizeOf,
   WHOLE,
 } from './space.ts'
+import { leastParameters, type StageBounds, stageBounds } from './stage-bounds.ts'
 import type { SearchCounts } from './types.ts'
 
 export interface Found extends SearchCounts {
@@ -482,29 +482,6 @@ class Search {
   }
 }
 
-/**
- * The fewest weights of any stage of a pipeline of so many: those of the fewest layers, wherever they, or where stages are
- * folded both their chunks, begin, without ends.
- */
-function leastParameters(
-  space: Space,
-  { costs, workload }: Simulator,
-  p: number,
-  folded: boolean,
-): StageParameters {
-  const sizes = space
-    .splits(p)
-    .map(({ stageLayers }) => Math.min(...(stageLayers ?? [Math.floor(workload.decoder.layers / p)])))
-  const size = Math.min(...sizes)
-  const sum = { dense: 0, expert: 0 }
-  for (const chunk of folded ? [nearLayers(size), size - nearLayers(size)] : [size]) {
-    const all = space.windows(chunk).map((from) => costs.parameters(from, chunk, false, false))
-    sum.dense += Math.min(...all.map(({ dense }) => dense))
-    sum.expert += Math.min(...all.map(({ expert }) => expert))
-  }
-  return sum
-}
-
 /** Chips of a stage of one replica. */
 function widthOf({ tensorParallel, contextParallel }: Share): number {
   return tensorParallel * contextParallel
@@ -513,46 +490,6 @@ function widthOf({ tensorParallel, contextParallel }: Share): number {
 /** Chips that the experts of a layer are spread over. */
 function gridOf({ expertParallel, expertTensorParallel }: Share): number {
   return expertParallel * expertTensorParallel
-}
-
-/** Seconds of one micro-batch on stages of so many layers, nothing recomputed. */
-interface StageBounds {
-  /** At the least, wherever the layers begin. */
-  longest(size: number): number
-  /** Of the slowest of so many stages that are as even as can be, at the least. */
-  even(schedule: Schedule, p: number): number
-  /** With the embedding. */
-  first(size: number): number
-  /** With the head. */
-  last(size: number): number
-}
-
-function stageBounds(space: Space, { costs, workload }: Simulator, whole: Layout): StageBounds {
-  const { layers } = workload.decoder
-  const seconds = (from: number, size: number, isFirst: boolean, isLast: boolean) => {
-    const { forward, backward } = costs.stage(whole, from, size, 0, isFirst, isLast)
-    return forward + backward
-  }
-  const longest = kept((size) =>
-    Math.min(...space.windows(size).map((from) => seconds(from, size, false, false))),
-  )
-  const folded = kept((p) => {
-    const size = Math.ceil(layers / p)
-    const fewest = Math.floor(layers / p)
-    const [near, far] = [nearLayers(fewest), fewest - nearLayers(fewest)]
-    return Math.max(
-      longest(nearLayers(size)) + longest(size - nearLayers(size)),
-      // the first stage has the fewest layers, and both ends
-      seconds(0, near, true, false) + seconds(layers - far, far, false, true),
-    )
-  })
-  return {
-    longest,
-    // one of the stages has as many layers as an even share, rounded up
-    even: (schedule, p) => (schedule === 'dualpipe-v' ? folded(p) : longest(Math.ceil(layers / p))),
-    first: kept((size) => seconds(0, size, true, false)),
-    last: kept((size) => seconds(layers - size, size, false, true)),
-  }
 }
 
 const NOTHING = noSeconds()
