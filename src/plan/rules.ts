@@ -1,6 +1,6 @@
 /** @file What engines demand of a layout, so that what is planned can be launched. */
 import type { Decoder } from '../model/index.ts'
-import type { Engine, Layout, Workload } from '../simulate/index.ts'
+import { DEGREES, type Engine, type Layout, type Workload } from '../simulate/index.ts'
 import { type Abilities, abilitiesOf, chunksDivide } from './abilities.ts'
 
 /** What a rule sees. */
@@ -17,18 +17,7 @@ interface Case {
 type Rule = (c: Case) => string | undefined
 
 /** Parameters of a layout that count something. */
-const COUNTS = [
-  'tensorParallel',
-  'contextParallel',
-  'pipelineParallel',
-  'virtualPipeline',
-  'dataParallel',
-  'expertParallel',
-  'expertTensorParallel',
-  'microBatch',
-  'shardGroup',
-  'recomputeLayers',
-] as const
+const COUNTS = [...DEGREES, 'shardGroup', 'recomputeLayers'] as const
 
 /**
  * Rules of Megatron-LM's `validate_args`, `TransformerConfig` and `parallel_state` at commit d98e8a64, which

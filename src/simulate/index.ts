@@ -30,7 +30,15 @@ export {
 export * from './pipeline/index.ts'
 export { createSimulator, type Simulator } from './predict.ts'
 export type { Rates } from './rates.ts'
-export { amountIssues, countIssues, layoutIssues, MOST, machineIssues, workloadIssues } from './sound.ts'
+export {
+  amountIssues,
+  countIssues,
+  DEGREES,
+  layoutIssues,
+  MOST,
+  machineIssues,
+  workloadIssues,
+} from './sound.ts'
 export {
   bubbleSeconds,
   dataSeconds,

@@ -90,7 +90,8 @@ export function chipsIssues(count: number): Issue[] {
   return countIssues('the number of chips', count, MOST.chips)
 }
 
-const DEGREES = [
+/** Parameters of a layout that count something, and that each layout has. */
+export const DEGREES = [
   'tensorParallel',
   'contextParallel',
   'pipelineParallel',

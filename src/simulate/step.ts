@@ -39,7 +39,7 @@ export function stageSums(model: CostModel, layout: Layout): StageSums {
     const seconds = same ? before : stageSeconds(model, layout, stage, from, size)
     before = seconds
     sizeBefore = size
-    accumulate(all, seconds)
+    add(all, seconds, 1)
     if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) {
       slowest = seconds
       slowestFrom = from
@@ -59,7 +59,7 @@ function foldedSums(model: CostModel, layout: Layout): StageSums {
   let slowest = noSeconds()
   let parameters: StageParameters = { dense: 0, expert: 0 }
   const all = noSeconds()
-  const again = layout.recompute === 'full' ? (layout.recomputeLayers ?? Number.POSITIVE_INFINITY) : 0
+  const again = recomputedLayers(layout)
   for (let stage = 0; stage < layout.pipelineParallel; stage++) {
     const size = stageSize(layers, layout, stage)
     const near = nearLayers(size)
@@ -68,7 +68,7 @@ function foldedSums(model: CostModel, layout: Layout): StageSums {
     const isFirst = stage === 0
     const seconds = model.stage(layout, from, near, again, isFirst, false)
     add(seconds, model.stage(layout, to, far, Math.max(0, again - near), false, isFirst), 1)
-    accumulate(all, seconds)
+    add(all, seconds, 1)
     if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) {
       slowest = seconds
       parameters = model.parameters(from, near, false, false)
@@ -142,8 +142,13 @@ export function stageSeconds(
   from: number,
   size: number,
 ): PassSeconds {
-  const recomputed = layout.recompute === 'full' ? (layout.recomputeLayers ?? Number.POSITIVE_INFINITY) : 0
-  return model.stage(layout, from, size, recomputed, stage === 0, stage === layout.pipelineParallel - 1)
+  const isLast = stage === layout.pipelineParallel - 1
+  return model.stage(layout, from, size, recomputedLayers(layout), stage === 0, isLast)
+}
+
+/** Layers of a stage that are computed again, infinitely many where it is all of them. */
+function recomputedLayers({ recompute, recomputeLayers }: Layout): number {
+  return recompute === 'full' ? (recomputeLayers ?? Number.POSITIVE_INFINITY) : 0
 }
 
 /** Seconds to hand the activations of a micro-batch to the next stage. */
@@ -298,10 +303,4 @@ export function optimizerSeconds(model: CostModel, layout: Layout, { dense, expe
   return (
     (updated * (2 * engine.gradientBytes + 6 * 4 + HALF)) / (machine.memoryBytesPerSecond * rates.bandwidth)
   )
-}
-
-function accumulate(to: PassSeconds, from: PassSeconds): void {
-  to.forward += from.forward
-  to.backward += from.backward
-  to.weight += from.weight
 }
