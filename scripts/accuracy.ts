@@ -9,6 +9,7 @@ import { RegaugeError } from '../src/errors.ts'
 import { FITTED } from '../src/simulate/fitted.ts'
 import { casesOf, productCases } from './evidence/cases.ts'
 import { type Judged, judge, leaveOneOut, meanError } from './evidence/errors.ts'
+import { constantsIn } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
 
 const words = process.argv.slice(2)
@@ -64,7 +65,7 @@ try {
   print(`**all** | | ${figures(judged, unseen, () => true)} |`)
 
   print(
-    `\n${constants()} constants, ${cases.length} steps, ${evidence.refusals.length + refusals.length} rows not predicted.`,
+    `\n${constantsIn(FITTED)} constants, ${cases.length} steps, ${evidence.refusals.length + refusals.length} rows not predicted.`,
   )
   print('\nThe worst ten:\n')
   for (const one of [...judged].sort((a, b) => Math.abs(b.error) - Math.abs(a.error)).slice(0, 10)) {
@@ -113,11 +114,4 @@ function figures(
 
 function signed(share: number): string {
   return `${share > 0 ? '+' : ''}${(100 * share).toFixed(0)} %`
-}
-
-/** Numbers that were fitted. */
-function constants(): number {
-  const tables = [FITTED.architectures, FITTED.lineages, FITTED.engines]
-  const shifts = tables.flatMap((table) => Object.values(table).flatMap((rates) => Object.keys(rates)))
-  return Object.keys(FITTED.general).length + shifts.length
 }

@@ -11,7 +11,7 @@ import type { Constants } from '../src/simulate/constants.ts'
 import { writeWhole } from '../src/watch/report/place.ts'
 import { casesOf, productCases } from './evidence/cases.ts'
 import { bandsOf, leaveOneOut } from './evidence/errors.ts'
-import { fitConstants, shipped } from './evidence/fit.ts'
+import { constantsIn, fitConstants, shipped } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
 
 const TARGET = join(import.meta.dirname, '../src/simulate/fitted.ts')
@@ -53,15 +53,6 @@ try {
   if (!(error instanceof RegaugeError)) throw error
   console.error(error.message)
   process.exitCode = error.exitCode
-}
-
-/** Numbers that are fitted. */
-function constantsIn({ general, architectures, lineages, engines }: Constants): number {
-  const shifts = [architectures, lineages, engines].flatMap((table) =>
-    Object.values(table).flatMap((rates) => Object.keys(rates)),
-  )
-  // that of software is 1 by definition
-  return Object.keys(general).length - 1 + shifts.length
 }
 
 /** Writes the table, whole, or leaves the one that is there. */

@@ -132,6 +132,7 @@ function machineFor(row: MeasuredRow, name: string, chips: readonly Chip[]): Mac
     links: machine.links.map((link) => ({ ...link, bytesPerSecond: link.bytesPerSecond / 2 })),
   }
 }
+
 /** A product of matrices (m, k) x (k, n) in 16 bits, measured alone. */
 export interface ProductCase {
   readonly machine: Machine

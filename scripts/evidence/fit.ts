@@ -259,6 +259,14 @@ function coverageOf(seen: readonly Observation[]): Record<string, number> {
   return coverage
 }
 
+/** Numbers that are fitted. */
+export function constantsIn({ general, architectures, lineages, engines }: Constants): number {
+  const shifts = [architectures, lineages, engines].flatMap((table) =>
+    Object.values(table).flatMap((rates) => Object.keys(rates)),
+  )
+  return Object.keys(general).length + shifts.length
+}
+
 /** The constants as they are shipped: rounded, without shifts that shift nothing, with what they are from. */
 export function shipped(
   constants: Constants,

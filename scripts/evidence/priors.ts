@@ -25,7 +25,7 @@ export const PRIORS: Readonly<Record<RateName, { value: number; spread: number }
   straggling: { value: 0.005, spread: 0.7 },
 }
 
-/** What may differ by the design of cores, and by engine, and how far from the general value. */
+/** What may differ by the design of cores, and how far from the general value. */
 export const BY_ARCHITECTURE: Readonly<Partial<Record<RateName, number>>> = {
   matmul: 0.6,
   matmul8: 0.6,
@@ -37,12 +37,14 @@ export const BY_ARCHITECTURE: Readonly<Partial<Record<RateName, number>>> = {
   kernel: 0.5,
 }
 
+/** The same by engine. */
 export const BY_ENGINE: Readonly<Partial<Record<RateName, number>>> = {
   software: 0.15,
   host: 0.4,
   networkShare: 0.4,
   grouped: 0.6,
 }
+
 /** Software that is built on the same shares more than chips do. */
 export const BY_LINEAGE: Readonly<Partial<Record<RateName, number>>> = { software: 0.15, host: 0.4 }
 
