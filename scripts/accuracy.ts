@@ -7,10 +7,11 @@
 import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'
 import { FITTED } from '../src/simulate/fitted.ts'
-import { casesOf, productCases } from './evidence/cases.ts'
+import { casesOf } from './evidence/cases.ts'
 import { type Judged, judge, leaveOneOut, meanError } from './evidence/errors.ts'
 import { constantsIn } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
+import { ownKernels, productCases } from './evidence/kernels.ts'
 
 const words = process.argv.slice(2)
 const leaves = words.includes('--leave-one-out')
@@ -47,7 +48,8 @@ try {
     })
   }
   const judged = judge(cases, FITTED)
-  const unseen = leaves ? leaveOneOut(cases, FITTED, productCases(readKernelsOf(folder).products, chips)) : []
+  const kernels = [...productCases(readKernelsOf(folder).products, chips), ...ownKernels(chips)]
+  const unseen = leaves ? leaveOneOut(cases, FITTED, kernels) : []
   const keyOf = ({ case: { row } }: Judged) =>
     `${row.source} | ${row.placement === null ? row.chip : 'mixed'}`
   print(

@@ -9,10 +9,11 @@ import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'
 import type { Constants } from '../src/simulate/constants.ts'
 import { writeWhole } from '../src/watch/report/place.ts'
-import { casesOf, productCases } from './evidence/cases.ts'
+import { casesOf } from './evidence/cases.ts'
 import { bandsOf, leaveOneOut } from './evidence/errors.ts'
 import { constantsIn, fitConstants, shipped } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
+import { ownKernels, productCases } from './evidence/kernels.ts'
 
 const TARGET = join(import.meta.dirname, '../src/simulate/fitted.ts')
 
@@ -25,7 +26,7 @@ if (folder === undefined || rest.length > 0) {
 try {
   const chips = await loadChips(CHIPS_FILE)
   const { cases, refusals } = casesOf(readEvidence(folder).rows, chips)
-  const products = productCases(readKernelsOf(folder).products, chips)
+  const kernels = [...productCases(readKernelsOf(folder).products, chips), ...ownKernels(chips)]
   if (cases.length === 0) {
     throw new RegaugeError('data', {
       code: 'EVIDENCE_EMPTY',
@@ -34,21 +35,21 @@ try {
     })
   }
   for (const { id, reason } of refusals) console.log(`not used  ${id}: ${reason}`)
-  const movable = constantsIn(fitConstants(cases, { products, rounds: 0 }))
-  const measured = cases.length + products.length
+  const movable = constantsIn(fitConstants(cases, { kernels, rounds: 0 }))
+  const measured = cases.length + kernels.length
   if (measured < movable) {
     throw new RegaugeError('data', {
       code: 'EVIDENCE_FEW',
       file: folder,
-      message: `${cases.length} steps and ${products.length} products are fewer than the ${movable} constants that they would move`,
+      message: `${cases.length} steps and ${kernels.length} kernels are fewer than the ${movable} constants that they would move`,
       hint: 'give more measured steps, or steps of fewer kinds of chips and engines',
     })
   }
-  const constants = fitConstants(cases, { products, log: (text) => console.log(text) })
+  const constants = fitConstants(cases, { kernels, log: (text) => console.log(text) })
   // bands are of rows that no constant has seen
-  const bands = bandsOf(leaveOneOut(cases, constants, products, (source) => console.log(`without ${source}`)))
-  write(shipped(constants, cases, products, bands))
-  console.log(`${cases.length} steps and ${products.length} products; wrote ${TARGET}`)
+  const bands = bandsOf(leaveOneOut(cases, constants, kernels, (source) => console.log(`without ${source}`)))
+  write(shipped(constants, cases, kernels, bands))
+  console.log(`${cases.length} steps and ${kernels.length} kernels; wrote ${TARGET}`)
 } catch (error) {
   if (!(error instanceof RegaugeError)) throw error
   console.error(error.message)

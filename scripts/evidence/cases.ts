@@ -1,4 +1,4 @@
-/** @file Measured steps, and products measured alone, made ready to be compared with what is predicted. */
+/** @file Measured steps, made ready to be compared with what is predicted. */
 import type { Chip } from '../../src/chips/index.ts'
 import { RegaugeError } from '../../src/errors.ts'
 import { type Constants, ratesOf } from '../../src/simulate/constants.ts'
@@ -8,7 +8,6 @@ import { mixedStepSeconds } from '../../src/simulate/mixed.ts'
 import { layoutIssues, workloadIssues } from '../../src/simulate/sound.ts'
 import { stepSeconds } from '../../src/simulate/step.ts'
 import type { Engine, Machine } from '../../src/simulate/types.ts'
-import type { readKernels } from './aiconfigurator.ts'
 import { PRIOR } from './priors.ts'
 import type { MeasuredRow, PlacedStage, Refusal } from './row.ts'
 
@@ -129,38 +128,7 @@ function machineFor(row: MeasuredRow, name: string, chips: readonly Chip[]): Mac
     flops: rate,
     halfFlops: rate,
     memoryBytesPerSecond: machine.memoryBytesPerSecond / 2,
+    effectiveWatts: machine.effectiveWatts === null ? null : machine.effectiveWatts / 2,
     links: machine.links.map((link) => ({ ...link, bytesPerSecond: link.bytesPerSecond / 2 })),
   }
-}
-
-/** A product of matrices (m, k) x (k, n) in 16 bits, measured alone. */
-export interface ProductCase {
-  readonly machine: Machine
-  readonly m: number
-  readonly n: number
-  readonly k: number
-  readonly seconds: number
-}
-
-/** Products of one table that a fit takes. */
-const PRODUCTS = 60
-
-/** Products of sizes that training has, spread over each table. */
-export function productCases(
-  tables: ReturnType<typeof readKernels>['products'],
-  chips: readonly Chip[],
-): ProductCase[] {
-  return tables.flatMap(({ chip: name, rows }) => {
-    const chip = chips.find(({ id }) => id === name)
-    if (chip === undefined) return []
-    const machine = machineOf(chip, 1, 'bf16')
-    const large = rows.filter(
-      ({ dtype, m, n, k }) => dtype === 'bfloat16' && Math.min(m, n, k) >= 512 && m * n * k >= 2 ** 33,
-    )
-    const step = Math.max(1, large.length / PRODUCTS)
-    return Array.from({ length: Math.min(PRODUCTS, large.length) }, (_, i) => ({
-      machine,
-      ...large[Math.floor(i * step)]!,
-    }))
-  })
 }

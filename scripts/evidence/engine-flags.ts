@@ -25,6 +25,7 @@ export function engineFor(
   return {
     ...engine,
     fusedAttention: row.flash_attention ?? engine.fusedAttention,
+    earlierAttention: engine.earlierAttention || /Megatron-Core 0\.[0-7]\b/.test(row.framework ?? ''),
     fusedElementwise: fusesElementwise(row, engine),
     gradientBytes: precision === 'bf16' && engine.id === 'megatron-deepspeed' ? 4 : engine.gradientBytes,
     overlapsData:

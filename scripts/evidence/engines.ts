@@ -18,6 +18,7 @@ const base: Omit<Engine, 'id' | 'name'> = {
   lineage: 'megatron',
   usesAllRails: true,
   fusedAttention: true,
+  earlierAttention: false,
   fusedElementwise: true,
   fusedLoss: false,
   gradientPlaceholders: true,
@@ -138,7 +139,13 @@ const pai: EngineDefaults = {
 
 const flagScale: EngineDefaults = {
   ...megatronCore,
-  engine: { ...megatronCore.engine, id: 'flagscale', lineage: 'megatron-fork', name: 'FlagScale' },
+  engine: {
+    ...megatronCore.engine,
+    id: 'flagscale',
+    lineage: 'megatron-fork',
+    name: 'FlagScale',
+    earlierAttention: true,
+  },
 }
 
 /** FSDP of PyTorch under Composer: weights and gradients travel in 16 bits, beside computation. */
@@ -149,6 +156,8 @@ const llmFoundry: EngineDefaults = {
     id: 'llm-foundry',
     lineage: 'fsdp',
     name: 'llm-foundry (FSDP)',
+    // FlashAttention-2, which is what PyTorch's fused attention was as well until cuDNN's came to the fore
+    earlierAttention: true,
     fusedLoss: true,
     gradientBytes: 2,
     overlapsData: true,

@@ -1,8 +1,9 @@
 /** @file How far predictions are from measurements: by source, by chip, with a source left out, and in their bands. */
 import { bandOf, type Constants, gradeOf, lesserGrade } from '../../src/simulate/constants.ts'
 import { EVIDENCE_GRADES, type EvidenceGrade } from '../../src/simulate/types.ts'
-import type { Case, ProductCase } from './cases.ts'
+import type { Case } from './cases.ts'
 import { fitConstants } from './fit.ts'
+import type { KernelCase } from './kernels.ts'
 
 /** A step as it was predicted and as it was measured. */
 export interface Judged {
@@ -43,7 +44,7 @@ function gradeOfCase({ machine, row }: Case, constants: Constants): EvidenceGrad
 export function leaveOneOut(
   cases: readonly Case[],
   constants: Constants,
-  products: readonly ProductCase[],
+  kernels: readonly KernelCase[],
   log: (source: string) => void = () => {},
 ): Judged[] {
   const sources = [...new Set(cases.map(({ row }) => row.source))].sort()
@@ -51,7 +52,7 @@ export function leaveOneOut(
     log(source)
     const others = cases.filter(({ row }) => row.source !== source)
     const without = {
-      ...fitConstants(others, { from: constants, rounds: 12, products }),
+      ...fitConstants(others, { from: constants, rounds: 12, kernels }),
       bands: constants.bands,
     }
     return judge(

@@ -1,17 +1,14 @@
 /** @file Fits the constants of the simulation to measured steps. */
-import { HALF } from '../../src/simulate/bytes.ts'
 import {
   type Constants,
   fromScale,
   RATE_NAMES,
   type RateName,
-  ratesOf,
   type Shifts,
   toScale,
 } from '../../src/simulate/constants.ts'
-import { ENGINES } from '../../src/simulate/engines.ts'
-import { deviceSeconds } from '../../src/simulate/rates.ts'
-import type { Case, ProductCase } from './cases.ts'
+import type { Case } from './cases.ts'
+import type { KernelCase } from './kernels.ts'
 import { BY_ARCHITECTURE, BY_ENGINE, BY_LINEAGE, PRIOR, PRIORS } from './priors.ts'
 
 type Scope = 'general' | 'architecture' | 'lineage' | 'engine'
@@ -32,11 +29,11 @@ interface FitOptions {
   /** Constants to begin with, such as those of nearly the same rows. */
   readonly from?: Constants
   readonly rounds?: number
-  /** Products of matrices that were measured alone. */
-  readonly products?: readonly ProductCase[]
+  /** Kernels that were measured alone. */
+  readonly kernels?: readonly KernelCase[]
 }
 
-/** What a fit compares with: a step, or a product. */
+/** What a fit compares with: a step, or a kernel. */
 interface Observation {
   readonly source: string
   readonly architecture: readonly string[]
@@ -50,9 +47,10 @@ interface Observation {
 }
 
 /** Each source weighs as the root of its rows. */
-function observationsOf(cases: readonly Case[], products: readonly ProductCase[]): Observation[] {
+function observationsOf(cases: readonly Case[], kernels: readonly KernelCase[]): Observation[] {
   const count = new Map<string, number>()
-  for (const { row } of cases) count.set(row.source, (count.get(row.source) ?? 0) + 1)
+  for (const source of [...cases.map(({ row }) => row.source), ...kernels.map((one) => one.source)])
+    count.set(source, (count.get(source) ?? 0) + 1)
   return [
     ...cases.map(({ row, architectures, seconds }) => ({
       source: row.source,
@@ -63,44 +61,21 @@ function observationsOf(cases: readonly Case[], products: readonly ProductCase[]
       weight: 1 / Math.sqrt(count.get(row.source)!),
       residual: (constants: Constants) => Math.log(seconds(constants) / row.measured.stepSeconds),
     })),
-    ...products.map(({ machine, m, n, k, seconds }) => {
-      const work = {
-        ...NO_WORK,
-        flops: 2 * m * n * k,
-        operandBytes: HALF * (m * k + k * n + m * n),
-        kernels: 1,
-      }
-      return {
-        source: 'products',
-        architecture: [machine.architecture],
-        lineage: [],
-        engine: [],
-        key: null,
-        weight: 1 / Math.sqrt(products.length),
-        residual: (constants: Constants) => {
-          const rates = ratesOf(constants, machine, ALONE)
-          return Math.log(deviceSeconds(work, machine, { ...rates, sustained: 1 }, false) / seconds)
-        },
-      }
-    }),
+    ...kernels.map(({ source, machine, seconds, predicted }) => ({
+      source,
+      architecture: [machine.architecture],
+      lineage: [],
+      engine: [],
+      key: null,
+      weight: 1 / Math.sqrt(count.get(source)!),
+      residual: (constants: Constants) => Math.log(predicted(constants) / seconds),
+    })),
   ]
-}
-
-/** No engine: a kernel alone. */
-const ALONE = { ...ENGINES['megatron-lm'], id: '', lineage: '' }
-const NO_WORK = {
-  flops: 0,
-  groupedFlops: 0,
-  attentionFlops: 0,
-  attentionFlopsPerKey: 0,
-  operandBytes: 0,
-  elementwiseBytes: 0,
-  kernels: 0,
 }
 
 /** The constants that fit the cases best, each source with a weight that grows with the root of its rows. */
 export function fitConstants(cases: readonly Case[], options: FitOptions = {}): Constants {
-  const { log = () => {}, from, rounds = 60, products = [] } = options
+  const { log = () => {}, from, rounds = 60, kernels = [] } = options
   const parameters: Parameter[] = RATE_NAMES.map((rate) => ({
     scope: 'general',
     key: '',
@@ -113,7 +88,7 @@ export function fitConstants(cases: readonly Case[], options: FitOptions = {}): 
       for (const [rate, spread] of Object.entries(table))
         parameters.push({ scope, key, rate: rate as RateName, prior: 0, spread: spread! })
   }
-  const seen = observationsOf(cases, products)
+  const seen = observationsOf(cases, kernels)
   add(
     'architecture',
     seen.flatMap(({ architecture }) => architecture),
@@ -204,7 +179,7 @@ export function fitConstants(cases: readonly Case[], options: FitOptions = {}): 
 /** Where a parameter starts: at its prior, or at what an earlier fit found. */
 function startOf({ scope, key, rate, prior }: Parameter, from: Constants | undefined): number {
   if (from === undefined) return prior
-  if (scope === 'general') return toScale(rate, from.general[rate])
+  if (scope === 'general') return toScale(rate, from.general[rate] ?? PRIORS[rate].value)
   const table = { architecture: from.architectures, lineage: from.lineages, engine: from.engines }[scope]
   return table[key]?.[rate] ?? prior
 }
@@ -271,10 +246,10 @@ export function constantsIn({ general, architectures, lineages, engines }: Const
 export function shipped(
   constants: Constants,
   cases: readonly Case[],
-  products: readonly ProductCase[],
+  kernels: readonly KernelCase[],
   bands: Constants['bands'],
 ): Constants {
-  const seen = observationsOf(cases, products)
+  const seen = observationsOf(cases, kernels)
   const sources: Record<string, string> = { '': sourcesOf(seen) }
   const kept = (scope: Exclude<Scope, 'general'>, shifts: Shifts): Shifts =>
     Object.fromEntries(

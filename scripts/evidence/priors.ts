@@ -5,16 +5,19 @@ import { type Constants, RATE_NAMES, type RateName } from '../../src/simulate/co
 export const PRIORS: Readonly<Record<RateName, { value: number; spread: number }>> = {
   matmul: { value: 0.8, spread: 1 },
   matmul8: { value: 0.65, spread: 1 },
-  sustained: { value: 0.92, spread: 0.5 },
+  // H100s hold about 0.7 of their peak at 700 W
+  perWatt: { value: 1.1e12, spread: 0.5 },
   grouped: { value: 0.7, spread: 0.7 },
   attention: { value: 0.45, spread: 1 },
+  // FlashAttention-3's paper: FlashAttention-2 reaches 35 to 40 % of an H100, it 60 to 75 % (Shah et al. 2024)
+  attentionEarlier: { value: 0.57, spread: 0.3 },
   attentionStart: { value: 500, spread: 0.5 },
   operands: { value: 0.35, spread: 0.7 },
   bandwidth: { value: 0.8, spread: 0.5 },
   kernel: { value: 5e-6, spread: 0.7 },
   host: { value: 2.5e-5, spread: 0.7 },
   // of software that nobody has measured, beside kernels that were measured alone
-  software: { value: 1.08, spread: 0.03 },
+  software: { value: 1.08, spread: 0.1 },
   linkShare: { value: 0.75, spread: 0.7 },
   networkShare: { value: 0.65, spread: 0.7 },
   linkLatency: { value: 5e-6, spread: 0.7 },
@@ -27,6 +30,7 @@ export const PRIORS: Readonly<Record<RateName, { value: number; spread: number }
 
 /** What may differ by the design of cores, and how far from the general value. */
 export const BY_ARCHITECTURE: Readonly<Partial<Record<RateName, number>>> = {
+  software: 0.1,
   matmul: 0.6,
   matmul8: 0.6,
   grouped: 0.6,

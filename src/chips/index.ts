@@ -21,6 +21,7 @@ export {
   window2026,
 } from './export-rules.ts'
 export { type Found, findChip } from './find.ts'
+export { effectiveWatts } from './power.ts'
 export {
   type Bound,
   boundOf,

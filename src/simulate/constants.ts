@@ -6,9 +6,14 @@ import { type Constant, type Engine, EVIDENCE_GRADES, type EvidenceGrade, type M
 export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean; meaning: string }>> = {
   matmul: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices alone, 16 bits' },
   matmul8: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices alone, 8 bits' },
-  sustained: { unit: 'of matmul', share: true, meaning: 'rate of products that lasts through training' },
+  perWatt: { unit: 'FLOP/s/W', share: false, meaning: 'products in 16 bits that a watt lasts for, at 5 nm' },
   grouped: { unit: 'of matmul', share: true, meaning: "rate of experts' products" },
   attention: { unit: 'of peak', share: true, meaning: 'rate of the core of attention in 16 bits' },
+  attentionEarlier: {
+    unit: 'of attention',
+    share: true,
+    meaning: 'rate of kernels of attention written for the cores before Hopper, on Hopper and later',
+  },
   attentionStart: {
     unit: 'keys',
     share: false,
@@ -69,10 +74,16 @@ export interface Constants {
   readonly bands: Readonly<Record<EvidenceGrade, number>>
 }
 
+/** Cores whose products are issued by groups of warps: kernels of before do not reach their rate. */
+const NEWER_CORES: ReadonlySet<string> = new Set(['hopper', 'blackwell'])
+
 /** The rates of an engine on a machine. */
 export function ratesOf(constants: Constants, machine: Machine, engine: Engine): Rates {
   const rates: Partial<Record<RateName, number>> = {}
   for (const name of RATE_NAMES) rates[name] = rateOf(constants, machine, engine, name)
+  if (engine.earlierAttention && NEWER_CORES.has(machine.architecture)) {
+    rates.attention! *= rates.attentionEarlier!
+  }
   return rates as Rates
 }
 

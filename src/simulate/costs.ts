@@ -2,7 +2,7 @@
 import { layerParameters } from '../model/index.ts'
 import { HALF } from './bytes.ts'
 import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds } from './collectives.ts'
-import { deviceSeconds, type Rates } from './rates.ts'
+import { deviceSeconds, later, type Rates } from './rates.ts'
 import { degreesKey, tokensKey } from './share-key.ts'
 import type { Engine, Layout, Machine, Workload } from './types.ts'
 import {
@@ -344,11 +344,6 @@ class KeptByShare<Value> {
     this.#last = { degrees, rest, value }
     return value
   }
-}
-
-/** The later of two that mostly run beside each other, with what each then waits for the other: a norm of order 4. */
-function later(a: number, b: number): number {
-  return Math.sqrt(Math.sqrt(a ** 4 + b ** 4))
 }
 
 /** Adds seconds so many times. */

@@ -4,6 +4,7 @@ import type { Engine } from './types.ts'
 const common = {
   usesAllRails: true,
   fusedAttention: true,
+  earlierAttention: false,
   fusedElementwise: true,
   fusedLoss: true,
   gradientPlaceholders: true,

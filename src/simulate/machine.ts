@@ -1,5 +1,5 @@
 /** @file A machine: so many chips of one kind, with what is between them, from the figures of the catalog. */
-import { architectureOf, type Chip, trainingRate } from '../chips/index.ts'
+import { architectureOf, type Chip, effectiveWatts, trainingRate } from '../chips/index.ts'
 import { type Issue, RegaugeError } from '../errors.ts'
 import { amountIssues, chipsIssues, countIssues, precisionIssues } from './sound.ts'
 import type { Link, Machine, Precision } from './types.ts'
@@ -85,6 +85,7 @@ export function machineOf(
     memoryBytes,
     memoryBytesPerSecond: memoryRate,
     watts: chip.power.watts,
+    effectiveWatts: effectiveWatts(chip),
     links,
   }
 }

@@ -9,12 +9,14 @@ export interface ChipRates {
   readonly matmul: number
   /** The same in fp8, of the peak in fp8. */
   readonly matmul8: number
-  /** Of those rates, what lasts through training: heat, power, memory that others use. */
-  readonly sustained: number
+  /** FLOP/s of products in 16 bits that a watt lasts for on chips of 5 nm; twice as many in 8 bits. */
+  readonly perWatt: number
   /** Products of experts, of the rate of others. */
   readonly grouped: number
   /** Fused attention, of peak FLOP/s. */
   readonly attention: number
+  /** The same by kernels that were written for cores before Hopper's (FlashAttention-2), on later ones: of it. */
+  readonly attentionEarlier: number
   /** Keys' worth of time that a query takes in attention before its first key. */
   readonly attentionStart: number
   /** Bytes of operands that products wait for besides computing, of all that they read and write. */
@@ -40,15 +42,34 @@ export interface Rates extends ChipRates, LinkRates {
   readonly exposedTensor: number
 }
 
-/** Seconds that a chip takes for work that the host has handed it. */
+/**
+ * Seconds that a chip takes for work that the host has handed it. Products go no faster than the chip's power allows,
+ * which the data sheets' peaks of H100 and B200 are beyond.
+ */
 export function deviceSeconds(work: Work, machine: Machine, rates: ChipRates, eighth: boolean): number {
+  const peak = eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul
+  const powered = (machine.effectiveWatts ?? Number.POSITIVE_INFINITY) * rates.perWatt * (eighth ? 2 : 1)
   const seconds =
-    (work.flops + work.groupedFlops / rates.grouped) /
-      ((eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul) * rates.sustained) +
+    work.flops / held(peak, powered) +
+    work.groupedFlops / held(peak * rates.grouped, powered) +
     (work.attentionFlops + work.attentionFlopsPerKey * rates.attentionStart) /
       (machine.halfFlops * rates.attention) +
     (work.operandBytes * rates.operands) / machine.memoryBytesPerSecond +
     work.elementwiseBytes / (machine.memoryBytesPerSecond * rates.bandwidth) +
     work.kernels * rates.kernel
   return seconds * rates.software
+}
+
+/**
+ * The rate that is left of one that power limits: nearly the lesser of both. At this order, the products that an H100 holds at
+ * 700 W (scripts/evidence/kernels) and those of a B200 at 1 kW (485 of 1,000 at peak, 660 when cool: the operator table of
+ * MooreThreads/SimuMax, configs/system, and AIConfigurator) ask for the same FLOP/s a watt.
+ */
+function held(rate: number, powered: number): number {
+  return rate * (1 + (rate / powered) ** 8) ** -0.125
+}
+
+/** The later of two that mostly run beside each other, with what each then waits for the other: a norm of order 4. */
+export function later(a: number, b: number): number {
+  return Math.sqrt(Math.sqrt(a ** 4 + b ** 4))
 }

@@ -88,6 +88,8 @@ export interface Engine {
   readonly usesAllRails: boolean
   /** Scores of attention never leave the chip (flash attention), and what causality masks is skipped. */
   readonly fusedAttention: boolean
+  /** Its fused attention is written for cores before Hopper's, such as FlashAttention-2. */
+  readonly earlierAttention: boolean
   /** Norms, gates, dropout and rotary positions are single kernels. */
   readonly fusedElementwise: boolean
   /** The loss is one kernel that turns logits into their gradient in place. */
@@ -145,6 +147,8 @@ export interface Machine {
   readonly memoryBytesPerSecond: number
   /** Watts a chip draws by design; null when nobody published it. */
   readonly watts: number | null
+  /** The same as of a chip of 5 nm that does as much; of a like chip where nobody published it, null without one. */
+  readonly effectiveWatts: number | null
   /** Innermost first; the last one joins all chips. */
   readonly links: readonly Link[]
 }

@@ -1,0 +1,156 @@
+/** @file Kernels that were measured alone, made ready to be compared with what is predicted. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { Chip } from '../../src/chips/index.ts'
+import { meanSeen } from '../../src/model/index.ts'
+import { HALF } from '../../src/simulate/bytes.ts'
+import { type Constants, ratesOf } from '../../src/simulate/constants.ts'
+import { ENGINES } from '../../src/simulate/engines.ts'
+import { machineOf } from '../../src/simulate/machine.ts'
+import { deviceSeconds } from '../../src/simulate/rates.ts'
+import type { Engine, Machine } from '../../src/simulate/types.ts'
+import type { Work } from '../../src/simulate/work.ts'
+import type { readKernels } from './aiconfigurator.ts'
+
+/** A kernel with the time that it took. */
+export interface KernelCase {
+  /** What is weighed together: kernels of a kind, measured in one place. */
+  readonly source: string
+  readonly machine: Machine
+  readonly seconds: number
+  readonly predicted: (constants: Constants) => number
+}
+
+const NO_WORK: Work = {
+  flops: 0,
+  groupedFlops: 0,
+  attentionFlops: 0,
+  attentionFlopsPerKey: 0,
+  operandBytes: 0,
+  elementwiseBytes: 0,
+  kernels: 1,
+}
+
+/** No engine: a kernel alone. */
+const ALONE: Engine = { ...ENGINES['megatron-lm'], id: '', lineage: '' }
+const ALONE_EARLIER: Engine = { ...ALONE, earlierAttention: true }
+
+function kernelCase(
+  source: string,
+  machine: Machine,
+  work: Partial<Work>,
+  seconds: number,
+  { lasting = true, earlier = false } = {},
+): KernelCase {
+  const whole = { ...NO_WORK, ...work }
+  // what is over before the chip is warm is held by neither its clocks nor its power
+  const own = lasting ? machine : { ...machine, effectiveWatts: null }
+  return {
+    source,
+    machine,
+    seconds,
+    predicted: (constants) => {
+      const rates = { ...ratesOf(constants, machine, earlier ? ALONE_EARLIER : ALONE), software: 1 }
+      return deviceSeconds(whole, own, rates, false)
+    },
+  }
+}
+
+const operands = (m: number, n: number, k: number) => HALF * (m * k + k * n + m * n)
+
+/** Products of one table that a fit takes. */
+const PRODUCTS = 60
+
+/** Products of sizes that training has, spread over each table. */
+export function productCases(
+  tables: ReturnType<typeof readKernels>['products'],
+  chips: readonly Chip[],
+): KernelCase[] {
+  return tables.flatMap(({ chip: name, rows }) => {
+    const chip = chips.find(({ id }) => id === name)
+    if (chip === undefined) return []
+    const machine = machineOf(chip, 1, 'bf16')
+    const large = rows.filter(
+      ({ dtype, m, n, k }) => dtype === 'bfloat16' && Math.min(m, n, k) >= 512 && m * n * k >= 2 ** 33,
+    )
+    const step = Math.max(1, large.length / PRODUCTS)
+    return Array.from({ length: Math.min(PRODUCTS, large.length) }, (_, i) => {
+      const { m, n, k, seconds } = large[Math.floor(i * step)]!
+      const work = { flops: 2 * m * n * k, operandBytes: operands(m, n, k) }
+      return kernelCase('products', machine, work, seconds, { lasting: false })
+    })
+  })
+}
+
+const count = z.int().positive()
+const seconds = z.number().positive()
+/** A line of the files that scripts/measure-kernels.py writes, after the first. */
+const measuredKernel = z.discriminatedUnion('kernel', [
+  z.strictObject({ kernel: z.literal('product'), m: count, n: count, k: count, seconds }),
+  z.strictObject({ kernel: z.literal('grouped'), groups: count, m: count, n: count, k: count, seconds }),
+  z.strictObject({
+    kernel: z.literal('attention'),
+    by: z.enum(['cudnn', 'flash-attention-2']),
+    pass: z.enum(['forward', 'backward']),
+    batch: count,
+    tokens: count,
+    heads: count,
+    key_heads: count,
+    key_size: count,
+    value_size: count,
+    seconds,
+  }),
+  z.strictObject({ kernel: z.literal('elementwise'), op: z.string(), bytes: count, seconds }),
+])
+const measuredOn = z.looseObject({ chip: z.string() })
+
+/** Where they are. */
+export const KERNELS_FOLDER = join(import.meta.dirname, 'kernels')
+
+/** The kernels that were measured for this project, one after the other for as long as a chip takes to get warm. */
+export function ownKernels(chips: readonly Chip[], folder = KERNELS_FOLDER): KernelCase[] {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.jsonl'))
+    .sort()
+    .flatMap((name) => {
+      const [first, ...lines] = readFileSync(join(folder, name), 'utf8').trimEnd().split('\n')
+      const { chip: id } = measuredOn.parse(JSON.parse(first!))
+      const machine = machineOf(chips.find((chip) => chip.id === id)!, 1, 'bf16')
+      return lines.map((line) => ownCase(measuredKernel.parse(JSON.parse(line)), machine))
+    })
+}
+
+function ownCase(one: z.output<typeof measuredKernel>, machine: Machine): KernelCase {
+  const source = `${one.kernel} on ${machine.chip.id}`
+  switch (one.kernel) {
+    case 'product': {
+      const { m, n, k } = one
+      const work = { flops: 2 * m * n * k, operandBytes: operands(m, n, k) }
+      return kernelCase(source, machine, work, one.seconds)
+    }
+    case 'grouped': {
+      const { groups, m, n, k } = one
+      const work = { groupedFlops: 2 * groups * m * n * k, operandBytes: groups * operands(m, n, k) }
+      return kernelCase(source, machine, work, one.seconds)
+    }
+    case 'attention': {
+      // four products backward, and that of the scores again
+      const times = one.pass === 'forward' ? 1 : 2.5
+      const T = one.batch * one.tokens
+      const query = one.heads * one.key_size
+      const output = one.heads * one.value_size
+      const perKey = times * 2 * T * (query + output)
+      const kept = one.key_heads * (one.key_size + one.value_size)
+      const work = {
+        attentionFlops: perKey * meanSeen(one.tokens, undefined),
+        attentionFlopsPerKey: perKey,
+        elementwiseBytes: (one.pass === 'forward' ? 1 : 2) * HALF * T * (query + kept + output),
+        kernels: one.pass === 'forward' ? 1 : 2,
+      }
+      return kernelCase(source, machine, work, one.seconds, { earlier: one.by === 'flash-attention-2' })
+    }
+    case 'elementwise':
+      return kernelCase(source, machine, { elementwiseBytes: one.bytes }, one.seconds)
+  }
+}
