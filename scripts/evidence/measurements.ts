@@ -110,6 +110,8 @@ function measuredRow(row: Row): MeasuredRow {
     chipsPerNode,
     networkBytesPerSecond,
     workload,
+    reached: null,
+    headless: false,
     arithmetic: null,
     layout,
     engine: engineFor(row, defaults, named, layout, workload.precision, assume),

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { type Decoder, decoderFlops, meanSeen, readDecoder } from '../model/index.ts'
 import { ENGINES } from './engines.ts'
-import { ONE_CHIP } from './types.ts'
+import { type Engine, ONE_CHIP } from './types.ts'
 import { headWork, layerWork, type Passes, type Share } from './work.ts'
 
 const engine = ENGINES['megatron-lm']
@@ -70,6 +70,39 @@ test('attention without fusion sees all keys and moves its scores', () => {
   const operands = plain.operandBytes - fused.operandBytes
   // scores of 96 heads: written, and read and written by the softmax, and read
   expect(plain.elementwiseBytes + operands - fused.elementwiseBytes).toBe(96 * 2048 * 2048 * 8)
+})
+
+test('a mask apart from softmax moves scores again: in fp32 where they have 16 bits, by copies where all is one format', () => {
+  const d = decoder('gpt3-175b')
+  const kind = { expert: false, window: undefined }
+  const scores = 96 * 2048 * 2048
+  const extra = (wideBytes: 2 | 4) => {
+    const stored: Engine = { ...engine, fusedAttention: false, wideBytes }
+    const fused = layerWork(d, stored, share(), 2048, kind)
+    const apart = layerWork(d, { ...stored, fusedMask: false }, share(), 2048, kind)
+    return [
+      apart.forward.elementwiseBytes - fused.forward.elementwiseBytes,
+      apart.input.elementwiseBytes - fused.input.elementwiseBytes,
+    ]
+  }
+  expect(extra(4)).toEqual([24 * scores, 34 * scores])
+  // two passes forward, and ten backward
+  expect(extra(2)).toEqual([4 * scores, 20 * scores])
+})
+
+test('a loss in the format of all else casts nothing', () => {
+  const d = decoder('gpt3-175b')
+  const logits = 2048 * d.vocabularySize
+  const bytes = (wideBytes: 2 | 4) => {
+    const { forward, input } = headWork(
+      d,
+      { ...engine, fusedLoss: false, vocabularyMultiple: 1, wideBytes },
+      share(),
+      2048,
+    )
+    return forward.elementwiseBytes + input.elementwiseBytes
+  }
+  expect(bytes(4) - bytes(2)).toBe(logits * (42 + 18 - 18 - 8))
 })
 
 test('keys that a query sees', () => {

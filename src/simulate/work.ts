@@ -186,13 +186,22 @@ export function layerWork(
   } else {
     // products in batches, one for each head, of which the scores are written; read and written by mask and softmax, and by
     // dropout with its mask; read by the last product
-    const passes = HALF * 4 + (engine.dropout ? HALF * 2 + 1 : 0)
-    forward.batched(perKey * seen, operands).elementwise(scores * passes, engine.dropout ? 3 : 2)
-    core.batched(perKey * seen, operands).elementwise(scores * passes, engine.dropout ? 3 : 2)
+    const drop = engine.dropout ? HALF * 2 + 1 : 0
+    const kernels = engine.dropout ? 3 : 2
+    forward.batched(perKey * seen, operands).elementwise(scores * (HALF * 4 + drop), kernels)
+    core.batched(perKey * seen, operands).elementwise(scores * (HALF * 4 + drop), kernels)
     input
       .batched(perKey * seen, operands)
       .batched(perKey * seen, operands)
-      .elementwise(scores * (HALF * 7 + (engine.dropout ? HALF * 2 + 1 : 0)), engine.dropout ? 3 : 2)
+      .elementwise(scores * (HALF * 7 + drop), kernels)
+    if (!engine.fusedMask) {
+      // Megatron-LM, `FusedScaleMaskSoftmax.forward_torch_softmax`: scores to fp32, the mask filled in place, softmax, and
+      // back. In one format, the mask is filled into a view of the product's result, whose gradient PyTorch copies, clones,
+      // fills in a clone of its own, and copies back (`CopySlices::apply_impl`).
+      const wide = engine.wideBytes > HALF
+      for (const pass of [forward, core]) pass.elementwise(scores * (wide ? 24 : 2 * HALF), wide ? 3 : 1)
+      input.elementwise(scores * (wide ? 34 : 10 * HALF), wide ? 4 : 5)
+    }
   }
 
   // norms, rotary positions, residuals
@@ -268,9 +277,16 @@ export function headWork(d: Decoder, engine: Engine, share: Share, sequenceLengt
   const input = new Tally().product(T, d.hiddenSize, V)
   const weight = new Tally().product(d.hiddenSize, V, T)
   weight.elementwiseBytes += engine.gradientBytes * d.hiddenSize * V
-  // logits to fp32, maximum, difference, exponentials, their sum, quotient; backward, the difference, and back to 16 bits
-  forward.elementwise(T * V * (engine.fusedLoss ? 10 : 42), engine.fusedLoss ? 4 : 10)
-  input.elementwise(T * V * (engine.fusedLoss ? 8 : 18), engine.fusedLoss ? 2 : 5)
+  if (engine.fusedLoss) {
+    forward.elementwise(T * V * 10, 4)
+    input.elementwise(T * V * 8, 2)
+  } else {
+    // logits to fp32, maximum, difference, exponentials, their sum, quotient; backward, the difference, and back to 16 bits
+    const { wideBytes } = engine
+    const cast = wideBytes > HALF ? 1 : 0
+    forward.elementwise(T * V * (9 * wideBytes + cast * (HALF + wideBytes)), 9 + cast)
+    input.elementwise(T * V * (4 * wideBytes + cast * HALF), 4 + cast)
+  }
   forward.elementwise(T * d.hiddenSize * 2 * HALF)
   input.elementwise(T * d.hiddenSize * 3 * HALF, 2)
   return { forward, input, weight, core: new Tally() }

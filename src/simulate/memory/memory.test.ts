@@ -23,6 +23,7 @@ const ENGINE: Engine = {
   usesAllRails: true,
   fusedAttention: true,
   fusedElementwise: true,
+  fusedMask: true,
   gradientBytes: 4,
   overlapsData: true,
   overlapsTensor: false,
@@ -30,8 +31,10 @@ const ENGINE: Engine = {
   dispatchesOnce: false,
   scattersSends: false,
   fusedLoss: true,
+  wideBytes: 4,
   gradientPlaceholders: true,
   overlapsPipeline: true,
+  sendsInTurn: false,
   vocabularyMultiple: 128,
   dropout: false,
 }
@@ -467,6 +470,7 @@ const engines: fc.Arbitrary<Engine> = fc
   .record({
     fusedAttention: fc.boolean(),
     fusedElementwise: fc.boolean(),
+    fusedMask: fc.boolean(),
     gradientBytes: fc.constantFrom(2 as const, 4 as const),
     dropout: fc.boolean(),
   })
