@@ -68,6 +68,25 @@ test('what stages send in parts is gathered again where it arrives', () => {
   expect(hop(false, false)).toBeGreaterThan(hop(true, false))
 })
 
+test('gathering all tokens costs what their gather and its reverse cost, however many experts a token has', () => {
+  const config = JSON.parse(readFileSync('examples/models/mixtral-8x7b/config.json', 'utf8'))
+  const workload = {
+    decoder: readDecoder(config),
+    sequenceLength: 4096,
+    globalBatch: 64,
+    precision: 'bf16',
+  } as const
+  const machine = machineOf(catalogChips().find(({ id }) => id === 'h100-sxm')!, 64, 'bf16', {
+    networkBytesPerSecond: 25e9,
+  })
+  const layout: Layout = { ...ONE_CHIP, dataParallel: 8, expertParallel: 8 }
+  const engine = { ...ENGINES['mindspeed-llm'], gathersTokens: true }
+  const { expertCommunication } = stepSeconds(new CostModel(workload, machine, engine, RATES), layout)
+  const gather = (7 / 8) * ((8 * 4096 * 4096 * 2) / (450e9 * 0.75)) + 7 * 5e-6
+  // both ways, forward and backward, in each of 32 layers for each of 8 micro-batches
+  expect(expertCommunication).toBeCloseTo(4 * gather * 32 * 8, 6)
+})
+
 for (const [model, chip] of [
   ['gpt3-175b', 'a100-80gb-sxm'],
   ['deepseek-v3', 'ascend-910b2'],

@@ -92,6 +92,8 @@ export interface Engine {
   readonly fusedElementwise: boolean
   /** Scores of attention that are stored are masked as their softmax is taken, rather than written once more. */
   readonly fusedMask: boolean
+  /** GELU of gates is written out in arithmetic, each step of it a kernel. */
+  readonly composedGates: boolean
   /** The loss is one kernel that turns logits into their gradient in place. */
   readonly fusedLoss: boolean
   /**
@@ -112,6 +114,12 @@ export interface Engine {
   readonly overlapsTensor: boolean
   /** Exchanges between experts run beside computation. */
   readonly overlapsExperts: boolean
+  /** Every chip that shares experts is sent all tokens of all, rather than those that are routed to it. */
+  readonly gathersTokens: boolean
+  /** Products of a chip's experts are one kernel, rather than one each. */
+  readonly groupsExperts: boolean
+  /** Where heads of keys and values differ in size, all of attention is padded to this one; 0 where it is not. */
+  readonly headPadding: number
   /** A token goes to each domain of links once, whatever experts are there, and on from there. */
   readonly dispatchesOnce: boolean
   /** Sends between stages run beside computation. */

@@ -105,6 +105,50 @@ test('a loss in the format of all else casts nothing', () => {
   expect(bytes(4) - bytes(2)).toBe(logits * (42 + 18 - 18 - 8))
 })
 
+describe('experts by engine', () => {
+  const d = decoder('mixtral-8x7b')
+  const kind = { expert: true, window: undefined }
+  const split = share({ tensorParallel: 8, expertTensorParallel: 8 })
+  const work = (change: Partial<Engine>) => layerWork(d, { ...engine, ...change }, split, 4096, kind)
+  // each of the 8 chips sees all 4096 tokens, each of them for two experts
+  const row = d.hiddenSize * 2
+  const routed = 2 * 4096
+
+  test('in turn they do the same as plain products, and copy gradients for each', () => {
+    const together = work({})
+    const apart = work({ groupsExperts: false })
+    expect(flopsOf(apart)).toBeCloseTo(flopsOf(together), -3)
+    expect(apart.forward.groupedFlops).toBe(0)
+    expect(apart.forward.elementwiseBytes - together.forward.elementwiseBytes).toBe(3 * routed * row)
+    expect(apart.input.elementwiseBytes - together.input.elementwiseBytes).toBe(50 * routed * row)
+  })
+
+  test('with all tokens on every chip, rows of own experts move more often', () => {
+    const moved = (gathersTokens: boolean) => work({ gathersTokens }).forward.elementwiseBytes
+    const exchanged = ((4096 / 8) * 6 + 4 * routed) * row
+    expect(moved(true) - moved(false)).toBe((18 * routed + 5 * 4096) * row - exchanged)
+  })
+})
+
+test('attention through latents is padded to one size of heads', () => {
+  const d = decoder('deepseek-v3')
+  const kind = { expert: false, window: undefined }
+  const flops = (headPadding: number) =>
+    layerWork(d, { ...engine, headPadding }, share(), 4096, kind).forward.attentionFlops
+  // 192 of keys and 128 of values
+  expect(flops(256) / flops(0)).toBeCloseTo(512 / 320, 12)
+})
+
+test('gates that are written out move more, and compute the same', () => {
+  const d = decoder('llama-3-70b')
+  const kind = { expert: false, window: undefined }
+  const work = (composedGates: boolean) =>
+    layerWork(d, { ...engine, composedGates }, share(), 4096, kind).forward
+  const values = 4096 * d.intermediateSize
+  expect(work(true).elementwiseBytes - work(false).elementwiseBytes).toBe((21 - 3) * 2 * values)
+  expect(work(true).flops).toBe(work(false).flops)
+})
+
 test('keys that a query sees', () => {
   expect(meanSeen(4, undefined)).toBe((1 + 2 + 3 + 4) / 4)
   expect(meanSeen(4, 2)).toBe((1 + 2 + 2 + 2) / 4)

@@ -175,8 +175,9 @@ export function layerWork(
 
   // the core of attention
   const seen = engine.fusedAttention ? meanSeen(sequenceLength, kind.window) : sequenceLength
-  const perKey = 2 * T * (query + output)
-  const operands = HALF * T * (query + key + value + output)
+  const padding = d.attention.kind === 'heads' ? 0 : engine.headPadding
+  const perKey = 2 * T * (padding > 0 ? 2 * heads * padding : query + output)
+  const operands = HALF * T * (padding > 0 ? 4 * heads * padding : query + key + value + output)
   const scores = T * seen * heads
   if (engine.fusedAttention) {
     forward.attention(perKey, seen, operands, 1)
@@ -224,6 +225,13 @@ export function layerWork(
 
   const gates = d.gated ? 2 : 1
   const activation = (tokens: number, width: number) => {
+    if (engine.composedGates && d.gated) {
+      // 0.5 x (1 + tanh(c (x + 0.044715 x^3))) times the gate: 3 steps of two operands and 6 of one; backward, the gradients
+      // of each, two sums of those of x, and both halves joined
+      forward.elementwise(tokens * width * HALF * (3 * 3 + 6 * 2), 9)
+      input.elementwise(tokens * width * HALF * 38, 18)
+      return
+    }
     forward.elementwise(tokens * width * (gates + 1) * HALF * unfused, unfused)
     input.elementwise(tokens * width * (2 * gates + 1) * HALF * unfused, unfused)
   }
@@ -238,13 +246,33 @@ export function layerWork(
     // scores, top-k, counts by expert, balance: small kernels, and waits for what they say
     forward.elementwise(held * x.count * 12, 30)
     input.elementwise(held * x.count * 12, 20)
-    // put in the order of experts and summed again; what came from other chips is sorted by expert there, and back
-    const sorted = local > 1 && share.expertParallel * etp > 1 ? 4 * routed : 0
-    const moved = (held * (2 * x.active + 2) + sorted) * h * HALF
-    forward.elementwise(moved, 20)
-    input.elementwise(moved, 20)
-    grouped(local, routed / local, h, (gates * x.intermediateSize) / etp)
-    grouped(local, routed / local, x.intermediateSize / etp, h)
+    const sharing = share.expertParallel * etp
+    const row = h * HALF
+    if (engine.gathersTokens) {
+      // of all tokens, rows of own experts are picked, sorted, put back, weighted, and added to zeros in fp32; counted pass by
+      // pass in MindSpeed e48121d2, `allgather_token_permutation`, `allgather_token_unpermutation` and `NewIndePut`
+      forward.elementwise((18 * routed + 5 * held * sharing) * row, 20)
+      input.elementwise((15 * routed + held * sharing) * row, 20)
+    } else {
+      // put in the order of experts and summed again; what came from other chips is sorted by expert there, and back
+      const sorted = local > 1 && sharing > 1 ? 4 * routed : 0
+      const moved = (held * (2 * x.active + 2) + sorted) * row
+      forward.elementwise(moved, 20)
+      input.elementwise(moved, 20)
+    }
+    if (engine.groupsExperts) {
+      grouped(local, routed / local, h, (gates * x.intermediateSize) / etp)
+      grouped(local, routed / local, x.intermediateSize / etp, h)
+    } else {
+      for (let expert = 0; expert < local; expert++) {
+        product(routed / local, h, (gates * x.intermediateSize) / etp)
+        product(routed / local, x.intermediateSize / etp, h)
+      }
+      // Megatron-Core, `SequentialMLP.forward`: rows of an expert are a slice of all, and so are its results. For each of them,
+      // PyTorch copies the gradient of all results, and makes one of all rows from zeros, which are then summed.
+      forward.elementwise(3 * routed * row, 1 + local)
+      input.elementwise((6 * local + 2) * routed * row, 7 * local)
+    }
     activation(routed, x.intermediateSize / etp)
     if (x.sharedIntermediateSize > 0) {
       product(T, h, (gates * x.sharedIntermediateSize) / t)
