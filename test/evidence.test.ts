@@ -1,6 +1,7 @@
 /** @file Measured training steps are read into one list, or refused with a reason; malformed tables say where. */
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { casesOf } from '../scripts/evidence/cases.ts'
 import {
   CHIPS_FILE,
   type MeasuredRow,
@@ -8,6 +9,7 @@ import {
   readEvidence,
   readKernels,
 } from '../scripts/evidence/index.ts'
+import { PRIOR } from '../scripts/evidence/priors.ts'
 import { loadChips } from '../src/chips/index.ts'
 
 const FOLDER = join(import.meta.dirname, 'golden/evidence')
@@ -149,7 +151,34 @@ describe('tables of other simulators', () => {
       ['titan-rtx', 'rtx-2080-ti'],
     ])
     expect(measured.usedBytes).toBe(6_800_000_000)
-    expect(row('sailor/clariden/OPT-350/N2/N2_D1')).toMatchObject({ placement: null, arithmetic: 'tf32' })
+    expect(row('sailor/clariden/OPT-350/N2/N2_D1')).toMatchObject({
+      placement: null,
+      arithmetic: 'tf32',
+      reached: null,
+      headless: false,
+    })
+  })
+
+  test('Sailor: links as they were measured, and no head where the model ends with a norm', async () => {
+    const { engine, reached } = row('sailor/mit/N4/N4_D2')
+    // an all-reduce of 16 MiB by 8 cards in 18.533 ms; a server's Ethernet, shared by 8
+    expect(reached?.['rtx-3090']?.link).toBeCloseTo((1.75 * 2 ** 24) / 0.018533, -3)
+    expect(reached?.['rtx-3090']?.network).toBeCloseTo(114_876_125 / 8, -1)
+    expect(engine).toMatchObject({ fusedMask: false, dropout: false, sendsInTurn: true })
+
+    const headless = row('sailor/clariden/GPT-NEO/N2/N2_D1')
+    expect(headless).toMatchObject({ headless: true, layout: { stageLayers: [15, 17] } })
+    const seconds = (one: MeasuredRow) => casesOf([one], chips).cases[0]!.seconds(PRIOR)
+    const chips = await loadChips(CHIPS_FILE)
+    const alike = seconds({ ...headless, headless: false })
+    // the products of the head are those of 1.6 layers, of 17 on its stage
+    expect(seconds(headless) / alike).toBeGreaterThan(0.85)
+    expect(seconds(headless) / alike).toBeLessThan(0.97)
+    // measured bandwidths are reached whole: no constant of links changes them
+    const mixed = row('sailor/mit/N4/N4_D2')
+    const lossy = { ...PRIOR, general: { ...PRIOR.general, linkShare: 0.1, networkShare: 0.1 } }
+    const [own] = casesOf([mixed], chips).cases
+    expect(own!.seconds(lossy)).toBe(own!.seconds(PRIOR))
   })
 
   test('SimuMax: cut models, memory as allocated and reserved', () => {

@@ -101,9 +101,32 @@ function mixedCase(row: MeasuredRow, placement: readonly PlacedStage[], chips: r
 }
 
 function costsOf(row: MeasuredRow, machine: Machine, constants: Constants, like?: CostModel): CostModel {
-  // gradients of 4 bytes over bandwidths that were halved for all other values
-  const engine: Engine = row.arithmetic === null ? row.engine : { ...row.engine, gradientBytes: 2 }
-  return new CostModel(row.workload, machine, engine, ratesOf(constants, machine, engine), like)
+  // gradients and logits of 4 bytes over bandwidths that were halved for all other values
+  const engine: Engine =
+    row.arithmetic === null ? row.engine : { ...row.engine, gradientBytes: 2, wideBytes: 2 }
+  const rates = ratesOf(constants, machine, engine)
+  const Costs = row.headless ? HeadlessCosts : CostModel
+  return new Costs(
+    row.workload,
+    machine,
+    engine,
+    // what links were measured to reach is no peak that they reach a share of
+    row.reached === null ? rates : { ...rates, linkShare: 1, networkShare: 1 },
+    like,
+  )
+}
+
+/** Costs of a model that ends with its last layer. */
+class HeadlessCosts extends CostModel {
+  override stage(...args: Parameters<CostModel['stage']>): ReturnType<CostModel['stage']> {
+    const [layout, from, size, recomputed, isFirst] = args
+    return super.stage(layout, from, size, recomputed, isFirst, false)
+  }
+
+  override parameters(...args: Parameters<CostModel['parameters']>): ReturnType<CostModel['parameters']> {
+    const [from, size, isFirst] = args
+    return super.parameters(from, size, isFirst, false)
+  }
 }
 
 function machineFor(row: MeasuredRow, name: string, chips: readonly Chip[]): Machine {
@@ -116,7 +139,15 @@ function machineFor(row: MeasuredRow, name: string, chips: readonly Chip[]): Mac
     // where nobody says: 200 Gb/s a chip, as such servers mostly have
     networkBytesPerSecond: row.networkBytesPerSecond ?? chip.scaleOut.bytesPerSecond ?? 25e9,
   })
-  if (row.arithmetic === null) return machine
+  const measured = row.reached?.[name]
+  const links =
+    measured === undefined
+      ? machine.links
+      : machine.links.map((link, level) => ({
+          ...link,
+          bytesPerSecond: level === 0 ? measured.link : measured.network,
+        }))
+  if (row.arithmetic === null) return { ...machine, links }
   const rate = chip.peak[row.arithmetic] ?? chip.peak.fp32
   if (rate === null) {
     const message = `nobody published the rate of ${name} in ${row.arithmetic}`
@@ -129,6 +160,6 @@ function machineFor(row: MeasuredRow, name: string, chips: readonly Chip[]): Mac
     halfFlops: rate,
     memoryBytesPerSecond: machine.memoryBytesPerSecond / 2,
     effectiveWatts: machine.effectiveWatts === null ? null : machine.effectiveWatts / 2,
-    links: machine.links.map((link) => ({ ...link, bytesPerSecond: link.bytesPerSecond / 2 })),
+    links: links.map((link) => ({ ...link, bytesPerSecond: link.bytesPerSecond / 2 })),
   }
 }

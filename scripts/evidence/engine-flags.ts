@@ -1,6 +1,7 @@
 /** @file The engine of a published row: that of its software, changed by the flags that the row tells. */
 import type { Engine, Layout, Precision } from '../../src/simulate/types.ts'
 import { ENGINES, type EngineDefaults } from './engines.ts'
+import { mindSpeedKernels, usesMc2 } from './mindspeed.ts'
 import type { NamedDecoder } from './models.ts'
 import type { Assume, Row } from './published-row.ts'
 
@@ -15,9 +16,8 @@ export function engineFor(
   const overlap = row.overlap ?? ''
   const isMindSpeed = engine.id.startsWith('mindspeed')
   const isNemo = engine.id === ENGINES.nemo.engine.id
-  const tensorFlag = /mc2|ascend-coc|tp-comm-overlap|fine_grain_interleave=[2-9]/i
+  const tensorFlag = /ascend-coc|tp-comm-overlap|fine_grain_interleave=[2-9]/i
   const asyncTensor = /async-?\+?tp/i.test(overlap !== '' ? overlap : row.id)
-  if (/README: table measured with mc2/i.test(overlap)) assume('mc2 on, which the script leaves off')
   // all its rows of 405B (benchmarks/llama3_h100_202412_torchtitan.md, tables 5 and 6)
   const torchtitanTensor = engine.id === ENGINES.torchtitan.engine.id && /405b/i.test(row.model)
   const halves = /micro_batch_interleave_num=[2-9]/.test(row.notes ?? '')
@@ -31,8 +31,10 @@ export function engineFor(
     overlapsData:
       (engine.overlapsData || /grad-?.?reduce|param-?.?gather/i.test(overlap)) &&
       !/no overlap/i.test(overlap),
+    ...(isMindSpeed && mindSpeedKernels(row)),
     overlapsTensor:
       tensorFlag.test(overlap) ||
+      usesMc2(row, assume) ||
       asyncTensor ||
       torchtitanTensor ||
       halves ||

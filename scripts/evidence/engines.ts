@@ -20,15 +20,22 @@ const base: Omit<Engine, 'id' | 'name'> = {
   fusedAttention: true,
   earlierAttention: false,
   fusedElementwise: true,
+  fusedMask: true,
+  composedGates: false,
   fusedLoss: false,
+  wideBytes: 4,
   gradientPlaceholders: true,
   gradientBytes: 4,
   overlapsData: false,
   overlapsTensor: false,
   overlapsExperts: false,
+  gathersTokens: false,
+  groupsExperts: true,
+  headPadding: 0,
   dispatchesOnce: false,
   overlapsPipeline: false,
   scattersSends: false,
+  sendsInTurn: false,
   vocabularyMultiple: 1,
   dropout: false,
 }
@@ -98,6 +105,8 @@ const megatronDeepSpeed: EngineDefaults = {
     ...megatron2021.engine,
     id: 'megatron-deepspeed',
     lineage: 'megatron-fork',
+    // its schedule receives a gradient before it sends activations on (DeepSpeed, runtime/pipe/schedule.py, `TrainSchedule`)
+    sendsInTurn: true,
     name: 'Megatron-DeepSpeed',
   },
 }
@@ -298,8 +307,11 @@ const colossal: EngineDefaults = {
 }
 
 /**
- * Sailor's Megatron-DeepSpeed, fp32 throughout: the DeepSpeed config enables neither fp16 nor bf16, so the fused masked
- * softmax is off too (eth-easl/sailor, ae_scripts/clariden_scripts/run_opt.slurm).
+ * Sailor's Megatron-DeepSpeed, fp32 throughout: the DeepSpeed config enables neither fp16 nor bf16 (eth-easl/sailor,
+ * ae_scripts/clariden_scripts/run_opt.slurm), and in fp32 mask and softmax are not one kernel
+ * (third_party/Megatron-DeepSpeed/megatron/model/fused_softmax.py, `is_kernel_available`). Its layers have neither biases
+ * beside activations nor dropout of scores (opt_model.py, gpt_neo_model.py; of GPT-Neo's two dropouts a layer nothing is
+ * counted), so all else is single kernels. Stages send parts, and gather what they receive (deepspeed/pipe_engine.py).
  */
 const sailor: EngineDefaults = {
   ...megatron2021,
@@ -308,8 +320,10 @@ const sailor: EngineDefaults = {
     id: 'sailor',
     lineage: 'megatron-fork',
     name: 'Sailor (Megatron-DeepSpeed, fp32)',
-    fusedElementwise: false,
+    fusedMask: false,
+    sendsInTurn: true,
     gradientBytes: 4,
+    dropout: false,
   },
   recompute: 'none',
 }

@@ -1,6 +1,7 @@
 /** @file The layout of a published row: degrees, stages, shares and recomputation, with defaults written down. */
 import type { Layout, Recompute, Schedule, Workload } from '../../src/simulate/types.ts'
 import { ENGINES, type EngineDefaults } from './engines.ts'
+import { swappedLayers } from './mindspeed.ts'
 import type { Assume, Row } from './published-row.ts'
 import { refuse } from './row.ts'
 
@@ -273,6 +274,11 @@ function recomputeOf(
   const each = Math.ceil(layers / pp)
   const partly = (count: number): Recomputed => {
     return count < each ? { recompute: 'full', recomputeLayers: count } : { recompute: 'full' }
+  }
+  const swapped = swappedLayers(row)
+  if (swapped !== undefined) {
+    assume('recomputation of all but attention, as if layers were recomputed in full')
+    return partly(swapped)
   }
   if (told == null) {
     assume(`recomputation ${defaults.recompute}`)

@@ -7,6 +7,7 @@ import { type EngineDefaults, engineOf } from './engines.ts'
 import { readText, throwIssues } from './files.ts'
 import { type FlopFormula, formulaOf, stepFlops } from './flops.ts'
 import { layoutOf, modelParallelOf } from './layouts.ts'
+import { asComputed, asFirstPrinted } from './mindspeed.ts'
 import { decoderOf, type NamedDecoder, type Sizes } from './models.ts'
 import { type Assume, type Row, rowSchema } from './published-row.ts'
 import { type MeasuredRow, type Refusal, Refused, refuse } from './row.ts'
@@ -62,10 +63,11 @@ function member(value: unknown, key: PropertyKey): unknown {
     : undefined
 }
 
-function measuredRow(row: Row): MeasuredRow {
+function measuredRow(printed: Row): MeasuredRow {
   const assumptions: string[] = []
   const assume: Assume = (text) => assumptions.push(text)
-  refuseUnfit(row)
+  refuseUnfit(printed)
+  const row = asFirstPrinted(printed, assume)
   const {
     chip,
     product,
@@ -79,7 +81,7 @@ function measuredRow(row: Row): MeasuredRow {
     engineOf(row.source, row.framework ?? null) ?? refuse(`the engine "${row.framework}" is not known`)
   const sequenceLength = sequenceOf(row, source, assume)
   const named = namedDecoder(row, sequenceLength, assume)
-  const { decoder } = named
+  const decoder = asComputed(row, named.decoder)
   assumptions.push(...named.assumptions)
   const layout = layoutOf(row, defaults, decoder, chipsPerNode, assume)
   const chips = row.n_chips ?? refuse('the number of chips is not stated')
@@ -110,6 +112,8 @@ function measuredRow(row: Row): MeasuredRow {
     chipsPerNode,
     networkBytesPerSecond,
     workload,
+    reached: null,
+    headless: false,
     arithmetic: null,
     layout,
     engine: engineFor(row, defaults, named, layout, workload.precision, assume),

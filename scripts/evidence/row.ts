@@ -9,6 +9,12 @@ export interface PlacedStage {
   readonly replicas: readonly { readonly chip: string; readonly tensorParallel: number }[]
 }
 
+/** Bytes/s that messages were measured to reach, each chip, each way. */
+export interface Reached {
+  readonly link: number
+  readonly network: number
+}
+
 /** One measured training step, in the terms of the simulation. */
 export interface MeasuredRow {
   readonly id: string
@@ -24,7 +30,11 @@ export interface MeasuredRow {
   readonly chipsPerNode: number
   /** Bytes/s beyond a node, each chip, each way, where the source states it. */
   readonly networkBytesPerSecond: number | null
+  /** What was measured of its links, by the kind of chip; null where all that is known of them is the data sheet. */
+  readonly reached: Readonly<Record<string, Reached>> | null
   readonly workload: Workload
+  /** The model ends with its last norm: neither logits nor a loss over the vocabulary. */
+  readonly headless: boolean
   /** Number format of matrix products where a workload cannot say it; `workload.precision` is then a stand-in. */
   readonly arithmetic: 'tf32' | 'fp32' | null
   readonly layout: Layout

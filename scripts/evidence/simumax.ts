@@ -113,6 +113,8 @@ function rowOf(row: CsvRow): MeasuredRow | Refusal {
       chipsPerNode: CHIPS,
       networkBytesPerSecond: null,
       workload: { decoder, sequenceLength, globalBatch: microBatches * dataParallel, precision: 'bf16' },
+      reached: null,
+      headless: false,
       arithmetic: null,
       layout,
       engine: ENGINES.simumax.engine,

@@ -83,6 +83,8 @@ function rowOf(row: CsvRow, source: 'vtrain-single' | 'vtrain-multi'): MeasuredR
       chipsPerNode: 8,
       networkBytesPerSecond: 800e9 / 8 / 8,
       workload: { decoder, sequenceLength, globalBatch, precision: 'fp16' },
+      reached: null,
+      headless: false,
       arithmetic: null,
       layout,
       engine: { ...ENGINES.megatronDeepSpeed.engine, dropout },

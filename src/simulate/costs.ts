@@ -271,9 +271,11 @@ export class CostModel {
       const reached = path.outer * (1 - (1 - 1 / path.outer) ** decoder.experts.active)
       // what arrives is gathered over the chips that an expert is split over, and scattered to them on its way back
       const split = gatherSeconds(pathOf(machine, rates, { size: etp, stride: 1 }), sent * etp)
-      const whole =
-        split +
-        (engine.dispatchesOnce ? dispatchSeconds(path, sent, token * reached) : exchangeSeconds(path, sent))
+      const ranks = expertParallel * etp
+      const whole = engine.gathersTokens
+        ? gatherSeconds(pathOf(machine, rates, { size: ranks, stride: 1 }), token * ranks)
+        : split +
+          (engine.dispatchesOnce ? dispatchSeconds(path, sent, token * reached) : exchangeSeconds(path, sent))
       expert = 2 * whole * (engine.overlapsExperts ? rates.exposed : 1)
     }
 

@@ -64,7 +64,10 @@ function replicaSeconds(stages: readonly MixedStage[], replica: number, microBat
       // a message goes at the pace of the slower end
       const next = stages[stage + 1]!.replicas[replica]!
       const hop = Math.max(hopSeconds(model, layout), hopSeconds(next.model, next.layout))
-      hops.push({ forward: hop, backward: hop })
+      // what holds a stage is its backward send: where sends take turns, it waits for the message that comes as well
+      hops.push(
+        model.engine.sendsInTurn ? { forward: 0, backward: 2 * hop } : { forward: hop, backward: hop },
+      )
     }
     return [{ forward, backward: backward - weight, weight }]
   })

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
 import { readDecoder } from '../model/index.ts'
 import { CostModel, ENGINES, type Layout, machineOf, ONE_CHIP, type Rates, stepSeconds } from './index.ts'
+import { hopSeconds } from './step.ts'
 
 /** Round numbers near what is fitted, so that a new fit changes nothing here. */
 const RATES: Rates = {
@@ -49,6 +50,42 @@ const VARIANTS: Readonly<Record<string, Partial<Layout>>> = {
   folded: { schedule: 'dualpipe-v', recompute: 'full', recomputeLayers: 3 },
   'all sharded': { pipelineParallel: 1, zeroStage: 3, dataParallel: 32 },
 }
+
+test('what stages send in parts is gathered again where it arrives', () => {
+  const config = JSON.parse(readFileSync('examples/models/gpt3-175b/config.json', 'utf8'))
+  const decoder = readDecoder(config)
+  const machine = machineOf(catalogChips().find(({ id }) => id === 'a100-80gb-sxm')!, 256, 'bf16')
+  const workload = { decoder, sequenceLength: 2048, globalBatch: 512, precision: 'bf16' } as const
+  const hop = (scattersSends: boolean, sequenceParallel: boolean) =>
+    hopSeconds(new CostModel(workload, machine, { ...ENGINES['megatron-lm'], scattersSends }, RATES), {
+      ...base,
+      sequenceParallel,
+    })
+  const sent = hop(true, true)
+  // an eighth over the network, and seven eighths within the server
+  const bytes = 2048 * decoder.hiddenSize * 2
+  expect(hop(true, false) - sent).toBeCloseTo((7 / 8) * (bytes / (300e9 * 0.75)) + 7 * 5e-6, 9)
+  expect(hop(false, false)).toBeGreaterThan(hop(true, false))
+})
+
+test('gathering all tokens costs what their gather and its reverse cost, however many experts a token has', () => {
+  const config = JSON.parse(readFileSync('examples/models/mixtral-8x7b/config.json', 'utf8'))
+  const workload = {
+    decoder: readDecoder(config),
+    sequenceLength: 4096,
+    globalBatch: 64,
+    precision: 'bf16',
+  } as const
+  const machine = machineOf(catalogChips().find(({ id }) => id === 'h100-sxm')!, 64, 'bf16', {
+    networkBytesPerSecond: 25e9,
+  })
+  const layout: Layout = { ...ONE_CHIP, dataParallel: 8, expertParallel: 8 }
+  const engine = { ...ENGINES['mindspeed-llm'], gathersTokens: true }
+  const { expertCommunication } = stepSeconds(new CostModel(workload, machine, engine, RATES), layout)
+  const gather = (7 / 8) * ((8 * 4096 * 4096 * 2) / (450e9 * 0.75)) + 7 * 5e-6
+  // both ways, forward and backward, in each of 32 layers for each of 8 micro-batches
+  expect(expertCommunication).toBeCloseTo(4 * gather * 32 * 8, 6)
+})
 
 for (const [model, chip] of [
   ['gpt3-175b', 'a100-80gb-sxm'],

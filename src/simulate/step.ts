@@ -159,7 +159,12 @@ export function hopSeconds(model: CostModel, layout: Layout): number {
     (tokens * decoder.hiddenSize * HALF) /
     (layout.sequenceParallel || model.engine.scattersSends ? layout.tensorParallel : 1)
   const stride = layout.tensorParallel * layout.contextParallel * layout.dataParallel
-  return sendSeconds(model.machine, model.rates, stride, bytes)
+  const { machine, rates, engine } = model
+  const sent = sendSeconds(machine, rates, stride, bytes)
+  if (layout.sequenceParallel || !engine.scattersSends) return sent
+  // parts are put together again where they arrive
+  const path = pathOf(machine, rates, { size: layout.tensorParallel, stride: 1 })
+  return sent + gatherSeconds(path, bytes * layout.tensorParallel)
 }
 
 /**

@@ -92,8 +92,17 @@ export interface Engine {
   readonly earlierAttention: boolean
   /** Norms, gates, dropout and rotary positions are single kernels. */
   readonly fusedElementwise: boolean
+  /** Scores of attention that are stored are masked as their softmax is taken, rather than written once more. */
+  readonly fusedMask: boolean
+  /** GELU of gates is written out in arithmetic, each step of it a kernel. */
+  readonly composedGates: boolean
   /** The loss is one kernel that turns logits into their gradient in place. */
   readonly fusedLoss: boolean
+  /**
+   * Bytes of what is computed in fp32 while other values have 16 bits: logits in the loss, scores that are masked apart.
+   * 2 where all is in one format, of whatever size.
+   */
+  readonly wideBytes: 2 | 4
   /**
    * Where weights' gradients add straight into fp32 ones, automatic differentiation gets a placeholder for each shape of
    * matrix, in the format of the weights, that is never freed.
@@ -107,12 +116,23 @@ export interface Engine {
   readonly overlapsTensor: boolean
   /** Exchanges between experts run beside computation. */
   readonly overlapsExperts: boolean
+  /** Every chip that shares experts is sent all tokens of all, rather than those that are routed to it. */
+  readonly gathersTokens: boolean
+  /** Products of a chip's experts are one kernel, rather than one each. */
+  readonly groupsExperts: boolean
+  /** Where heads of keys and values differ in size, all of attention is padded to this one; 0 where it is not. */
+  readonly headPadding: number
   /** A token goes to each domain of links once, whatever experts are there, and on from there. */
   readonly dispatchesOnce: boolean
   /** Sends between stages run beside computation. */
   readonly overlapsPipeline: boolean
-  /** Each tensor-parallel chip sends its part of activations to the next stage, rather than all of them. */
+  /** Each tensor-parallel chip sends its part of activations to the next stage, where they are gathered again. */
   readonly scattersSends: boolean
+  /**
+   * A stage takes a gradient before it sends activations on: the next stage waits for one message each way in each
+   * micro-batch, while its own passes hide none of it.
+   */
+  readonly sendsInTurn: boolean
   /** The vocabulary is padded to a multiple of this times the tensor-parallel degree. */
   readonly vocabularyMultiple: number
   /** Activations of dropout masks are kept. */

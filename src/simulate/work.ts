@@ -175,8 +175,9 @@ export function layerWork(
 
   // the core of attention
   const seen = engine.fusedAttention ? meanSeen(sequenceLength, kind.window) : sequenceLength
-  const perKey = 2 * T * (query + output)
-  const operands = HALF * T * (query + key + value + output)
+  const padding = d.attention.kind === 'heads' ? 0 : engine.headPadding
+  const perKey = 2 * T * (padding > 0 ? 2 * heads * padding : query + output)
+  const operands = HALF * T * (padding > 0 ? 4 * heads * padding : query + key + value + output)
   const scores = T * seen * heads
   if (engine.fusedAttention) {
     forward.attention(perKey, seen, operands, 1)
@@ -186,13 +187,22 @@ export function layerWork(
   } else {
     // products in batches, one for each head, of which the scores are written; read and written by mask and softmax, and by
     // dropout with its mask; read by the last product
-    const passes = HALF * 4 + (engine.dropout ? HALF * 2 + 1 : 0)
-    forward.batched(perKey * seen, operands).elementwise(scores * passes, engine.dropout ? 3 : 2)
-    core.batched(perKey * seen, operands).elementwise(scores * passes, engine.dropout ? 3 : 2)
+    const drop = engine.dropout ? HALF * 2 + 1 : 0
+    const kernels = engine.dropout ? 3 : 2
+    forward.batched(perKey * seen, operands).elementwise(scores * (HALF * 4 + drop), kernels)
+    core.batched(perKey * seen, operands).elementwise(scores * (HALF * 4 + drop), kernels)
     input
       .batched(perKey * seen, operands)
       .batched(perKey * seen, operands)
-      .elementwise(scores * (HALF * 7 + (engine.dropout ? HALF * 2 + 1 : 0)), engine.dropout ? 3 : 2)
+      .elementwise(scores * (HALF * 7 + drop), kernels)
+    if (!engine.fusedMask) {
+      // Megatron-LM, `FusedScaleMaskSoftmax.forward_torch_softmax`: scores to fp32, the mask filled in place, softmax, and
+      // back. In one format, the mask is filled into a view of the product's result, whose gradient PyTorch copies, clones,
+      // fills in a clone of its own, and copies back (`CopySlices::apply_impl`).
+      const wide = engine.wideBytes > HALF
+      for (const pass of [forward, core]) pass.elementwise(scores * (wide ? 24 : 2 * HALF), wide ? 3 : 1)
+      input.elementwise(scores * (wide ? 34 : 10 * HALF), wide ? 4 : 5)
+    }
   }
 
   // norms, rotary positions, residuals
@@ -215,6 +225,13 @@ export function layerWork(
 
   const gates = d.gated ? 2 : 1
   const activation = (tokens: number, width: number) => {
+    if (engine.composedGates && d.gated) {
+      // 0.5 x (1 + tanh(c (x + 0.044715 x^3))) times the gate: 3 steps of two operands and 6 of one; backward, the gradients
+      // of each, two sums of those of x, and both halves joined
+      forward.elementwise(tokens * width * HALF * (3 * 3 + 6 * 2), 9)
+      input.elementwise(tokens * width * HALF * 38, 18)
+      return
+    }
     forward.elementwise(tokens * width * (gates + 1) * HALF * unfused, unfused)
     input.elementwise(tokens * width * (2 * gates + 1) * HALF * unfused, unfused)
   }
@@ -229,13 +246,33 @@ export function layerWork(
     // scores, top-k, counts by expert, balance: small kernels, and waits for what they say
     forward.elementwise(held * x.count * 12, 30)
     input.elementwise(held * x.count * 12, 20)
-    // put in the order of experts and summed again; what came from other chips is sorted by expert there, and back
-    const sorted = local > 1 && share.expertParallel * etp > 1 ? 4 * routed : 0
-    const moved = (held * (2 * x.active + 2) + sorted) * h * HALF
-    forward.elementwise(moved, 20)
-    input.elementwise(moved, 20)
-    grouped(local, routed / local, h, (gates * x.intermediateSize) / etp)
-    grouped(local, routed / local, x.intermediateSize / etp, h)
+    const sharing = share.expertParallel * etp
+    const row = h * HALF
+    if (engine.gathersTokens) {
+      // of all tokens, rows of own experts are picked, sorted, put back, weighted, and added to zeros in fp32; counted pass by
+      // pass in MindSpeed e48121d2, `allgather_token_permutation`, `allgather_token_unpermutation` and `NewIndePut`
+      forward.elementwise((18 * routed + 5 * held * sharing) * row, 20)
+      input.elementwise((15 * routed + held * sharing) * row, 20)
+    } else {
+      // put in the order of experts and summed again; what came from other chips is sorted by expert there, and back
+      const sorted = local > 1 && sharing > 1 ? 4 * routed : 0
+      const moved = (held * (2 * x.active + 2) + sorted) * row
+      forward.elementwise(moved, 20)
+      input.elementwise(moved, 20)
+    }
+    if (engine.groupsExperts) {
+      grouped(local, routed / local, h, (gates * x.intermediateSize) / etp)
+      grouped(local, routed / local, x.intermediateSize / etp, h)
+    } else {
+      for (let expert = 0; expert < local; expert++) {
+        product(routed / local, h, (gates * x.intermediateSize) / etp)
+        product(routed / local, x.intermediateSize / etp, h)
+      }
+      // Megatron-Core, `SequentialMLP.forward`: rows of an expert are a slice of all, and so are its results. For each of them,
+      // PyTorch copies the gradient of all results, and makes one of all rows from zeros, which are then summed.
+      forward.elementwise(3 * routed * row, 1 + local)
+      input.elementwise((6 * local + 2) * routed * row, 7 * local)
+    }
     activation(routed, x.intermediateSize / etp)
     if (x.sharedIntermediateSize > 0) {
       product(T, h, (gates * x.sharedIntermediateSize) / t)
@@ -268,9 +305,16 @@ export function headWork(d: Decoder, engine: Engine, share: Share, sequenceLengt
   const input = new Tally().product(T, d.hiddenSize, V)
   const weight = new Tally().product(d.hiddenSize, V, T)
   weight.elementwiseBytes += engine.gradientBytes * d.hiddenSize * V
-  // logits to fp32, maximum, difference, exponentials, their sum, quotient; backward, the difference, and back to 16 bits
-  forward.elementwise(T * V * (engine.fusedLoss ? 10 : 42), engine.fusedLoss ? 4 : 10)
-  input.elementwise(T * V * (engine.fusedLoss ? 8 : 18), engine.fusedLoss ? 2 : 5)
+  if (engine.fusedLoss) {
+    forward.elementwise(T * V * 10, 4)
+    input.elementwise(T * V * 8, 2)
+  } else {
+    // logits to fp32, maximum, difference, exponentials, their sum, quotient; backward, the difference, and back to 16 bits
+    const { wideBytes } = engine
+    const cast = wideBytes > HALF ? 1 : 0
+    forward.elementwise(T * V * (9 * wideBytes + cast * (HALF + wideBytes)), 9 + cast)
+    input.elementwise(T * V * (4 * wideBytes + cast * HALF), 4 + cast)
+  }
   forward.elementwise(T * d.hiddenSize * 2 * HALF)
   input.elementwise(T * d.hiddenSize * 3 * HALF, 2)
   return { forward, input, weight, core: new Tally() }
