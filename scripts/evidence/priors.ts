@@ -30,7 +30,6 @@ export const PRIORS: Readonly<Record<RateName, { value: number; spread: number }
 
 /** What may differ by the design of cores, and how far from the general value. */
 export const BY_ARCHITECTURE: Readonly<Partial<Record<RateName, number>>> = {
-  software: 0.1,
   matmul: 0.6,
   matmul8: 0.6,
   grouped: 0.6,

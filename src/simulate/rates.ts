@@ -48,7 +48,7 @@ export interface Rates extends ChipRates, LinkRates {
  */
 export function deviceSeconds(work: Work, machine: Machine, rates: ChipRates, eighth: boolean): number {
   const peak = eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul
-  const powered = (machine.effectiveWatts ?? Number.POSITIVE_INFINITY) * rates.perWatt * (eighth ? 2 : 1)
+  const powered = (machine.effectiveWatts ?? Number.POSITIVE_INFINITY) * rates.perWatt * (eighth ? 3 : 1)
   const seconds =
     work.flops / held(peak, powered) +
     work.groupedFlops / held(peak * rates.grouped, powered) +
