@@ -341,8 +341,8 @@ export function joined(
       from += size
     }
     const { pass, from: start, size } = slowest!
-    const parameters = simulator.costs.parameters(start, size, start === 0, start + size === total)
-    const weights = heldWeights(layout, parameters)
+    const elements = simulator.costs.elements(layout, start, size, start === 0, start + size === total)
+    const weights = heldWeights(layout, elements)
     const seconds = pass.forward + pass.backward
     after = Math.max(
       after,

@@ -1,10 +1,10 @@
 /** @file Seconds of a micro-batch in a layer and on a stage, on one kind of chip under one engine. */
-import { layerParameters } from '../model/index.ts'
 import { HALF } from './bytes.ts'
 import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds } from './collectives.ts'
 import { deviceSeconds, type Rates } from './rates.ts'
 import { degreesKey, tokensKey } from './share-key.ts'
 import type { Engine, Layout, Machine, Workload } from './types.ts'
+import { type PartElements, partElements, type StageElements, stageElements } from './weights.ts'
 import {
   attentionWidths,
   embeddingWork,
@@ -13,7 +13,6 @@ import {
   type Passes,
   predictionWork,
   type Share,
-  tablesOf,
 } from './work.ts'
 
 /** Seconds of one micro-batch on one stage or in one layer, and what of them is communication. */
@@ -38,12 +37,6 @@ export function noSeconds(): PassSeconds {
 interface LayerKind {
   readonly expert: boolean
   readonly window: number | undefined
-}
-
-/** Weights of a stage before they are split over chips. */
-export interface StageParameters {
-  dense: number
-  expert: number
 }
 
 interface LayerCosts {
@@ -75,10 +68,12 @@ export class CostModel {
   readonly #kinds: readonly LayerKind[]
   /** For each kind, how many of the first n layers are of it. */
   readonly #counts: readonly (readonly number[])[]
-  readonly #parameters: readonly StageParameters[]
+  /** Of the first n layers, those with experts. */
+  readonly #experts: readonly number[]
   /** Kept for models that are like this one alone: each on its own keeps what the work costs. */
   #works: KeptByShare<ShareWork> | undefined
   readonly #costs: KeptByShare<LayerCosts> = new KeptByShare()
+  readonly #elements: KeptByShare<PartElements>
   readonly #lastKind: number
 
   /** `like` is a model of the same workload, machine and engine at other rates: work is not counted twice. */
@@ -91,6 +86,7 @@ export class CostModel {
       like.#works ??= new KeptByShare()
       this.#works = like.#works
     }
+    this.#elements = like === undefined ? new KeptByShare() : like.#elements
     const d = workload.decoder
     const kinds: LayerKind[] = []
     const kindOf = d.windows.map((window, layer) => {
@@ -104,11 +100,8 @@ export class CostModel {
       return [0, ...kindOf.map((own) => (own === kind ? ++count : count))]
     })
     this.#lastKind = kindOf.at(-1)!
-    this.#parameters = kinds.map(({ expert }) => {
-      const counts = layerParameters(d, expert ? 'expert' : 'dense')
-      const experts = expert && d.experts !== null ? counts.expert * d.experts.count : 0
-      return { dense: counts.total - experts, expert: experts }
-    })
+    let experts = 0
+    this.#experts = [0, ...d.expertLayers.map((own) => (own ? ++experts : experts))]
   }
 
   /**
@@ -156,24 +149,33 @@ export class CostModel {
     )
   }
 
-  /** Weights of the same layers, of the embeddings and the head. */
-  parameters(from: number, size: number, isFirst: boolean, isLast: boolean): StageParameters {
+  /** What a chip holds of each part of the model. */
+  parts(layout: Layout): PartElements {
+    return this.#elements.of(layout, () => partElements(this.workload.decoder, this.engine, layout))
+  }
+
+  /**
+   * What a chip holds of `size` layers from layer `from` on, of the embeddings and the head; and of `more` layers from
+   * another place on, where it has two stages or chunks.
+   */
+  elements(
+    layout: Layout,
+    from: number,
+    size: number,
+    isFirst: boolean,
+    isLast: boolean,
+    other = 0,
+    more = 0,
+  ): StageElements {
     const { decoder } = this.workload
-    const sum = { dense: 0, expert: 0 }
-    for (const [kind, { dense, expert }] of this.#parameters.entries()) {
-      const counts = this.#counts[kind]!
-      const times = counts[from + size]! - counts[from]!
-      sum.dense += dense * times
-      sum.expert += expert * times
-    }
-    const { predictionLayers, hiddenSize } = decoder
-    if (isLast && predictionLayers > 0) {
-      const { dense, expert } = this.#parameters[this.#lastKind]!
-      sum.dense += predictionLayers * (dense + 2 * hiddenSize * hiddenSize)
-      sum.expert += predictionLayers * expert
-    }
-    sum.dense += tablesOf(decoder, isFirst, isLast) * decoder.vocabularySize * hiddenSize
-    return sum
+    const counts = this.#experts
+    const predictions = isLast ? decoder.predictionLayers : 0
+    const experts =
+      counts[from + size]! -
+      counts[from]! +
+      (counts[other + more]! - counts[other]!) +
+      (this.#kinds[this.#lastKind]!.expert ? predictions : 0)
+    return stageElements(decoder, this.parts(layout), size + more + predictions, experts, isFirst, isLast)
   }
 
   #costsOf(layout: Layout): LayerCosts {

@@ -35,8 +35,8 @@ export function mixedStepSeconds(stages: readonly MixedStage[], microBatches: re
   for (const { layers, replicas: places } of stages) {
     const sums = places.map(({ model, layout }) => {
       const { decoder } = model.workload
-      const parameters = model.parameters(from, layers, from === 0, from + layers === decoder.layers)
-      const weights = heldWeights(layout, parameters)
+      const elements = model.elements(layout, from, layers, from === 0, from + layers === decoder.layers)
+      const weights = heldWeights(layout, elements)
       // replicas of a stage are on servers of their own
       const stride = Math.max(layout.tensorParallel, model.machine.links[0]!.size)
       const path = pathOf(model.machine, model.rates, { size: places.length, stride })

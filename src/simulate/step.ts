@@ -1,10 +1,11 @@
 /** @file Seconds of a training step: stages, the pipeline, what data-parallel chips exchange, the update. */
 import { HALF } from './bytes.ts'
 import { gatherSeconds, pathOf, reduceSeconds, sendSeconds } from './collectives.ts'
-import { add, type CostModel, noSeconds, type PassSeconds, type StageParameters } from './costs.ts'
+import { add, type CostModel, noSeconds, type PassSeconds } from './costs.ts'
 import { chunksOf, nearLayers, stageSize } from './memory/index.ts'
 import type { Rates } from './rates.ts'
 import type { Layout, Schedule, TimeTerms } from './types.ts'
+import type { StageElements } from './weights.ts'
 import { sharesTable } from './work.ts'
 
 /** Where the seconds of a step go, and their sum. */
@@ -15,8 +16,8 @@ export interface StepSeconds extends TimeTerms {
 /** The stages of a pipeline for one micro-batch: the one that takes longest, and all together. */
 export interface StageSums {
   readonly slowest: PassSeconds
-  /** Those of the slowest stage. */
-  readonly parameters: StageParameters
+  /** What a chip of the slowest stage holds. */
+  readonly elements: StageElements
   readonly all: PassSeconds
 }
 
@@ -48,8 +49,8 @@ export function stageSums(model: CostModel, layout: Layout): StageSums {
     from += size
   }
   const isLast = slowestFrom + slowestSize === layers
-  const parameters = model.parameters(slowestFrom, slowestSize, slowestFrom === 0, isLast)
-  return { slowest, parameters, all }
+  const elements = model.elements(layout, slowestFrom, slowestSize, slowestFrom === 0, isLast)
+  return { slowest, elements, all }
 }
 
 /** The same where each stage has a chunk of layers on the way down and one on the way up. */
@@ -57,7 +58,7 @@ function foldedSums(model: CostModel, layout: Layout): StageSums {
   const { layers } = model.workload.decoder
   let [from, to] = [0, layers]
   let slowest = noSeconds()
-  let parameters: StageParameters = { dense: 0, expert: 0 }
+  let elements: StageElements = { dense: 0, expert: 0 }
   const all = noSeconds()
   const again = recomputedLayers(layout)
   for (let stage = 0; stage < layout.pipelineParallel; stage++) {
@@ -71,14 +72,11 @@ function foldedSums(model: CostModel, layout: Layout): StageSums {
     add(all, seconds, 1)
     if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) {
       slowest = seconds
-      parameters = model.parameters(from, near, false, false)
-      const rest = model.parameters(to, far, isFirst, isFirst)
-      parameters.dense += rest.dense
-      parameters.expert += rest.expert
+      elements = model.elements(layout, from, near, isFirst, isFirst, to, far)
     }
     from += near
   }
-  return { slowest, parameters, all }
+  return { slowest, elements, all }
 }
 
 /**
@@ -94,13 +92,13 @@ export function stepSeconds(
   const { machine, rates } = model
   const p = layout.pipelineParallel
   const microBatches = globalBatch / (layout.microBatch * layout.dataParallel)
-  const { slowest, parameters, all } = stages
+  const { slowest, elements, all } = stages
   const pass = slowest.forward + slowest.backward
   const hop = p > 1 ? hopSeconds(model, layout) : 0
   const sends = p > 1 ? exposedSends(model, layout) * hop : 0
   const bubble = bubbleSeconds(layout.schedule, layout.virtualPipeline, p, slowest, all, hop)
 
-  const weights = heldWeights(layout, parameters)
+  const weights = heldWeights(layout, elements)
   const data = dataSeconds(model, layout, weights, pass, microBatches) + tableSeconds(model, layout)
   const optimizer = optimizerSeconds(model, layout, weights)
   const ideal = microBatches * (pass + sends) + bubble + data + optimizer
@@ -255,10 +253,9 @@ function tableSeconds(model: CostModel, layout: Layout): number {
     return 0
   const { tensorParallel: t, contextParallel, dataParallel, pipelineParallel } = layout
   const stride = t * contextParallel * dataParallel * (pipelineParallel - 1)
-  const elements = (workload.decoder.vocabularySize * workload.decoder.hiddenSize) / t
   return reduceSeconds(
     pathOf(machine, rates, { size: 2, stride }, engine.usesAllRails),
-    elements * engine.gradientBytes,
+    model.parts(layout).table * engine.gradientBytes,
   )
 }
 
@@ -275,12 +272,12 @@ export interface HeldWeights {
   readonly expert: Held
 }
 
-export function heldWeights(layout: Layout, parameters: StageParameters): HeldWeights {
+export function heldWeights(layout: Layout, { dense, expert }: StageElements): HeldWeights {
   const { tensorParallel: t, contextParallel: cp, dataParallel: dp } = layout
   const ranks = layout.expertParallel * layout.expertTensorParallel
   return {
-    dense: { held: parameters.dense / t, chips: t, copies: dp * cp },
-    expert: { held: parameters.expert / ranks, chips: ranks, copies: Math.max(1, (dp * cp * t) / ranks) },
+    dense: { held: dense, chips: t, copies: dp * cp },
+    expert: { held: expert, chips: ranks, copies: Math.max(1, (dp * cp * t) / ranks) },
   }
 }
 
