@@ -13,11 +13,11 @@ export interface StepSeconds extends TimeTerms {
   readonly seconds: number
 }
 
-/** The stages of a pipeline for one micro-batch: the one that takes longest, and all together. */
+/** The stages of a pipeline: seconds of one micro-batch on the slowest and on all together, and what they hold. */
 export interface StageSums {
   readonly slowest: PassSeconds
-  /** What a chip of the slowest stage holds. */
-  readonly elements: StageElements
+  /** What chips of stages hold, without stages that another holds as much as of either kind of weights. */
+  readonly held: readonly StageElements[]
   readonly all: PassSeconds
 }
 
@@ -28,8 +28,7 @@ export function stageSums(model: CostModel, layout: Layout): StageSums {
   const { layers } = model.workload.decoder
   let from = 0
   let slowest = noSeconds()
-  let slowestFrom = 0
-  let slowestSize = 0
+  const held: StageElements[] = []
   const all = noSeconds()
   let before = slowest
   let sizeBefore = 0
@@ -38,19 +37,24 @@ export function stageSums(model: CostModel, layout: Layout): StageSums {
     // stages between the ends are mostly alike
     const same = stage > 1 && stage < p - 1 && size === sizeBefore && model.alike(from - size, from, size)
     const seconds = same ? before : stageSeconds(model, layout, stage, from, size)
+    if (!same) addHeld(held, model.elements(layout, from, size, stage === 0, stage === p - 1))
     before = seconds
     sizeBefore = size
     add(all, seconds, 1)
-    if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) {
-      slowest = seconds
-      slowestFrom = from
-      slowestSize = size
-    }
+    if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) slowest = seconds
     from += size
   }
-  const isLast = slowestFrom + slowestSize === layers
-  const elements = model.elements(layout, slowestFrom, slowestSize, slowestFrom === 0, isLast)
-  return { slowest, elements, all }
+  return { slowest, held, all }
+}
+
+/** Adds what a stage holds, unless another holds as much; those that hold less go. */
+function addHeld(held: StageElements[], own: StageElements): void {
+  for (let i = held.length - 1; i >= 0; i--) {
+    const other = held[i]!
+    if (other.dense >= own.dense && other.expert >= own.expert) return
+    if (other.dense <= own.dense && other.expert <= own.expert) held.splice(i, 1)
+  }
+  held.push(own)
 }
 
 /** The same where each stage has a chunk of layers on the way down and one on the way up. */
@@ -58,7 +62,7 @@ function foldedSums(model: CostModel, layout: Layout): StageSums {
   const { layers } = model.workload.decoder
   let [from, to] = [0, layers]
   let slowest = noSeconds()
-  let elements: StageElements = { dense: 0, expert: 0 }
+  const held: StageElements[] = []
   const all = noSeconds()
   const again = recomputedLayers(layout)
   for (let stage = 0; stage < layout.pipelineParallel; stage++) {
@@ -70,13 +74,11 @@ function foldedSums(model: CostModel, layout: Layout): StageSums {
     const seconds = model.stage(layout, from, near, again, isFirst, false)
     add(seconds, model.stage(layout, to, far, Math.max(0, again - near), false, isFirst), 1)
     add(all, seconds, 1)
-    if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) {
-      slowest = seconds
-      elements = model.elements(layout, from, near, isFirst, isFirst, to, far)
-    }
+    if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) slowest = seconds
+    addHeld(held, model.elements(layout, from, near, isFirst, isFirst, to, far))
     from += near
   }
-  return { slowest, elements, all }
+  return { slowest, held, all }
 }
 
 /**
@@ -92,15 +94,21 @@ export function stepSeconds(
   const { machine, rates } = model
   const p = layout.pipelineParallel
   const microBatches = globalBatch / (layout.microBatch * layout.dataParallel)
-  const { slowest, elements, all } = stages
+  const { slowest, held, all } = stages
   const pass = slowest.forward + slowest.backward
   const hop = p > 1 ? hopSeconds(model, layout) : 0
   const sends = p > 1 ? exposedSends(model, layout) * hop : 0
   const bubble = bubbleSeconds(layout.schedule, layout.virtualPipeline, p, slowest, all, hop)
 
-  const weights = heldWeights(layout, elements)
-  const data = dataSeconds(model, layout, weights, pass, microBatches) + tableSeconds(model, layout)
-  const optimizer = optimizerSeconds(model, layout, weights)
+  // all stages wait for the norm of all gradients between the exchange and the update
+  let data = 0
+  let optimizer = 0
+  for (const elements of held) {
+    const weights = heldWeights(layout, elements)
+    data = Math.max(data, dataSeconds(model, layout, weights, pass, microBatches))
+    optimizer = Math.max(optimizer, optimizerSeconds(model, layout, weights))
+  }
+  data += tableSeconds(model, layout)
   const ideal = microBatches * (pass + sends) + bubble + data + optimizer
   const chips = layout.tensorParallel * layout.contextParallel * p * layout.dataParallel
   const overhead = overheadSeconds(ideal, rates, chips / machine.links[0]!.size)

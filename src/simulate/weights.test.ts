@@ -13,6 +13,7 @@ import {
   machineOf,
   ONE_CHIP,
   ratesOf,
+  stageSums,
   stepSeconds,
 } from './index.ts'
 
@@ -23,9 +24,9 @@ function decoder(name: string): Decoder {
   return readDecoder(JSON.parse(readFileSync(`examples/models/${name}/config.json`, 'utf8')))
 }
 
-function costsOf(decoder: Decoder, engine = ENGINE): CostModel {
+function costsOf(decoder: Decoder, sequenceLength = 4096, engine = ENGINE): CostModel {
   const machine = machineOf(CHIP, 1024, 'bf16', { networkBytesPerSecond: 25e9 })
-  const workload = { decoder, sequenceLength: 4096, globalBatch: 512, precision: 'bf16' } as const
+  const workload = { decoder, sequenceLength, globalBatch: 512, precision: 'bf16' } as const
   return new CostModel(workload, machine, engine, ratesOf(FITTED, machine, engine))
 }
 
@@ -37,7 +38,7 @@ describe.each(MODELS)('%s', (name) => {
   const spread = d.experts === null ? {} : { expertParallel: 8 }
 
   test('has all its parameters on one chip', () => {
-    const { dense, expert } = costsOf(d, { ...ENGINE, vocabularyMultiple: 1 }).elements(
+    const { dense, expert } = costsOf(d, 4096, { ...ENGINE, vocabularyMultiple: 1 }).elements(
       ONE_CHIP,
       0,
       d.layers,
@@ -52,15 +53,41 @@ describe.each(MODELS)('%s', (name) => {
     ['whole', {}],
     ['split', split],
     ['split, with experts spread', { ...split, ...spread }],
-  ])('updates as many weights as memory holds: %s', (_, more) => {
+    ['in stages', { pipelineParallel: 8 }],
+    ['in stages, most layers on the last', { pipelineParallel: 2, stageLayers: [1, d.layers - 1] }],
+    ['in stages, most layers on the first', { pipelineParallel: 2, stageLayers: [d.layers - 1, 1] }],
+    ['folded', { pipelineParallel: 8, schedule: 'dualpipe-v' }],
+  ])('updates until the chip that holds the most weights is done: %s', (_, more) => {
     const costs = costsOf(d)
     // nothing shared: each chip updates all that it holds
     const layout: Layout = { ...ONE_CHIP, dataParallel: 8, zeroStage: 0, ...more }
-    const [held] = createMemoryModel(costs.workload, ENGINE).stages(layout)
+    const held = createMemoryModel(costs.workload, ENGINE).stages(layout)
+    const most = Math.max(...held.map(({ terms }) => terms.weights)) / 2
     // gradients of 4 bytes read twice; master weights and moments read and written; the weights written
-    const bytes = (held!.terms.weights / 2) * (2 * 4 + 6 * 4 + 2)
+    const bytes = most * (2 * 4 + 6 * 4 + 2)
     const { machine, rates } = costs
     const seconds = bytes / (machine.memoryBytesPerSecond * rates.bandwidth)
     expect(stepSeconds(costs, layout).optimizer / seconds).toBeCloseTo(1, 12)
   })
+})
+
+test('the exchange waits for the stage with the most weights, though another computes longer', () => {
+  // attention to all tokens takes long and holds little: experts behind it see few tokens each, and hold much
+  const mixtral = decoder('mixtral-8x7b')
+  const half = mixtral.layers / 2
+  const d: Decoder = {
+    ...mixtral,
+    expertLayers: mixtral.expertLayers.map((_, layer) => layer >= half),
+    windows: mixtral.windows.map((_, layer) => (layer >= half ? 16 : undefined)),
+  }
+  const costs = costsOf(d, 262_144, { ...ENGINE, overlapsData: false })
+  const exchanged = (pipelineParallel: number) => {
+    const layout: Layout = { ...ONE_CHIP, pipelineParallel, dataParallel: 8, expertParallel: 2 }
+    return stepSeconds(costs, layout).dataCommunication
+  }
+  const sums = stageSums(costs, { ...ONE_CHIP, pipelineParallel: 2 })
+  const attention = costs.stage({ ...ONE_CHIP, pipelineParallel: 2 }, 0, half, 0, true, false)
+  expect(sums.slowest).toEqual(attention)
+  // more than half of the weights are those of the second stage
+  expect(exchanged(2) / exchanged(1)).toBeGreaterThan(0.5)
 })
