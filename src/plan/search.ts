@@ -84,8 +84,9 @@ interface Cell {
   /** Seconds of one micro-batch in all layers of a replica. */
   readonly all: PassSeconds
   readonly stages: StageBounds
-  /** Sums over stages that are as even as can be, by what is recomputed: schedules share them, unless they fold stages. */
+  /** Sums over stages that are as even as can be, by what is recomputed: schedules share them, unless chips have two. */
   readonly even: Map<Again['recompute'] | number, StageSums>
+  readonly paired: Map<Again['recompute'] | number, StageSums>
   readonly folded: Map<Again['recompute'] | number, StageSums>
 }
 
@@ -291,7 +292,7 @@ class Search {
         if (going.length === 0) continue
         const score = this.#least(passes, bubble, going, 0, width * p)
         if (score > this.#list.threshold) continue
-        cell ??= { share, microBatch, p, all, stages, even: new Map(), folded: new Map() }
+        cell ??= { share, microBatch, p, all, stages, even: new Map(), paired: new Map(), folded: new Map() }
         const own = cell
         this.#open.push(score, () => this.#splits(own, schedule, virtualPipeline, going))
       }
@@ -397,7 +398,8 @@ class Search {
 
   #sums(cell: Cell, split: Split, replicas: readonly number[], again: Again) {
     const { share, microBatch, p } = cell
-    const known = split.schedule === 'dualpipe-v' ? cell.folded : cell.even
+    const { schedule } = split
+    const known = schedule === 'dualpipe-v' ? cell.folded : schedule === 'dualpipe' ? cell.paired : cell.even
     const key = again.layers ?? again.recompute
     let sums = split.stageLayers === undefined ? known.get(key) : undefined
     if (sums === undefined) {

@@ -52,16 +52,28 @@ export function stageBounds(space: Space, { costs, workload }: Simulator, whole:
     return sum
   }
   const contiguousElements = kept((p) => leastElements([space.fewestLayers(p)]))
+  const pairedElements = kept((p) => {
+    const fewest = space.fewestLayers(p)
+    return leastElements(p % 2 === 0 ? [fewest, fewest] : [fewest])
+  })
   const foldedElements = kept((p) => {
     const fewest = space.fewestLayers(p)
     return leastElements([nearLayers(fewest), fewest - nearLayers(fewest)])
   })
   return {
     longest,
-    // one of the stages has as many layers as an even share, rounded up
-    even: (schedule, p) => (schedule === 'dualpipe-v' ? folded(p) : longest(Math.ceil(layers / p))),
+    even: (schedule, p) => {
+      if (schedule === 'dualpipe-v') return folded(p)
+      // one of the stages has as many layers as an even share, rounded up
+      const long = longest(Math.ceil(layers / p))
+      // a chip has it for half of the micro-batches, and its mirror image for the others
+      return schedule === 'dualpipe' ? (long + longest(Math.floor(layers / p))) / 2 : long
+    },
     first: kept((size) => seconds(0, size, true, false)),
     last: kept((size) => seconds(layers - size, size, false, true)),
-    elements: (schedule, p) => (schedule === 'dualpipe-v' ? foldedElements : contiguousElements)(p),
+    elements: (schedule, p) => {
+      if (schedule === 'dualpipe-v') return foldedElements(p)
+      return (schedule === 'dualpipe' ? pairedElements : contiguousElements)(p)
+    },
   }
 }

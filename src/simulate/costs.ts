@@ -363,3 +363,14 @@ export function add(to: PassSeconds, from: PassSeconds, times: number): void {
   to.context += from.context * times
   to.expert += from.expert * times
 }
+
+/** Multiplies seconds. */
+export function scale(seconds: PassSeconds, by: number): void {
+  seconds.forward *= by
+  seconds.backward *= by
+  seconds.weight *= by
+  seconds.recompute *= by
+  seconds.tensor *= by
+  seconds.context *= by
+  seconds.expert *= by
+}

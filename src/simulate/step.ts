@@ -1,7 +1,7 @@
 /** @file Seconds of a training step: stages, the pipeline, what data-parallel chips exchange, the update. */
 import { HALF } from './bytes.ts'
 import { gatherSeconds, pathOf, reduceSeconds, sendSeconds } from './collectives.ts'
-import { add, type CostModel, noSeconds, type PassSeconds } from './costs.ts'
+import { add, type CostModel, noSeconds, type PassSeconds, scale } from './costs.ts'
 import { chunksOf, nearLayers, stageSize } from './memory/index.ts'
 import type { Rates } from './rates.ts'
 import type { Layout, Schedule, TimeTerms } from './types.ts'
@@ -23,6 +23,7 @@ export interface StageSums {
 
 /** What of a step depends neither on the data-parallel degree nor on how its chips share. */
 export function stageSums(model: CostModel, layout: Layout): StageSums {
+  if (layout.schedule === 'dualpipe') return pairedSums(model, layout)
   if (layout.schedule === 'dualpipe-v') return foldedSums(model, layout)
   const p = layout.pipelineParallel
   const { layers } = model.workload.decoder
@@ -55,6 +56,37 @@ function addHeld(held: StageElements[], own: StageElements): void {
     if (other.dense <= own.dense && other.expert <= own.expert) held.splice(i, 1)
   }
   held.push(own)
+}
+
+/**
+ * The same where pipelines start at both ends: a chip holds a stage of each, and half of the micro-batches pass through
+ * either.
+ */
+function pairedSums(model: CostModel, layout: Layout): StageSums {
+  const p = layout.pipelineParallel
+  const { layers } = model.workload.decoder
+  let [from, to] = [0, layers]
+  let slowest = noSeconds()
+  const held: StageElements[] = []
+  const all = noSeconds()
+  for (let stage = 0; 2 * stage < p; stage++) {
+    const mirror = p - 1 - stage
+    const isFirst = stage === 0
+    const size = stageSize(layers, layout, stage)
+    const more = mirror > stage ? stageSize(layers, layout, mirror) : 0
+    to -= more
+    const mean = noSeconds()
+    add(mean, stageSeconds(model, layout, stage, from, size), 1)
+    if (mirror > stage) {
+      add(mean, stageSeconds(model, layout, mirror, to, more), 1)
+      add(all, mean, 1)
+      scale(mean, 1 / 2)
+    } else add(all, mean, 1)
+    if (mean.forward + mean.backward > slowest.forward + slowest.backward) slowest = mean
+    addHeld(held, model.elements(layout, from, size, isFirst, isFirst, to, more))
+    from += size
+  }
+  return { slowest, held, all }
 }
 
 /** The same where each stage has a chunk of layers on the way down and one on the way up. */
@@ -229,9 +261,8 @@ export function dataSeconds(
   const times = zeroStage >= 2 ? microBatches : 1
   let whole = 0
   for (const weights of [dense, expert]) {
-    const { held, copies, chips } = weights
+    const { held, chips, copies, shards } = weights
     if (held === 0 || copies === 1) continue
-    const shards = shardsOf(layout, weights)
     const path = (size: number, stride: number) =>
       pathOf(machine, rates, { size, stride }, engine.usesAllRails)
     const gradients = held * engine.gradientBytes
@@ -256,22 +287,26 @@ export function dataSeconds(
 /** Seconds in which the first and the last stage sum the gradients of a table that both have. */
 function tableSeconds(model: CostModel, layout: Layout): number {
   const { workload, machine, rates, engine } = model
-  // where it is folded, one stage has both ends and one table
-  if (layout.pipelineParallel === 1 || layout.schedule === 'dualpipe-v' || !sharesTable(workload.decoder))
+  // where it is folded, or runs from both ends, a chip has both ends and one table
+  const { schedule, pipelineParallel: p } = layout
+  if (p === 1 || schedule === 'dualpipe' || schedule === 'dualpipe-v' || !sharesTable(workload.decoder))
     return 0
-  const { tensorParallel: t, contextParallel, dataParallel, pipelineParallel } = layout
-  const stride = t * contextParallel * dataParallel * (pipelineParallel - 1)
+  const stride = layout.tensorParallel * layout.contextParallel * layout.dataParallel * (p - 1)
   return reduceSeconds(
     pathOf(machine, rates, { size: 2, stride }, engine.usesAllRails),
     model.parts(layout).table * engine.gradientBytes,
   )
 }
 
-/** Weights that a chip holds, over how many chips one copy of them is split, and how many copies there are. */
+/**
+ * Weights that a chip holds, over how many chips one copy of them is split, how many copies there are, and over how many
+ * of those their state is shared out: 1 where each keeps all of it.
+ */
 interface Held {
   readonly held: number
   readonly chips: number
   readonly copies: number
+  readonly shards: number
 }
 
 /** The weights of a stage as a layout spreads them: those of experts, and all others. */
@@ -281,17 +316,18 @@ export interface HeldWeights {
 }
 
 export function heldWeights(layout: Layout, { dense, expert }: StageElements): HeldWeights {
-  const { tensorParallel: t, contextParallel: cp, dataParallel: dp } = layout
+  const { tensorParallel: t, contextParallel: cp, dataParallel: dp, zeroStage, shardGroup } = layout
   const ranks = layout.expertParallel * layout.expertTensorParallel
-  return {
-    dense: { held: dense, chips: t, copies: dp * cp },
-    expert: { held: expert, chips: ranks, copies: Math.max(1, (dp * cp * t) / ranks) },
+  // pipelines from both ends have a copy each, and share nothing out between them
+  const ends = layout.schedule === 'dualpipe' ? 2 : 1
+  const copied = (held: number, chips: number, copies: number): Held => {
+    const shards = zeroStage === 0 ? 1 : Math.min(shardGroup ?? copies, copies)
+    return { held, chips, copies: copies * ends, shards }
   }
-}
-
-/** Chips that share the state of weights between them; 1 where each copy keeps all of it. */
-function shardsOf({ zeroStage, shardGroup }: Layout, { copies }: Held): number {
-  return zeroStage === 0 ? 1 : Math.min(shardGroup ?? copies, copies)
+  return {
+    dense: copied(dense, t, dp * cp),
+    expert: copied(expert, ranks, Math.max(1, (dp * cp * t) / ranks)),
+  }
 }
 
 /** Weights whose gradients are exchanged in one message: Megatron-LM's default, 40,000,000. */
@@ -303,7 +339,7 @@ const HOST_BYTES_PER_SECOND = 32e9
 /** Seconds of the update: gradients read for their norm and again, master weights and moments read and written. */
 export function optimizerSeconds(model: CostModel, layout: Layout, { dense, expert }: HeldWeights): number {
   const { machine, rates, engine } = model
-  const updated = dense.held / shardsOf(layout, dense) + expert.held / shardsOf(layout, expert)
+  const updated = dense.held / dense.shards + expert.held / expert.shards
   if (layout.offloadOptimizer) return (updated * (engine.gradientBytes + HALF)) / HOST_BYTES_PER_SECOND
   return (
     (updated * (2 * engine.gradientBytes + 6 * 4 + HALF)) / (machine.memoryBytesPerSecond * rates.bandwidth)

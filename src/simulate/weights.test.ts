@@ -12,7 +12,9 @@ import {
   type Layout,
   machineOf,
   ONE_CHIP,
+  type PassSeconds,
   ratesOf,
+  stageSeconds,
   stageSums,
   stepSeconds,
 } from './index.ts'
@@ -56,6 +58,7 @@ describe.each(MODELS)('%s', (name) => {
     ['in stages', { pipelineParallel: 8 }],
     ['in stages, most layers on the last', { pipelineParallel: 2, stageLayers: [1, d.layers - 1] }],
     ['in stages, most layers on the first', { pipelineParallel: 2, stageLayers: [d.layers - 1, 1] }],
+    ['from both ends', { pipelineParallel: 8, schedule: 'dualpipe' }],
     ['folded', { pipelineParallel: 8, schedule: 'dualpipe-v' }],
   ])('updates until the chip that holds the most weights is done: %s', (_, more) => {
     const costs = costsOf(d)
@@ -90,4 +93,48 @@ test('the exchange waits for the stage with the most weights, though another com
   expect(sums.slowest).toEqual(attention)
   // more than half of the weights are those of the second stage
   expect(exchanged(2) / exchanged(1)).toBeGreaterThan(0.5)
+})
+
+describe('pipelines from both ends', () => {
+  const d = decoder('deepseek-v3')
+  const costs = costsOf(d)
+  const plain: Layout = { ...ONE_CHIP, pipelineParallel: 4, zeroStage: 0, expertParallel: 1 }
+  const both: Layout = { ...plain, schedule: 'dualpipe' }
+
+  test('hold two stages a chip, and one table of embeddings where both ends need it', () => {
+    const memory = createMemoryModel(costs.workload, ENGINE)
+    const weights = (layout: Layout) => memory.stages(layout).map(({ terms }) => terms.weights)
+    const [first, second, third, last] = weights(plain)
+    const table = 2 * d.vocabularySize * d.hiddenSize
+    expect(weights(both)).toEqual([
+      first! + last! - table,
+      second! + third!,
+      second! + third!,
+      first! + last! - table,
+    ])
+  })
+
+  test('sum the gradients of their two copies, even of one replica', () => {
+    // one replica has nobody else to exchange with, but for the table that its ends share
+    const table = stepSeconds(costs, plain).dataCommunication
+    const exchanged = stepSeconds(costs, both).dataCommunication
+    const { machine, rates } = costs
+    const [chip] = createMemoryModel(costs.workload, ENGINE).stages(both)
+    const way = Math.max(...machine.links.map(({ bytesPerSecond }) => bytesPerSecond)) * rates.linkShare
+    // each of two chips sends half of what it has, and the other half's sum
+    expect(chip!.terms.weights / 2).toBeGreaterThan(1e9)
+    expect(exchanged).toBeGreaterThan(table)
+    expect(exchanged).toBeGreaterThan(((chip!.terms.weights / 2) * 4 * rates.exposed) / way)
+  })
+
+  test('compute on each chip for half of the micro-batches of either stage', () => {
+    const { slowest, all } = stageSums(costs, both)
+    const stages = [0, 1, 2, 3].map((stage) =>
+      stageSeconds(costs, plain, stage, 15 * stage + (stage > 1 ? 1 : 0), stage === 1 ? 16 : 15),
+    )
+    const pass = ({ forward, backward }: PassSeconds) => forward + backward
+    const [first, second, third, last] = stages.map(pass)
+    expect(pass(slowest)).toBeCloseTo(Math.max(first! + last!, second! + third!) / 2, 12)
+    expect(pass(all)).toBeCloseTo(first! + second! + third! + last!, 12)
+  })
 })

@@ -12,7 +12,10 @@ import type { Sums } from './sums.ts'
 /** Bytes that a parameter's master weight and both moments of Adam take in fp32. */
 const OPTIMIZER_BYTES = 3 * SINGLE
 
-/** Adds what a stage holds from step to step, and its buffers. */
+/**
+ * Adds what a chip holds from step to step, and its buffers.
+ * @param other Another stage that it has as well, of the pipeline that starts at the other end.
+ */
 export function addHoldings(
   sums: Sums,
   workload: Workload,
@@ -20,12 +23,17 @@ export function addHoldings(
   layout: Layout,
   terms: LayerTerms,
   plan: StagePlan,
+  other?: StagePlan,
 ): void {
   const { tensorParallel, contextParallel, dataParallel, zeroStage } = layout
   const { decoder } = workload
   const { elements: parts, extent } = terms
-  const { layers, first, last } = plan
-  const experts = plan.expertsBefore[layers]!
+  // in the middle of an odd number of stages both are the same
+  const more = other === plan ? undefined : other
+  const layers = plan.layers + (more?.layers ?? 0)
+  const experts = plan.expertsBefore[plan.layers]! + (more?.expertsBefore[more.layers] ?? 0)
+  const first = plan.first || more?.first === true
+  const last = plan.last || more?.last === true
   const { dense, expert } = stageElements(decoder, parts, layers, experts, first, last)
 
   const copies = dataParallel * contextParallel
@@ -59,8 +67,11 @@ export function addHoldings(
     // the layer that runs and the next; embedding and head stay gathered
     sums.communication += HALF * (2 * largestLayer + tablesOf(decoder, first, last) * parts.table)
   }
-  // what the previous stage sends while this one works; the first one, where it is the last as well, has one too
-  if (layout.pipelineParallel > 1 && (!first || last)) sums.communication += streamBytes(extent)
+  for (const own of [plan, other]) {
+    // what the previous stage sends while this one works; the first one, where it is the last as well, has one too
+    if (own !== undefined && layout.pipelineParallel > 1 && (!own.first || own.last))
+      sums.communication += streamBytes(extent)
+  }
   // the head's gathered input is never given back
   if (last) sums.communication += gatheredBytes(extent)
 }
