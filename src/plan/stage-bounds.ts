@@ -43,11 +43,13 @@ export function stageBounds(space: Space, { costs, workload }: Simulator, whole:
   })
   // of the fewest layers, wherever they, or where stages are folded both their chunks, begin, without ends
   const leastElements = (chunks: readonly number[]) => {
-    const sum = { dense: 0, expert: 0 }
+    const sum = { dense: 0, layers: 0, expert: 0, expertLayers: 0 }
     for (const chunk of chunks) {
       const all = space.windows(chunk).map((from) => costs.elements(whole, from, chunk, false, false))
       sum.dense += Math.min(...all.map(({ dense }) => dense))
+      sum.layers += chunk
       sum.expert += Math.min(...all.map(({ expert }) => expert))
+      sum.expertLayers += Math.min(...all.map(({ expertLayers }) => expertLayers))
     }
     return sum
   }

@@ -255,13 +255,12 @@ export function dataSeconds(
   microBatches: number,
 ): number {
   const { machine, rates, engine } = model
-  const { layers } = model.workload.decoder
   const { zeroStage } = layout
   // shared gradients of one micro-batch have no room to wait for those of the next
   const times = zeroStage >= 2 ? microBatches : 1
   let whole = 0
   for (const weights of [dense, expert]) {
-    const { held, chips, copies, shards } = weights
+    const { held, layers, chips, copies, shards } = weights
     if (held === 0 || copies === 1) continue
     const path = (size: number, stride: number) =>
       pathOf(machine, rates, { size, stride }, engine.usesAllRails)
@@ -299,11 +298,12 @@ function tableSeconds(model: CostModel, layout: Layout): number {
 }
 
 /**
- * Weights that a chip holds, over how many chips one copy of them is split, how many copies there are, and over how many
+ * Weights that a chip holds, of how many layers, over how many chips one copy of them is split, how many copies there are, and over how many
  * of those their state is shared out: 1 where each keeps all of it.
  */
 interface Held {
   readonly held: number
+  readonly layers: number
   readonly chips: number
   readonly copies: number
   readonly shards: number
@@ -315,18 +315,18 @@ export interface HeldWeights {
   readonly expert: Held
 }
 
-export function heldWeights(layout: Layout, { dense, expert }: StageElements): HeldWeights {
+export function heldWeights(layout: Layout, elements: StageElements): HeldWeights {
   const { tensorParallel: t, contextParallel: cp, dataParallel: dp, zeroStage, shardGroup } = layout
   const ranks = layout.expertParallel * layout.expertTensorParallel
   // pipelines from both ends have a copy each, and share nothing out between them
   const ends = layout.schedule === 'dualpipe' ? 2 : 1
-  const copied = (held: number, chips: number, copies: number): Held => {
+  const copied = (held: number, layers: number, chips: number, copies: number): Held => {
     const shards = zeroStage === 0 ? 1 : Math.min(shardGroup ?? copies, copies)
-    return { held, chips, copies: copies * ends, shards }
+    return { held, layers, chips, copies: copies * ends, shards }
   }
   return {
-    dense: copied(dense, t, dp * cp),
-    expert: copied(expert, ranks, Math.max(1, (dp * cp * t) / ranks)),
+    dense: copied(elements.dense, elements.layers, t, dp * cp),
+    expert: copied(elements.expert, elements.expertLayers, ranks, Math.max(1, (dp * cp * t) / ranks)),
   }
 }
 

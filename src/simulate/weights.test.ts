@@ -95,6 +95,21 @@ test('the exchange waits for the stage with the most weights, though another com
   expect(exchanged(2) / exchanged(1)).toBeGreaterThan(0.5)
 })
 
+test('shared weights of experts are gathered for the layers that have some', () => {
+  const mixtral = decoder('mixtral-8x7b')
+  const messages = (experts: number) => {
+    const d = { ...mixtral, expertLayers: mixtral.expertLayers.map((_, layer) => layer < experts) }
+    const costs = costsOf(d, 4096, { ...ENGINE, overlapsData: false })
+    // where bytes take no time, messages do
+    const links = costs.machine.links.map((link) => ({ ...link, bytesPerSecond: Number.POSITIVE_INFINITY }))
+    const endless = new CostModel(costs.workload, { ...costs.machine, links }, costs.engine, costs.rates)
+    return stepSeconds(endless, { ...ONE_CHIP, dataParallel: 64, zeroStage: 3 }).dataCommunication
+  }
+  const { layers } = mixtral
+  expect(messages(layers / 4) / messages(0)).toBeCloseTo(1.25, 12)
+  expect(messages(layers) / messages(0)).toBeCloseTo(2, 12)
+})
+
 describe('pipelines from both ends', () => {
   const d = decoder('deepseek-v3')
   const costs = costsOf(d)

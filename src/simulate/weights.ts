@@ -19,12 +19,14 @@ export interface PartElements {
   readonly last: number
 }
 
-/** Elements that a chip holds of a stage. */
+/** Elements that a chip holds of a stage, and of how many layers. */
 export interface StageElements {
   /** That data-parallel and context-parallel chips have copies of. */
   readonly dense: number
+  readonly layers: number
   /** Of experts. */
   readonly expert: number
+  readonly expertLayers: number
 }
 
 /** What is split over tensor-parallel chips is divided; projections into latents, norms and routers are whole on each. */
@@ -73,6 +75,8 @@ export function stageElements(
       tablesOf(decoder, isFirst, isLast) * parts.table +
       (isFirst ? parts.first : 0) +
       (isLast ? parts.last : 0),
+    layers,
     expert: expertLayers * parts.experts,
+    expertLayers,
   }
 }
