@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { type Decoder, decoderFlops, meanSeen, readDecoder } from '../model/index.ts'
 import { ENGINES } from './engines.ts'
 import { ONE_CHIP } from './types.ts'
-import { headWork, layerWork, type Passes, type Share } from './work.ts'
+import { headWork, layerWork, type Passes, predictionWork, type Share } from './work.ts'
 
 const engine = ENGINES['megatron-lm']
 
@@ -58,6 +58,21 @@ describe.each(['gpt3-175b', 'llama-3-70b', 'mixtral-8x7b', 'deepseek-v3'])('%s',
     const spread = grouped(share({ expertParallel: 8 }))
     expect(spread).toBeCloseTo(grouped(share()), -6)
   })
+})
+
+test('sequence parallelism splits every norm, and nothing else', () => {
+  const d = decoder('deepseek-v3')
+  const whole = share({ tensorParallel: 8 })
+  const split = share({ tensorParallel: 8, sequenceParallel: true })
+  const norm = (7 / 8) * 4096 * d.hiddenSize * 2
+  /** Norms whose input is not read and whose output is not written, in 16 bits each. */
+  const spared = (work: typeof headWork) => {
+    const [before, after] = [whole, split].map((s) => work(d, engine, s, 4096))
+    expect(after!.forward.flops).toBe(before!.forward.flops)
+    return (before!.forward.elementwiseBytes - after!.forward.elementwiseBytes) / (2 * norm)
+  }
+  expect(spared(headWork)).toBeCloseTo(1, 10)
+  expect(spared(predictionWork)).toBeCloseTo(2, 10)
 })
 
 test('attention without fusion sees all keys and moves its scores', () => {

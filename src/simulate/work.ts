@@ -151,7 +151,7 @@ export function layerWork(
   const h = d.hiddenSize
   // (T, h) is what a chip works on; norms and dropout see T / t of it under sequence parallelism
   const T = (share.microBatch * sequenceLength) / share.contextParallel
-  const normed = share.sequenceParallel ? T / t : T
+  const normed = streamTokens(share, T)
   const { heads, query, key, value, output } = attentionWidths(d, t)
   const forward = new Tally()
   const input = new Tally()
@@ -250,6 +250,11 @@ export function layerWork(
   return { forward, input, weight, core }
 }
 
+/** Tokens whose stream a chip keeps between the layers: its own part of them under sequence parallelism. */
+function streamTokens(share: Share, tokens: number): number {
+  return share.sequenceParallel ? tokens / share.tensorParallel : tokens
+}
+
 /** Work of the lookup of embeddings: rows read and written, and their gradients added. */
 export function embeddingWork(d: Decoder, engine: Engine, share: Share, sequenceLength: number): Passes {
   const T = (share.microBatch * sequenceLength) / share.contextParallel
@@ -271,8 +276,9 @@ export function headWork(d: Decoder, engine: Engine, share: Share, sequenceLengt
   // logits to fp32, maximum, difference, exponentials, their sum, quotient; backward, the difference, and back to 16 bits
   forward.elementwise(T * V * (engine.fusedLoss ? 10 : 42), engine.fusedLoss ? 4 : 10)
   input.elementwise(T * V * (engine.fusedLoss ? 8 : 18), engine.fusedLoss ? 2 : 5)
-  forward.elementwise(T * d.hiddenSize * 2 * HALF)
-  input.elementwise(T * d.hiddenSize * 3 * HALF, 2)
+  const normed = streamTokens(share, T) * d.hiddenSize
+  forward.elementwise(normed * 2 * HALF)
+  input.elementwise(normed * 3 * HALF, 2)
   return { forward, input, weight, core: new Tally() }
 }
 
@@ -289,8 +295,9 @@ export function predictionWork(d: Decoder, engine: Engine, share: Share, sequenc
   const input = new Tally().product(T, 2 * h, h / t)
   const weight = new Tally().product(2 * h, h / t, T)
   weight.elementwiseBytes += engine.gradientBytes * 2 * h * (h / t)
-  forward.elementwise(embedded.elementwiseBytes + 2 * T * h * 2 * HALF, embedded.kernels + 2)
-  input.elementwise(2 * T * h * 3 * HALF, 4)
+  const normed = streamTokens(share, T) * h
+  forward.elementwise(embedded.elementwiseBytes + 2 * normed * 2 * HALF, embedded.kernels + 2)
+  input.elementwise(2 * normed * 3 * HALF, 4)
   return { forward, input, weight, core: new Tally() }
 }
 
