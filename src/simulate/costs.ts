@@ -1,5 +1,5 @@
 /** @file Seconds of a micro-batch in a layer and on a stage, on one kind of chip under one engine. */
-import { HALF } from './bytes.ts'
+import { HALF, SINGLE } from './bytes.ts'
 import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds } from './collectives.ts'
 import { deviceSeconds, type Rates } from './rates.ts'
 import { degreesKey, tokensKey } from './share-key.ts'
@@ -13,6 +13,7 @@ import {
   type Passes,
   predictionWork,
   type Share,
+  type Work,
 } from './work.ts'
 
 /** Seconds of one micro-batch on one stage or in one layer, and what of them is communication. */
@@ -186,9 +187,7 @@ export class CostModel {
         layers: all.map(({ plain }) => plain),
         recomputed: all.map(({ plain }) => again(plain, plain.forward)),
         selective: all.map(({ plain, core }) => again(plain, core)),
-        first: this.#plain(works.first),
-        last: this.#plain(works.last),
-        prediction: this.#plain(works.prediction),
+        ...this.#ends(layout, works),
       }
     })
   }
@@ -203,17 +202,52 @@ export class CostModel {
     }
   }
 
-  #plain(passes: Passes): PassSeconds {
-    const seconds = (kind: 'forward' | 'input' | 'weight') =>
-      later(
-        deviceSeconds(passes[kind], this.machine, this.rates, false),
-        passes[kind].kernels * this.rates.host,
-      )
-    const weight = seconds('weight')
+  /**
+   * What is before, behind and between layers, with what tensor-parallel chips send each other there: rows of a table that
+   * each has a part of, the input of products, its gradient, and what the loss needs of all logits of a token (Megatron-Core,
+   * `VocabParallelEmbedding`, `ColumnParallelLinear`, `vocab_parallel_cross_entropy`, `MultiTokenPredictionLayer`).
+   */
+  #ends(layout: Layout, works: ShareWork): Pick<LayerCosts, 'first' | 'last' | 'prediction'> {
+    const { decoder, sequenceLength } = this.workload
+    const { machine, rates, engine } = this
+    const { tensorParallel: t, sequenceParallel } = layout
+    const tokens = (layout.microBatch * sequenceLength) / layout.contextParallel
+    const path = pathOf(machine, rates, { size: t, stride: 1 })
+    const stream = tokens * decoder.hiddenSize * HALF
+    // gathered, or scattered as sums: half of what summing on every chip takes
+    const half = gatherSeconds(path, stream)
+    // rows are summed, and scattered by tokens at once where no positions are to be added
+    const rows = (sequenceParallel && decoder.positions === 0 ? 1 : 2) * half
+    const rowsBackward = sequenceParallel ? half : 0
+    // products gather their input, once more for the gradient of weights, and scatter the sum of its gradient; or sum that
+    const gathered = sequenceParallel ? 1 : 0
+    const back = sequenceParallel ? 1 + rates.exposed : 2
+    // of each token the largest logit, that of the next token and the sum of exponentials; the last two at once where fused
+    const loss = reduceSeconds(path, tokens * 3 * SINGLE, engine.fusedLoss ? 2 : 3)
+    // two streams go into the product; its output, split by columns, is gathered, and then split by tokens again
+    const both = gatherSeconds(path, 2 * stream)
+    return {
+      first: this.#end(works.first, rows, rowsBackward),
+      last: this.#end(works.last, gathered * half + loss, back * half),
+      prediction: this.#end(
+        works.prediction,
+        rows + gathered * both + half,
+        rowsBackward + back * both + gathered * half,
+      ),
+    }
+  }
+
+  /** Seconds of passes with messages that nothing runs beside. */
+  #end(passes: Passes, forward: number, backward: number): PassSeconds {
+    const { machine, rates } = this
+    const seconds = (work: Work, messages: number) =>
+      later(deviceSeconds(work, machine, rates, false) + messages, work.kernels * rates.host)
+    const weight = seconds(passes.weight, 0)
     const sum = noSeconds()
-    sum.forward = seconds('forward')
-    sum.backward = seconds('input') + weight
+    sum.forward = seconds(passes.forward, forward)
+    sum.backward = seconds(passes.input, backward) + weight
     sum.weight = weight
+    sum.tensor = forward + backward
     return sum
   }
 
