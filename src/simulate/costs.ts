@@ -13,6 +13,7 @@ import {
   type Passes,
   predictionWork,
   type Share,
+  streamTokens,
   type Work,
 } from './work.ts'
 
@@ -301,7 +302,7 @@ export class CostModel {
     if (isExpert && decoder.experts !== null) {
       const { expertParallel, expertTensorParallel: etp } = layout
       const path = pathOf(machine, rates, { size: expertParallel, stride: etp })
-      const token = (tokens / t) * decoder.hiddenSize * HALF
+      const token = streamTokens(layout, tokens) * decoder.hiddenSize * HALF
       const sent = token * decoder.experts.active
       // domains that a token's experts lie in, were they drawn at random
       const reached = path.outer * (1 - (1 - 1 / path.outer) ** decoder.experts.active)

@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { type Decoder, decoderFlops, meanSeen, readDecoder } from '../model/index.ts'
 import { ENGINES } from './engines.ts'
-import { ONE_CHIP } from './types.ts'
+import { extentOf } from './memory/extent.ts'
+import { expertPasses } from './memory/feed-forward.ts'
+import { type Layout, ONE_CHIP } from './types.ts'
 import { headWork, layerWork, type Passes, predictionWork, type Share } from './work.ts'
 
 const engine = ENGINES['megatron-lm']
@@ -48,7 +50,7 @@ describe.each(['gpt3-175b', 'llama-3-70b', 'mixtral-8x7b', 'deepseek-v3'])('%s',
     expect(sum(share({ microBatch: 2 })) / whole).toBeCloseTo(2, 10)
     expect(sum(share({ contextParallel: 2 })) / whole).toBeCloseTo(0.5, 10)
     // projections to latents and key heads fewer than chips are not split
-    const half = sum(share({ tensorParallel: 2 })) / whole
+    const half = sum(share({ tensorParallel: 2, sequenceParallel: true })) / whole
     expect(half).toBeGreaterThanOrEqual(0.5 - 1e-9)
     expect(half).toBeLessThan(d.attention.kind === 'latent' ? 0.56 : 0.501)
   })
@@ -73,6 +75,22 @@ test('sequence parallelism splits every norm, and nothing else', () => {
   }
   expect(spared(headWork)).toBeCloseTo(1, 10)
   expect(spared(predictionWork)).toBeCloseTo(2, 10)
+})
+
+test('experts compute for the tokens that memory keeps for them, sequence parallelism or not', () => {
+  const d = decoder('mixtral-8x7b')
+  const kind = { expert: true, window: undefined }
+  for (const change of [{}, { expertParallel: 8 }, { expertTensorParallel: 8 }]) {
+    const [whole, split] = [false, true].map((sequenceParallel) => {
+      const layout: Layout = { ...ONE_CHIP, tensorParallel: 8, sequenceParallel, dataParallel: 8, ...change }
+      const { groupedFlops } = layerWork(d, engine, layout, 4096, kind).forward
+      const workload = { decoder: d, sequenceLength: 4096, globalBatch: 8, precision: 'bf16' } as const
+      const passes = expertPasses(extentOf(workload, engine, layout), d.experts!)
+      return { groupedFlops, kept: passes.find(({ name }) => name === 'experts, out')!.saves }
+    })
+    expect(whole!.groupedFlops / split!.groupedFlops).toBeCloseTo(whole!.kept / split!.kept, 10)
+    expect(whole!.groupedFlops / split!.groupedFlops).toBe(8)
+  }
 })
 
 test('attention without fusion sees all keys and moves its scores', () => {

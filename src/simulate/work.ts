@@ -138,7 +138,7 @@ function attentionMatrices(d: Decoder, tensorParallel: number) {
 
 /**
  * Work of a layer on one chip. Attention's matrices and the MLP are split over the tensor-parallel chips, tokens over
- * the context-parallel ones; experts are spread evenly, each chip computing for as many tokens as it holds.
+ * the context-parallel ones; experts are spread evenly, each chip computing for as many tokens as it holds between layers.
  */
 export function layerWork(
   d: Decoder,
@@ -221,8 +221,9 @@ export function layerWork(
   if (kind.expert && d.experts !== null) {
     const x = d.experts
     const etp = share.expertTensorParallel
-    // tokens of a chip, each sent to `active` experts
-    const held = T / t
+    // tokens of a chip, each sent to `active` experts: without sequence parallelism every chip has, and sends, all of them,
+    // which is why Megatron-Core refuses to train so (`MoELayer.forward`)
+    const held = normed
     const routed = held * x.active * etp
     const local = x.count / share.expertParallel
     product(held, h, x.count)
@@ -251,7 +252,10 @@ export function layerWork(
 }
 
 /** Tokens whose stream a chip keeps between the layers: its own part of them under sequence parallelism. */
-function streamTokens(share: Share, tokens: number): number {
+export function streamTokens(
+  share: Pick<Share, 'tensorParallel' | 'sequenceParallel'>,
+  tokens: number,
+): number {
   return share.sequenceParallel ? tokens / share.tensorParallel : tokens
 }
 
