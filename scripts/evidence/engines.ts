@@ -36,6 +36,7 @@ const base: Omit<Engine, 'id' | 'name'> = {
   overlapsPipeline: false,
   scattersSends: false,
   sendsInTurn: false,
+  updatesOnHost: true,
   vocabularyMultiple: 1,
   dropout: false,
 }
@@ -209,7 +210,7 @@ const alephAlpha: EngineDefaults = {
 /** Scripts set make-vocab-size-divisible-by 1. */
 const mindSpeedCore: EngineDefaults = {
   ...defaults,
-  engine: { ...base, id: 'mindspeed', lineage: 'mindspeed', name: 'MindSpeed-LLM' },
+  engine: { ...base, id: 'mindspeed', lineage: 'mindspeed', name: 'MindSpeed-LLM', updatesOnHost: false },
   zeroStage: 0,
 }
 

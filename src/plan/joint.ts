@@ -6,12 +6,12 @@
 import {
   createSimulator,
   dataSeconds,
+  type HeldWeights,
   heldWeights,
   hopSeconds,
   type Layout,
   optimizerSeconds,
   overheadSeconds,
-  type PassSeconds,
   type PassTimes,
   pipelineSeconds,
   type Simulator,
@@ -324,31 +324,25 @@ export function joined(
     const whole: Layout = { ...layout, pipelineParallel: stages, stageLayers }
     const own = side === first ? [0, first.stages] : [first.stages, stages]
     const hop = hopSeconds(simulator.costs, layout)
-    let slowest: { pass: PassSeconds; from: number; size: number } | undefined
-    let busy = 0
+    const weights: HeldWeights[] = []
+    let slowest = 0
     for (let stage = own[0]!; stage < own[1]!; stage++) {
       const size = stageLayers[stage]!
       const pass = stageSeconds(simulator.costs, whole, stage, from, size)
       passes.push([{ forward: pass.forward, backward: pass.backward - pass.weight, weight: pass.weight }])
       const between = stage === first.stages - 1 ? transfer : hop
       if (stage < stages - 1) links.push({ forward: between, backward: between })
-      busy = Math.max(busy, steps * (pass.forward + pass.backward))
-      if (
-        slowest === undefined ||
-        pass.forward + pass.backward > slowest.pass.forward + slowest.pass.backward
-      )
-        slowest = { pass, from, size }
+      slowest = Math.max(slowest, pass.forward + pass.backward)
+      const elements = simulator.costs.elements(layout, from, size, stage === 0, stage === stages - 1)
+      weights.push(heldWeights(layout, elements))
       from += size
     }
-    const { pass, from: start, size } = slowest!
-    const parameters = simulator.costs.parameters(start, size, start === 0, start + size === total)
-    const weights = heldWeights(layout, parameters)
-    const seconds = pass.forward + pass.backward
-    after = Math.max(
-      after,
-      dataSeconds(simulator.costs, layout, weights, seconds, steps) +
-        optimizerSeconds(simulator.costs, layout, weights),
-    )
+    for (const own of weights)
+      after = Math.max(
+        after,
+        dataSeconds(simulator.costs, layout, own, slowest, steps) +
+          optimizerSeconds(simulator.costs, layout, own),
+      )
     const { rates } = simulator.costs
     domains += Math.max(1, chipsOf(layout) / pool.machine.links[0]!.size)
     latest.straggling = Math.max(latest.straggling, rates.straggling)
@@ -359,7 +353,7 @@ export function joined(
       chips: chipsOf(layout),
       batch: workload.globalBatch,
       layers: side === first ? layers : total - layers,
-      seconds: busy,
+      seconds: steps * slowest,
     })
   }
   const table = tableTransfer(request, first, last)

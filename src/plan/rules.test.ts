@@ -1,7 +1,14 @@
 /** @file Each rule of the engines by a layout that breaks it alone. */
 import { describe, expect, test } from 'vitest'
 import { readDecoder } from '../model/index.ts'
-import { ENGINES, type EngineName, type Layout, ONE_CHIP, type Workload } from '../simulate/index.ts'
+import {
+  ENGINES,
+  type Engine,
+  type EngineName,
+  type Layout,
+  ONE_CHIP,
+  type Workload,
+} from '../simulate/index.ts'
 import { violations } from './index.ts'
 
 const plain: Layout = {
@@ -38,11 +45,13 @@ function chipsOf(l: Layout): number {
 interface Case {
   readonly broken: Partial<Layout>
   readonly says: string
-  readonly engine?: EngineName
+  readonly engine?: EngineName | Engine
   readonly experts?: boolean
   readonly tied?: boolean
   readonly chips?: number
 }
+
+const ALL: Engine = { ...ENGINES['megatron-lm'], id: 'all', name: 'an engine of everything' }
 
 const CASES: readonly Case[] = [
   { broken: { dataParallel: 0.5 }, says: 'dataParallel 0.5: integers from 1 on are needed' },
@@ -114,6 +123,16 @@ const CASES: readonly Case[] = [
     engine: 'mindspeed-llm',
     says: 'the schedule dualpipe-v excludes context parallelism',
   },
+  {
+    broken: { schedule: 'dualpipe', pipelineParallel: 3 },
+    engine: ALL,
+    says: 'the schedule dualpipe needs even numbers of stages and micro-batches, not 3 and 16',
+  },
+  {
+    broken: { schedule: 'dualpipe', dataParallel: 64 / 9, microBatch: 1 },
+    engine: ALL,
+    says: 'the schedule dualpipe needs even numbers of stages and micro-batches, not 2 and 9',
+  },
   { broken: { zeroStage: 3 }, says: 'ZeRO stage 3 with pipeline parallelism' },
   { broken: { zeroStage: 3, pipelineParallel: 1 }, engine: 'mindspeed-llm', says: 'has no ZeRO stage 3' },
   { broken: { shardGroup: 3 }, says: '4 replicas do not divide into groups of 3 that share' },
@@ -133,7 +152,12 @@ const CASES: readonly Case[] = [
 describe('rules', () => {
   test.each(CASES)('$says', ({ broken, says, engine = 'megatron-lm', experts = false, tied, chips }) => {
     const layout = { ...plain, ...broken }
-    const found = violations(layout, workloadOf(experts, tied), chips ?? chipsOf(layout), ENGINES[engine])
+    const found = violations(
+      layout,
+      workloadOf(experts, tied),
+      chips ?? chipsOf(layout),
+      typeof engine === 'string' ? ENGINES[engine] : engine,
+    )
     expect(found.join('\n')).toContain(says)
   })
 

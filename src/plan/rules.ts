@@ -157,6 +157,8 @@ const RULES: readonly Rule[] = [
       return `the schedule ${l.schedule} needs 2 x ${l.pipelineParallel} layers, there are ${d.layers}`
     if (d.tiedEmbeddings) return `the schedule ${l.schedule} needs untied embeddings`
     if (l.contextParallel > 1) return `the schedule ${l.schedule} excludes context parallelism`
+    if (l.schedule === 'dualpipe' && (l.pipelineParallel % 2 === 1 || micro % 2 === 1))
+      return `the schedule dualpipe needs even numbers of stages and micro-batches, not ${l.pipelineParallel} and ${micro}`
     return micro > 2 * l.pipelineParallel - 1
       ? undefined
       : `the schedule ${l.schedule} needs at least ${2 * l.pipelineParallel} micro-batches, there are ${micro}`

@@ -226,6 +226,13 @@ const foldedRequests = fc
   })
   .map((drawn) => ({ ...requestOf(drawn), fixed: { schedule: 'dualpipe-v' as const } }))
 
+/** Pipelines from both ends, which no engine here has but one of everything. */
+const pairedRequests = foldedRequests.map((request) => ({
+  ...request,
+  engine: ALL,
+  fixed: { schedule: 'dualpipe' as const },
+}))
+
 /** Searches as many requests as `RUNS` says, or so many, and tries everything for each; most have a layout that fits. */
 function compareAll(asked: fc.Arbitrary<PlanRequest>, usual: number): void {
   const runs = Number(process.env.RUNS ?? usual)
@@ -252,4 +259,8 @@ test('finds what trying everything finds', () => {
 
 test('finds it where pipelines are folded', () => {
   compareAll(foldedRequests, 15)
+}, 240_000)
+
+test('finds it where pipelines start at both ends', () => {
+  compareAll(pairedRequests, 8)
 }, 240_000)

@@ -29,7 +29,6 @@ import {
   type PassSeconds,
   type Schedule,
   type Simulator,
-  type StageParameters,
   type StageSums,
   stageSums,
   stepSeconds,
@@ -51,7 +50,7 @@ import {
   sizeOf,
   WHOLE,
 } from './space.ts'
-import { leastParameters, type StageBounds, stageBounds } from './stage-bounds.ts'
+import { type StageBounds, stageBounds } from './stage-bounds.ts'
 import type { SearchCounts } from './types.ts'
 
 export interface Found extends SearchCounts {
@@ -85,8 +84,9 @@ interface Cell {
   /** Seconds of one micro-batch in all layers of a replica. */
   readonly all: PassSeconds
   readonly stages: StageBounds
-  /** Sums over stages that are as even as can be, by what is recomputed: schedules share them, unless they fold stages. */
+  /** Sums over stages that are as even as can be, by what is recomputed: schedules share them, unless chips have two. */
   readonly even: Map<Again['recompute'] | number, StageSums>
+  readonly paired: Map<Again['recompute'] | number, StageSums>
   readonly folded: Map<Again['recompute'] | number, StageSums>
 }
 
@@ -118,8 +118,6 @@ class Search {
   readonly #open = createLeastFirst<() => void>()
   /** Replicas that go with a micro-batch, chips of a stage and chips that experts are spread over, most first. */
   readonly #replicasOf: (microBatch: number, width: number, grid: number) => readonly number[]
-  /** Weights of a stage of so many at the least. */
-  readonly #leastParameters: (schedule: Schedule, p: number) => StageParameters
   #evaluated = 0
   #overfull = 0
 
@@ -138,9 +136,6 @@ class Search {
       kept((width) => kept((grid) => space.replicas(microBatch).filter((n) => (n * width) % grid === 0))),
     )
     this.#replicasOf = (microBatch, width, grid) => replicas(microBatch)(width)(grid)
-    const contiguous = kept((p) => leastParameters(space, simulator, p, false))
-    const folded = kept((p) => leastParameters(space, simulator, p, true))
-    this.#leastParameters = (schedule, p) => (schedule === 'dualpipe-v' ? folded : contiguous)(p)
   }
 
   run(counted: boolean): Found {
@@ -182,10 +177,10 @@ class Search {
   }
 
   /** Bytes of weights and gradients of a whole replica on the chips of a stage. */
-  #weights({ tensorParallel, expertParallel, expertTensorParallel }: Share): number {
-    const { dense, expert } = this.#simulator.costs.parameters(0, this.#layers, true, true)
-    const each = 2 + this.#simulator.engine.gradientBytes
-    return each * (dense / tensorParallel + expert / (expertParallel * expertTensorParallel))
+  #weights(share: Share): number {
+    const layout = layoutOf(share, this.#space.microBatches[0]!, 1, 1, WHOLE, NONE, PLAIN)
+    const { dense, expert } = this.#simulator.costs.elements(layout, 0, this.#layers, true, true)
+    return (2 + this.#simulator.engine.gradientBytes) * (dense + expert)
   }
 
   /** Seconds of one micro-batch in all layers of a replica, embedding and head included. */
@@ -297,7 +292,7 @@ class Search {
         if (going.length === 0) continue
         const score = this.#least(passes, bubble, going, 0, width * p)
         if (score > this.#list.threshold) continue
-        cell ??= { share, microBatch, p, all, stages, even: new Map(), folded: new Map() }
+        cell ??= { share, microBatch, p, all, stages, even: new Map(), paired: new Map(), folded: new Map() }
         const own = cell
         this.#open.push(score, () => this.#splits(own, schedule, virtualPipeline, going))
       }
@@ -391,11 +386,11 @@ class Search {
     const steps = this.#batch / (microBatch * n)
     const passes = steps * (pass + sends) + Math.max(0, bubble - pass)
     if (!this.#wanted(cell, n, passes)) return false
-    const parameters = this.#leastParameters(schedule, p)
+    const elements = cell.stages.elements(schedule, p)
     const beside = p === 1 || steps >= 2 ? pass : Number.POSITIVE_INFINITY
     return this.#space.sharings(p).some((sharing) => {
       const layout = layoutOf(share, microBatch, p, n, { ...WHOLE, schedule }, NONE, sharing)
-      const weights = heldWeights(layout, parameters)
+      const weights = heldWeights(layout, elements)
       const data = dataSeconds(costs, layout, weights, beside, steps)
       return this.#wanted(cell, n, passes + data + optimizerSeconds(costs, layout, weights))
     })
@@ -403,7 +398,8 @@ class Search {
 
   #sums(cell: Cell, split: Split, replicas: readonly number[], again: Again) {
     const { share, microBatch, p } = cell
-    const known = split.schedule === 'dualpipe-v' ? cell.folded : cell.even
+    const { schedule } = split
+    const known = schedule === 'dualpipe-v' ? cell.folded : schedule === 'dualpipe' ? cell.paired : cell.even
     const key = again.layers ?? again.recompute
     let sums = split.stageLayers === undefined ? known.get(key) : undefined
     if (sums === undefined) {

@@ -64,6 +64,8 @@ export interface Space {
   readonly sharings: (pipelineParallel: number) => readonly Sharing[]
   /** Each schedule that so many stages can run, with the most chunks of a stage. */
   readonly schedules: (pipelineParallel: number) => readonly Pick<Split, 'schedule' | 'virtualPipeline'>[]
+  /** Layers of the shortest stage that so many can have. */
+  readonly fewestLayers: (pipelineParallel: number) => number
   /** Where as many layers begin, for each different mix of kinds of layers among them. */
   readonly windows: (size: number) => readonly number[]
 }
@@ -114,6 +116,9 @@ export function spaceOf(request: PlanRequest, coarse = false): Space {
         chunks.set(schedule, Math.max(chunks.get(schedule) ?? 1, virtualPipeline))
       return [...chunks].map(([schedule, virtualPipeline]) => ({ schedule, virtualPipeline }))
     }),
+    fewestLayers: kept((p) =>
+      Math.min(...splits(p).flatMap(({ stageLayers }) => stageLayers ?? Math.floor(decoder.layers / p))),
+    ),
     windows: kept((size) => {
       const kinds = decoder.windows.map((window, layer) => `${window} ${decoder.expertLayers[layer]}`)
       const first = new Map<string, number>()
@@ -195,6 +200,15 @@ function sharesOf({ workload, machine, fixed = {} }: PlanRequest, abilities: Abi
   return shares
 }
 
+/** Schedules by what they ask of micro-batches. */
+const KINDS = {
+  '1f1b': 'any',
+  interleaved: 'multiples',
+  'zero-bubble': 'any',
+  dualpipe: 'ends',
+  'dualpipe-v': 'folded',
+} as const satisfies Record<Schedule, string>
+
 /** Layouts in a space, counted without looking at any. */
 export function sizeOf(space: Space): number {
   const { shares, microBatches, pipelines, chips } = space
@@ -210,22 +224,23 @@ export function sizeOf(space: Space): number {
     else known.count++
   }
   const globalBatch = space.request.workload.globalBatch
-  /** Ways to split so many stages, whatever the micro-batches; with those in multiples of the stages; and from both ends. */
+  /**
+   * Ways to split so many stages, whatever the micro-batches; with those in multiples of the stages; from both ends, which
+   * takes an even number; and folded.
+   */
   const ways = pipelines.map((p) => {
-    const sums = { any: 0, multiples: 0, ends: 0 }
-    for (const { schedule, recomputes, selective } of space.splits(p)) {
-      const ends = schedule === 'dualpipe' || schedule === 'dualpipe-v'
-      const kind = schedule === 'interleaved' ? 'multiples' : ends ? 'ends' : 'any'
-      sums[kind] += recomputes.length + selective.length
-    }
+    const sums = { any: 0, multiples: 0, ends: 0, folded: 0 }
+    for (const { schedule, recomputes, selective } of space.splits(p))
+      sums[KINDS[schedule]] += recomputes.length + selective.length
     return { p, sharings: space.sharings(p).length, ...sums }
   })
   /** Those with the first so many numbers of stages, on so many micro-batches: where context is whole, and where split. */
   const sums = kept((steps) => {
     const [whole, split] = [[0], [0]]
-    for (const [i, { p, sharings, any, multiples, ends }] of ways.entries()) {
+    for (const [i, { p, sharings, any, multiples, ends, folded }] of ways.entries()) {
       const both = any + (steps % p === 0 ? multiples : 0)
-      whole.push(whole[i]! + sharings * (both + (steps >= 2 * p ? ends : 0)))
+      const more = steps >= 2 * p ? folded + (steps % 2 === 0 ? ends : 0) : 0
+      whole.push(whole[i]! + sharings * (both + more))
       split.push(split[i]! + sharings * both)
     }
     return { whole, split }
@@ -259,6 +274,7 @@ export function scheduleGoes(
     case 'interleaved':
       return microBatches % p === 0
     case 'dualpipe':
+      return contextParallel === 1 && microBatches >= 2 * p && microBatches % 2 === 0
     case 'dualpipe-v':
       return contextParallel === 1 && microBatches >= 2 * p
     default:
@@ -308,6 +324,7 @@ function splitsOf(
       case 'dualpipe':
       case 'dualpipe-v':
         if (p === 1 || layers < 2 * p || tiedEmbeddings) break
+        if (schedule === 'dualpipe' && p % 2 === 1) break
         if (layers % p !== 0 && !abilities.unevenStages) break
         add(schedule, 1)
         break

@@ -4,11 +4,11 @@ import {
   nearLayers,
   type Schedule,
   type Simulator,
-  type StageParameters,
+  type StageElements,
 } from '../simulate/index.ts'
 import { kept, type Space } from './space.ts'
 
-/** Seconds of one micro-batch on stages of so many layers, nothing recomputed. */
+/** Seconds of one micro-batch on stages of so many layers, nothing recomputed; and what their chips hold. */
 export interface StageBounds {
   /** At the least, wherever the layers begin. */
   longest(size: number): number
@@ -18,6 +18,8 @@ export interface StageBounds {
   first(size: number): number
   /** With the head. */
   last(size: number): number
+  /** The fewest weights that a chip of so many stages holds, under that schedule. */
+  elements(schedule: Schedule, p: number): StageElements
 }
 
 export function stageBounds(space: Space, { costs, workload }: Simulator, whole: Layout): StageBounds {
@@ -39,34 +41,41 @@ export function stageBounds(space: Space, { costs, workload }: Simulator, whole:
       seconds(0, near, true, false) + seconds(layers - far, far, false, true),
     )
   })
+  // of the fewest layers, wherever they, or where stages are folded both their chunks, begin, without ends
+  const leastElements = (chunks: readonly number[]) => {
+    const sum = { dense: 0, layers: 0, expert: 0, expertLayers: 0 }
+    for (const chunk of chunks) {
+      const all = space.windows(chunk).map((from) => costs.elements(whole, from, chunk, false, false))
+      sum.dense += Math.min(...all.map(({ dense }) => dense))
+      sum.layers += chunk
+      sum.expert += Math.min(...all.map(({ expert }) => expert))
+      sum.expertLayers += Math.min(...all.map(({ expertLayers }) => expertLayers))
+    }
+    return sum
+  }
+  const contiguousElements = kept((p) => leastElements([space.fewestLayers(p)]))
+  const pairedElements = kept((p) => {
+    const fewest = space.fewestLayers(p)
+    return leastElements(p % 2 === 0 ? [fewest, fewest] : [fewest])
+  })
+  const foldedElements = kept((p) => {
+    const fewest = space.fewestLayers(p)
+    return leastElements([nearLayers(fewest), fewest - nearLayers(fewest)])
+  })
   return {
     longest,
-    // one of the stages has as many layers as an even share, rounded up
-    even: (schedule, p) => (schedule === 'dualpipe-v' ? folded(p) : longest(Math.ceil(layers / p))),
+    even: (schedule, p) => {
+      if (schedule === 'dualpipe-v') return folded(p)
+      // one of the stages has as many layers as an even share, rounded up
+      const long = longest(Math.ceil(layers / p))
+      // a chip has it for half of the micro-batches, and its mirror image for the others
+      return schedule === 'dualpipe' ? (long + longest(Math.floor(layers / p))) / 2 : long
+    },
     first: kept((size) => seconds(0, size, true, false)),
     last: kept((size) => seconds(layers - size, size, false, true)),
+    elements: (schedule, p) => {
+      if (schedule === 'dualpipe-v') return foldedElements(p)
+      return (schedule === 'dualpipe' ? pairedElements : contiguousElements)(p)
+    },
   }
-}
-
-/**
- * The fewest weights of any stage of a pipeline of so many: those of the fewest layers, wherever they, or where stages are
- * folded both their chunks, begin, without ends.
- */
-export function leastParameters(
-  space: Space,
-  { costs, workload }: Simulator,
-  p: number,
-  folded: boolean,
-): StageParameters {
-  const sizes = space
-    .splits(p)
-    .map(({ stageLayers }) => Math.min(...(stageLayers ?? [Math.floor(workload.decoder.layers / p)])))
-  const size = Math.min(...sizes)
-  const sum = { dense: 0, expert: 0 }
-  for (const chunk of folded ? [nearLayers(size), size - nearLayers(size)] : [size]) {
-    const all = space.windows(chunk).map((from) => costs.parameters(from, chunk, false, false))
-    sum.dense += Math.min(...all.map(({ dense }) => dense))
-    sum.expert += Math.min(...all.map(({ expert }) => expert))
-  }
-  return sum
 }

@@ -1,19 +1,21 @@
 /** @file Seconds of a micro-batch in a layer and on a stage, on one kind of chip under one engine. */
-import { layerParameters } from '../model/index.ts'
-import { HALF } from './bytes.ts'
+import { HALF, SINGLE } from './bytes.ts'
 import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds } from './collectives.ts'
 import { deviceSeconds, later, type Rates } from './rates.ts'
 import { degreesKey, tokensKey } from './share-key.ts'
 import type { Engine, Layout, Machine, Workload } from './types.ts'
+import { type PartElements, partElements, type StageElements, stageElements } from './weights.ts'
 import {
   attentionWidths,
+  domainsReached,
   embeddingWork,
   headWork,
   layerWork,
   type Passes,
   predictionWork,
   type Share,
-  tablesOf,
+  streamTokens,
+  type Work,
 } from './work.ts'
 
 /** Seconds of one micro-batch on one stage or in one layer, and what of them is communication. */
@@ -38,12 +40,6 @@ export function noSeconds(): PassSeconds {
 interface LayerKind {
   readonly expert: boolean
   readonly window: number | undefined
-}
-
-/** Weights of a stage before they are split over chips. */
-export interface StageParameters {
-  dense: number
-  expert: number
 }
 
 interface LayerCosts {
@@ -75,10 +71,12 @@ export class CostModel {
   readonly #kinds: readonly LayerKind[]
   /** For each kind, how many of the first n layers are of it. */
   readonly #counts: readonly (readonly number[])[]
-  readonly #parameters: readonly StageParameters[]
+  /** Of the first n layers, those with experts. */
+  readonly #experts: readonly number[]
   /** Kept for models that are like this one alone: each on its own keeps what the work costs. */
   #works: KeptByShare<ShareWork> | undefined
   readonly #costs: KeptByShare<LayerCosts> = new KeptByShare()
+  readonly #elements: KeptByShare<PartElements>
   readonly #lastKind: number
 
   /** `like` is a model of the same workload, machine and engine at other rates: work is not counted twice. */
@@ -91,6 +89,7 @@ export class CostModel {
       like.#works ??= new KeptByShare()
       this.#works = like.#works
     }
+    this.#elements = like === undefined ? new KeptByShare() : like.#elements
     const d = workload.decoder
     const kinds: LayerKind[] = []
     const kindOf = d.windows.map((window, layer) => {
@@ -104,11 +103,8 @@ export class CostModel {
       return [0, ...kindOf.map((own) => (own === kind ? ++count : count))]
     })
     this.#lastKind = kindOf.at(-1)!
-    this.#parameters = kinds.map(({ expert }) => {
-      const counts = layerParameters(d, expert ? 'expert' : 'dense')
-      const experts = expert && d.experts !== null ? counts.expert * d.experts.count : 0
-      return { dense: counts.total - experts, expert: experts }
-    })
+    let experts = 0
+    this.#experts = [0, ...d.expertLayers.map((own) => (own ? ++experts : experts))]
   }
 
   /**
@@ -156,24 +152,33 @@ export class CostModel {
     )
   }
 
-  /** Weights of the same layers, of the embeddings and the head. */
-  parameters(from: number, size: number, isFirst: boolean, isLast: boolean): StageParameters {
+  /** What a chip holds of each part of the model. */
+  parts(layout: Layout): PartElements {
+    return this.#elements.of(layout, () => partElements(this.workload.decoder, this.engine, layout))
+  }
+
+  /**
+   * What a chip holds of `size` layers from layer `from` on, of the embeddings and the head; and of `more` layers from
+   * another place on, where it has two stages or chunks.
+   */
+  elements(
+    layout: Layout,
+    from: number,
+    size: number,
+    isFirst: boolean,
+    isLast: boolean,
+    other = 0,
+    more = 0,
+  ): StageElements {
     const { decoder } = this.workload
-    const sum = { dense: 0, expert: 0 }
-    for (const [kind, { dense, expert }] of this.#parameters.entries()) {
-      const counts = this.#counts[kind]!
-      const times = counts[from + size]! - counts[from]!
-      sum.dense += dense * times
-      sum.expert += expert * times
-    }
-    const { predictionLayers, hiddenSize } = decoder
-    if (isLast && predictionLayers > 0) {
-      const { dense, expert } = this.#parameters[this.#lastKind]!
-      sum.dense += predictionLayers * (dense + 2 * hiddenSize * hiddenSize)
-      sum.expert += predictionLayers * expert
-    }
-    sum.dense += tablesOf(decoder, isFirst, isLast) * decoder.vocabularySize * hiddenSize
-    return sum
+    const counts = this.#experts
+    const predictions = isLast ? decoder.predictionLayers : 0
+    const experts =
+      counts[from + size]! -
+      counts[from]! +
+      (counts[other + more]! - counts[other]!) +
+      (this.#kinds[this.#lastKind]!.expert ? predictions : 0)
+    return stageElements(decoder, this.parts(layout), size + more + predictions, experts, isFirst, isLast)
   }
 
   #costsOf(layout: Layout): LayerCosts {
@@ -184,9 +189,7 @@ export class CostModel {
         layers: all.map(({ plain }) => plain),
         recomputed: all.map(({ plain }) => again(plain, plain.forward)),
         selective: all.map(({ plain, core }) => again(plain, core)),
-        first: this.#plain(works.first),
-        last: this.#plain(works.last),
-        prediction: this.#plain(works.prediction),
+        ...this.#ends(layout, works),
       }
     })
   }
@@ -201,17 +204,52 @@ export class CostModel {
     }
   }
 
-  #plain(passes: Passes): PassSeconds {
-    const seconds = (kind: 'forward' | 'input' | 'weight') =>
-      later(
-        deviceSeconds(passes[kind], this.machine, this.rates, false),
-        passes[kind].kernels * this.rates.host,
-      )
-    const weight = seconds('weight')
+  /**
+   * What is before, behind and between layers, with what tensor-parallel chips send each other there: rows of a table that
+   * each has a part of, the input of products, its gradient, and what the loss needs of all logits of a token (Megatron-Core,
+   * `VocabParallelEmbedding`, `ColumnParallelLinear`, `vocab_parallel_cross_entropy`, `MultiTokenPredictionLayer`).
+   */
+  #ends(layout: Layout, works: ShareWork): Pick<LayerCosts, 'first' | 'last' | 'prediction'> {
+    const { decoder, sequenceLength } = this.workload
+    const { machine, rates, engine } = this
+    const { tensorParallel: t, sequenceParallel } = layout
+    const tokens = (layout.microBatch * sequenceLength) / layout.contextParallel
+    const path = pathOf(machine, rates, { size: t, stride: 1 })
+    const stream = tokens * decoder.hiddenSize * HALF
+    // gathered, or scattered as sums: half of what summing on every chip takes
+    const half = gatherSeconds(path, stream)
+    // rows are summed, and scattered by tokens at once where no positions are to be added
+    const rows = (sequenceParallel && decoder.positions === 0 ? 1 : 2) * half
+    const rowsBackward = sequenceParallel ? half : 0
+    // products gather their input, once more for the gradient of weights, and scatter the sum of its gradient; or sum that
+    const gathered = sequenceParallel ? 1 : 0
+    const back = sequenceParallel ? 1 + rates.exposed : 2
+    // of each token the largest logit, that of the next token and the sum of exponentials; the last two at once where fused
+    const loss = reduceSeconds(path, tokens * 3 * SINGLE, engine.fusedLoss ? 2 : 3)
+    // two streams go into the product; its output, split by columns, is gathered, and then split by tokens again
+    const both = gatherSeconds(path, 2 * stream)
+    return {
+      first: this.#end(works.first, rows, rowsBackward),
+      last: this.#end(works.last, gathered * half + loss, back * half),
+      prediction: this.#end(
+        works.prediction,
+        rows + gathered * both + half,
+        rowsBackward + back * both + gathered * half,
+      ),
+    }
+  }
+
+  /** Seconds of passes with messages that nothing runs beside. */
+  #end(passes: Passes, forward: number, backward: number): PassSeconds {
+    const { machine, rates } = this
+    const seconds = (work: Work, messages: number) =>
+      later(deviceSeconds(work, machine, rates, false) + messages, work.kernels * rates.host)
+    const weight = seconds(passes.weight, 0)
     const sum = noSeconds()
-    sum.forward = seconds('forward')
-    sum.backward = seconds('input') + weight
+    sum.forward = seconds(passes.forward, forward)
+    sum.backward = seconds(passes.input, backward) + weight
     sum.weight = weight
+    sum.tensor = forward + backward
     return sum
   }
 
@@ -265,10 +303,9 @@ export class CostModel {
     if (isExpert && decoder.experts !== null) {
       const { expertParallel, expertTensorParallel: etp } = layout
       const path = pathOf(machine, rates, { size: expertParallel, stride: etp })
-      const token = (tokens / t) * decoder.hiddenSize * HALF
+      const token = streamTokens(layout, tokens) * decoder.hiddenSize * HALF
       const sent = token * decoder.experts.active
-      // domains that a token's experts lie in, were they drawn at random
-      const reached = path.outer * (1 - (1 - 1 / path.outer) ** decoder.experts.active)
+      const reached = domainsReached(decoder.experts, path.outer)
       // what arrives is gathered over the chips that an expert is split over, and scattered to them on its way back
       const split = gatherSeconds(pathOf(machine, rates, { size: etp, stride: 1 }), sent * etp)
       const ranks = expertParallel * etp
@@ -357,4 +394,15 @@ export function add(to: PassSeconds, from: PassSeconds, times: number): void {
   to.tensor += from.tensor * times
   to.context += from.context * times
   to.expert += from.expert * times
+}
+
+/** Multiplies seconds. */
+export function scale(seconds: PassSeconds, by: number): void {
+  seconds.forward *= by
+  seconds.backward *= by
+  seconds.weight *= by
+  seconds.recompute *= by
+  seconds.tensor *= by
+  seconds.context *= by
+  seconds.expert *= by
 }

@@ -20,6 +20,7 @@ const common = {
   headPadding: 0,
   overlapsPipeline: true,
   sendsInTurn: false,
+  updatesOnHost: true,
   vocabularyMultiple: 128,
   dropout: false,
 } as const
@@ -46,6 +47,8 @@ export const ENGINES = {
     overlapsTensor: true,
     dispatchesOnce: false,
     scattersSends: true,
+    // --swap-optimizer (Ascend/MindSpeed, docs/features/swap-optimizer)
+    updatesOnHost: false,
     vocabularyMultiple: 1,
   },
   torch: {

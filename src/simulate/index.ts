@@ -10,7 +10,7 @@ export {
   ratesOf,
   type Shifts,
 } from './constants.ts'
-export { CostModel, noSeconds, type PassSeconds, type StageParameters } from './costs.ts'
+export { CostModel, noSeconds, type PassSeconds } from './costs.ts'
 export { ENGINE_NAMES, ENGINES, type EngineName } from './engines.ts'
 export { FITTED } from './fitted.ts'
 export { layoutPipeline } from './layout-pipeline.ts'
@@ -55,4 +55,5 @@ export {
   stepSeconds,
 } from './step.ts'
 export * from './types.ts'
+export type { StageElements } from './weights.ts'
 export { sharesTable } from './work.ts'

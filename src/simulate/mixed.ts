@@ -2,8 +2,16 @@
 import { pathOf, reduceSeconds } from './collectives.ts'
 import type { CostModel } from './costs.ts'
 import { type Pipeline, pipelineSeconds } from './pipeline/index.ts'
-import { heldWeights, hopSeconds, optimizerSeconds, overheadSeconds, stageSeconds } from './step.ts'
+import {
+  type HeldWeights,
+  heldWeights,
+  hopSeconds,
+  optimizerSeconds,
+  overheadSeconds,
+  stageSeconds,
+} from './step.ts'
 import type { Layout } from './types.ts'
+import { sharesTable } from './work.ts'
 
 /** Where one stage of one replica runs. */
 export interface Place {
@@ -33,23 +41,50 @@ export function mixedStepSeconds(stages: readonly MixedStage[], microBatches: re
   let update = 0
   const latest = { straggling: 0, step: 0 }
   for (const { layers, replicas: places } of stages) {
-    const sums = places.map(({ model, layout }) => {
+    const sums = places.map((place) => {
+      const { model, layout } = place
       const { decoder } = model.workload
-      const parameters = model.parameters(from, layers, from === 0, from + layers === decoder.layers)
-      const weights = heldWeights(layout, parameters)
-      // replicas of a stage are on servers of their own
-      const stride = Math.max(layout.tensorParallel, model.machine.links[0]!.size)
-      const path = pathOf(model.machine, model.rates, { size: places.length, stride })
+      const elements = model.elements(layout, from, layers, from === 0, from + layers === decoder.layers)
+      const weights = heldWeights(layout, elements)
       update = Math.max(update, optimizerSeconds(model, layout, weights))
       latest.straggling = Math.max(latest.straggling, model.rates.straggling)
       latest.step = Math.max(latest.step, model.rates.step)
-      return reduceSeconds(path, weights.dense.held * model.engine.gradientBytes)
+      return exchangeSeconds(place, weights)
     })
-    exchange = Math.max(exchange, places.length > 1 ? Math.max(...sums) : 0)
+    exchange = Math.max(exchange, ...sums)
     from += layers
   }
-  const ideal = passes + exchange + update
+  const ideal = passes + exchange + tableSeconds(stages) + update
   return ideal + overheadSeconds(ideal, latest, stages.length * replicas)
+}
+
+/** Seconds in which a stage sums its gradients, those of experts over as many chips as have the same ones. */
+function exchangeSeconds({ model, layout }: Place, { dense, expert }: HeldWeights): number {
+  const { machine, rates, engine } = model
+  // replicas are on servers of their own, on each of which copies are as far apart as leaves room for all of them
+  const domain = Math.max(layout.tensorParallel, machine.links[0]!.size)
+  let seconds = 0
+  for (const { held, chips, copies } of [dense, expert]) {
+    if (held === 0 || copies === 1) continue
+    const stride = Math.max(chips, (domain * chips) / layout.tensorParallel)
+    const path = pathOf(machine, rates, { size: copies, stride })
+    seconds += reduceSeconds(path, held * engine.gradientBytes)
+  }
+  return seconds
+}
+
+/** Seconds in which the ends of each replica sum the gradients of a table that both have, at the pace of the slower. */
+function tableSeconds(stages: readonly MixedStage[]): number {
+  const ends = [stages[0]!, stages.at(-1)!].flatMap(({ replicas }) => replicas)
+  if (stages.length === 1 || !sharesTable(ends[0]!.model.workload.decoder)) return 0
+  return Math.max(
+    ...ends.map(({ model, layout }) => {
+      const { machine, rates, engine } = model
+      const stride = Math.max(layout.tensorParallel, machine.links[0]!.size)
+      const path = pathOf(machine, rates, { size: 2, stride })
+      return reduceSeconds(path, model.parts(layout).table * engine.gradientBytes)
+    }),
+  )
 }
 
 /** Seconds of the passes of one replica. */

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { catalogChips, EXAMPLE_CHIPS, findChip } from '../chips/index.ts'
-import { readDecoder } from '../model/index.ts'
+import { type Decoder, layerParameters, readDecoder } from '../model/index.ts'
 import { CostModel } from './costs.ts'
 import { ENGINES } from './engines.ts'
 import { FITTED } from './fitted.ts'
@@ -13,7 +13,9 @@ import { type Layout, ONE_CHIP, type Workload } from './types.ts'
 
 const chips = catalogChips()
 const [first, second] = EXAMPLE_CHIPS.map((name) => findChip(chips, name).chip)
-const decoder = readDecoder(JSON.parse(readFileSync('examples/models/llama-3-70b/config.json', 'utf8')))
+const decoderOf = (name: string) =>
+  readDecoder(JSON.parse(readFileSync(`examples/models/${name}/config.json`, 'utf8')))
+const decoder = decoderOf('llama-3-70b')
 const workload: Workload = { decoder, sequenceLength: 8192, globalBatch: 256, precision: 'bf16' }
 const engine = ENGINES['megatron-lm']
 const layout: Layout = {
@@ -86,5 +88,31 @@ describe('chips of several kinds', () => {
       mixedStepSeconds(stages([a, a, b, b], [20 + by, 20 + by, 20 - by, 20 - by]), [64]),
     )
     expect(Math.min(...shifts)).toBeLessThan(even)
+  })
+
+  test('sum the gradients of experts, and of a table that both ends have', () => {
+    const machine = machineOf(second!, 32, 'bf16', { networkBytesPerSecond: 1e9 })
+    const rates = { ...ratesOf(FITTED, machine, engine), straggling: 0 }
+    const seconds = (decoder: Decoder, change: Partial<Layout>, replicas: number, count: number) => {
+      const model = new CostModel({ ...workload, decoder }, machine, engine, rates)
+      const each = { ...layout, ...change, dataParallel: replicas, pipelineParallel: count }
+      const places = Array.from({ length: replicas }, () => ({ model, layout: each }))
+      return mixedStepSeconds(
+        Array.from({ length: count }, () => ({ layers: decoder.layers / count, replicas: places })),
+        places.map(() => 64),
+      )
+    }
+    const network = 1e9 * rates.networkShare
+    const experts = decoderOf('mixtral-8x7b')
+    const spread = { expertParallel: 8 }
+    // two replicas of one stage, on a server each: half of the gradients out, and sums of as much
+    const alone = seconds(experts, spread, 1, 1)
+    const { expert } = layerParameters(experts, 'expert')
+    expect(seconds(experts, spread, 2, 1) - alone).toBeGreaterThan((experts.layers * expert * 4) / network)
+    // each of 8 chips has an eighth of the table
+    const tied = seconds({ ...decoder, tiedEmbeddings: true }, {}, 1, 2) - seconds(decoder, {}, 1, 2)
+    const table = (decoder.vocabularySize * decoder.hiddenSize) / 8
+    expect(tied / ((table * 4) / network)).toBeGreaterThan(1)
+    expect(tied / ((table * 4) / network)).toBeLessThan(1.1)
   })
 })

@@ -1,10 +1,11 @@
 /** @file Seconds of a training step: stages, the pipeline, what data-parallel chips exchange, the update. */
-import { HALF } from './bytes.ts'
+import { HALF, SINGLE } from './bytes.ts'
 import { gatherSeconds, pathOf, reduceSeconds, sendSeconds } from './collectives.ts'
-import { add, type CostModel, noSeconds, type PassSeconds, type StageParameters } from './costs.ts'
+import { add, type CostModel, noSeconds, type PassSeconds, scale } from './costs.ts'
 import { chunksOf, nearLayers, stageSize } from './memory/index.ts'
 import type { Rates } from './rates.ts'
 import type { Layout, Schedule, TimeTerms } from './types.ts'
+import type { StageElements } from './weights.ts'
 import { sharesTable } from './work.ts'
 
 /** Where the seconds of a step go, and their sum. */
@@ -12,23 +13,23 @@ export interface StepSeconds extends TimeTerms {
   readonly seconds: number
 }
 
-/** The stages of a pipeline for one micro-batch: the one that takes longest, and all together. */
+/** The stages of a pipeline: seconds of one micro-batch on the slowest and on all together, and what they hold. */
 export interface StageSums {
   readonly slowest: PassSeconds
-  /** Those of the slowest stage. */
-  readonly parameters: StageParameters
+  /** What chips of stages hold, without stages that another holds as much as of either kind of weights. */
+  readonly held: readonly StageElements[]
   readonly all: PassSeconds
 }
 
 /** What of a step depends neither on the data-parallel degree nor on how its chips share. */
 export function stageSums(model: CostModel, layout: Layout): StageSums {
+  if (layout.schedule === 'dualpipe') return pairedSums(model, layout)
   if (layout.schedule === 'dualpipe-v') return foldedSums(model, layout)
   const p = layout.pipelineParallel
   const { layers } = model.workload.decoder
   let from = 0
   let slowest = noSeconds()
-  let slowestFrom = 0
-  let slowestSize = 0
+  const held: StageElements[] = []
   const all = noSeconds()
   let before = slowest
   let sizeBefore = 0
@@ -37,19 +38,55 @@ export function stageSums(model: CostModel, layout: Layout): StageSums {
     // stages between the ends are mostly alike
     const same = stage > 1 && stage < p - 1 && size === sizeBefore && model.alike(from - size, from, size)
     const seconds = same ? before : stageSeconds(model, layout, stage, from, size)
+    if (!same) addHeld(held, model.elements(layout, from, size, stage === 0, stage === p - 1))
     before = seconds
     sizeBefore = size
     add(all, seconds, 1)
-    if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) {
-      slowest = seconds
-      slowestFrom = from
-      slowestSize = size
-    }
+    if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) slowest = seconds
     from += size
   }
-  const isLast = slowestFrom + slowestSize === layers
-  const parameters = model.parameters(slowestFrom, slowestSize, slowestFrom === 0, isLast)
-  return { slowest, parameters, all }
+  return { slowest, held, all }
+}
+
+/** Adds what a stage holds, unless another holds as much; those that hold less go. */
+function addHeld(held: StageElements[], own: StageElements): void {
+  for (let i = held.length - 1; i >= 0; i--) {
+    const other = held[i]!
+    if (other.dense >= own.dense && other.expert >= own.expert) return
+    if (other.dense <= own.dense && other.expert <= own.expert) held.splice(i, 1)
+  }
+  held.push(own)
+}
+
+/**
+ * The same where pipelines start at both ends: a chip holds a stage of each, and half of the micro-batches pass through
+ * either.
+ */
+function pairedSums(model: CostModel, layout: Layout): StageSums {
+  const p = layout.pipelineParallel
+  const { layers } = model.workload.decoder
+  let [from, to] = [0, layers]
+  let slowest = noSeconds()
+  const held: StageElements[] = []
+  const all = noSeconds()
+  for (let stage = 0; 2 * stage < p; stage++) {
+    const mirror = p - 1 - stage
+    const isFirst = stage === 0
+    const size = stageSize(layers, layout, stage)
+    const more = mirror > stage ? stageSize(layers, layout, mirror) : 0
+    to -= more
+    const mean = noSeconds()
+    add(mean, stageSeconds(model, layout, stage, from, size), 1)
+    if (mirror > stage) {
+      add(mean, stageSeconds(model, layout, mirror, to, more), 1)
+      add(all, mean, 1)
+      scale(mean, 1 / 2)
+    } else add(all, mean, 1)
+    if (mean.forward + mean.backward > slowest.forward + slowest.backward) slowest = mean
+    addHeld(held, model.elements(layout, from, size, isFirst, isFirst, to, more))
+    from += size
+  }
+  return { slowest, held, all }
 }
 
 /** The same where each stage has a chunk of layers on the way down and one on the way up. */
@@ -57,7 +94,7 @@ function foldedSums(model: CostModel, layout: Layout): StageSums {
   const { layers } = model.workload.decoder
   let [from, to] = [0, layers]
   let slowest = noSeconds()
-  let parameters: StageParameters = { dense: 0, expert: 0 }
+  const held: StageElements[] = []
   const all = noSeconds()
   const again = recomputedLayers(layout)
   for (let stage = 0; stage < layout.pipelineParallel; stage++) {
@@ -69,16 +106,11 @@ function foldedSums(model: CostModel, layout: Layout): StageSums {
     const seconds = model.stage(layout, from, near, again, isFirst, false)
     add(seconds, model.stage(layout, to, far, Math.max(0, again - near), false, isFirst), 1)
     add(all, seconds, 1)
-    if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) {
-      slowest = seconds
-      parameters = model.parameters(from, near, false, false)
-      const rest = model.parameters(to, far, isFirst, isFirst)
-      parameters.dense += rest.dense
-      parameters.expert += rest.expert
-    }
+    if (seconds.forward + seconds.backward > slowest.forward + slowest.backward) slowest = seconds
+    addHeld(held, model.elements(layout, from, near, isFirst, isFirst, to, far))
     from += near
   }
-  return { slowest, parameters, all }
+  return { slowest, held, all }
 }
 
 /**
@@ -94,15 +126,21 @@ export function stepSeconds(
   const { machine, rates } = model
   const p = layout.pipelineParallel
   const microBatches = globalBatch / (layout.microBatch * layout.dataParallel)
-  const { slowest, parameters, all } = stages
+  const { slowest, held, all } = stages
   const pass = slowest.forward + slowest.backward
   const hop = p > 1 ? hopSeconds(model, layout) : 0
   const sends = p > 1 ? exposedSends(model, layout) * hop : 0
   const bubble = bubbleSeconds(layout.schedule, layout.virtualPipeline, p, slowest, all, hop)
 
-  const weights = heldWeights(layout, parameters)
-  const data = dataSeconds(model, layout, weights, pass, microBatches) + tableSeconds(model, layout)
-  const optimizer = optimizerSeconds(model, layout, weights)
+  // all stages wait for the norm of all gradients between the exchange and the update
+  let data = 0
+  let optimizer = 0
+  for (const elements of held) {
+    const weights = heldWeights(layout, elements)
+    data = Math.max(data, dataSeconds(model, layout, weights, pass, microBatches))
+    optimizer = Math.max(optimizer, optimizerSeconds(model, layout, weights))
+  }
+  data += tableSeconds(model, layout)
   const ideal = microBatches * (pass + sends) + bubble + data + optimizer
   const chips = layout.tensorParallel * layout.contextParallel * p * layout.dataParallel
   const overhead = overheadSeconds(ideal, rates, chips / machine.links[0]!.size)
@@ -222,15 +260,13 @@ export function dataSeconds(
   microBatches: number,
 ): number {
   const { machine, rates, engine } = model
-  const { layers } = model.workload.decoder
   const { zeroStage } = layout
   // shared gradients of one micro-batch have no room to wait for those of the next
   const times = zeroStage >= 2 ? microBatches : 1
   let whole = 0
   for (const weights of [dense, expert]) {
-    const { held, copies, chips } = weights
+    const { held, layers, chips, copies, shards } = weights
     if (held === 0 || copies === 1) continue
-    const shards = shardsOf(layout, weights)
     const path = (size: number, stride: number) =>
       pathOf(machine, rates, { size, stride }, engine.usesAllRails)
     const gradients = held * engine.gradientBytes
@@ -255,23 +291,27 @@ export function dataSeconds(
 /** Seconds in which the first and the last stage sum the gradients of a table that both have. */
 function tableSeconds(model: CostModel, layout: Layout): number {
   const { workload, machine, rates, engine } = model
-  // where it is folded, one stage has both ends and one table
-  if (layout.pipelineParallel === 1 || layout.schedule === 'dualpipe-v' || !sharesTable(workload.decoder))
+  // where it is folded, or runs from both ends, a chip has both ends and one table
+  const { schedule, pipelineParallel: p } = layout
+  if (p === 1 || schedule === 'dualpipe' || schedule === 'dualpipe-v' || !sharesTable(workload.decoder))
     return 0
-  const { tensorParallel: t, contextParallel, dataParallel, pipelineParallel } = layout
-  const stride = t * contextParallel * dataParallel * (pipelineParallel - 1)
-  const elements = (workload.decoder.vocabularySize * workload.decoder.hiddenSize) / t
+  const stride = layout.tensorParallel * layout.contextParallel * layout.dataParallel * (p - 1)
   return reduceSeconds(
     pathOf(machine, rates, { size: 2, stride }, engine.usesAllRails),
-    elements * engine.gradientBytes,
+    model.parts(layout).table * engine.gradientBytes,
   )
 }
 
-/** Weights that a chip holds, over how many chips one copy of them is split, and how many copies there are. */
+/**
+ * Weights that a chip holds, of how many layers, over how many chips one copy of them is split, how many copies there are, and over how many
+ * of those their state is shared out: 1 where each keeps all of it.
+ */
 interface Held {
   readonly held: number
+  readonly layers: number
   readonly chips: number
   readonly copies: number
+  readonly shards: number
 }
 
 /** The weights of a stage as a layout spreads them: those of experts, and all others. */
@@ -280,18 +320,19 @@ export interface HeldWeights {
   readonly expert: Held
 }
 
-export function heldWeights(layout: Layout, parameters: StageParameters): HeldWeights {
-  const { tensorParallel: t, contextParallel: cp, dataParallel: dp } = layout
+export function heldWeights(layout: Layout, elements: StageElements): HeldWeights {
+  const { tensorParallel: t, contextParallel: cp, dataParallel: dp, zeroStage, shardGroup } = layout
   const ranks = layout.expertParallel * layout.expertTensorParallel
-  return {
-    dense: { held: parameters.dense / t, chips: t, copies: dp * cp },
-    expert: { held: parameters.expert / ranks, chips: ranks, copies: Math.max(1, (dp * cp * t) / ranks) },
+  // pipelines from both ends have a copy each, and share nothing out between them
+  const ends = layout.schedule === 'dualpipe' ? 2 : 1
+  const copied = (held: number, layers: number, chips: number, copies: number): Held => {
+    const shards = zeroStage === 0 ? 1 : Math.min(shardGroup ?? copies, copies)
+    return { held, layers, chips, copies: copies * ends, shards }
   }
-}
-
-/** Chips that share the state of weights between them; 1 where each copy keeps all of it. */
-function shardsOf({ zeroStage, shardGroup }: Layout, { copies }: Held): number {
-  return zeroStage === 0 ? 1 : Math.min(shardGroup ?? copies, copies)
+  return {
+    dense: copied(elements.dense, elements.layers, t, dp * cp),
+    expert: copied(elements.expert, elements.expertLayers, ranks, Math.max(1, (dp * cp * t) / ranks)),
+  }
 }
 
 /** Weights whose gradients are exchanged in one message: Megatron-LM's default, 40,000,000. */
@@ -300,12 +341,24 @@ const BUCKET = 4e7
 /** Bytes/s each way to the memory of the host: PCI Express 4.0, 16 lanes, by its specification. */
 const HOST_BYTES_PER_SECOND = 32e9
 
+/**
+ * Bytes/s that a chip's share of the host's memory gives the update there. Assumed, not fitted: the two EPYC 7742 of a DGX
+ * A100 have 8 channels of DDR4-3200 each, 204.8 GB/s by their data sheet, for 8 chips. Newer hosts have about twice that.
+ */
+const HOST_MEMORY_BYTES_PER_SECOND = (2 * 204.8e9) / 8
+
 /** Seconds of the update: gradients read for their norm and again, master weights and moments read and written. */
 export function optimizerSeconds(model: CostModel, layout: Layout, { dense, expert }: HeldWeights): number {
   const { machine, rates, engine } = model
-  const updated = dense.held / shardsOf(layout, dense) + expert.held / shardsOf(layout, expert)
-  if (layout.offloadOptimizer) return (updated * (engine.gradientBytes + HALF)) / HOST_BYTES_PER_SECOND
-  return (
-    (updated * (2 * engine.gradientBytes + 6 * 4 + HALF)) / (machine.memoryBytesPerSecond * rates.bandwidth)
-  )
+  const updated = dense.held / dense.shards + expert.held / expert.shards
+  const onChip =
+    (updated * (2 * engine.gradientBytes + 6 * SINGLE + HALF)) /
+    (machine.memoryBytesPerSecond * rates.bandwidth)
+  if (!layout.offloadOptimizer) return onChip
+  // master weights and moments come in beside those that go out, some at a time
+  if (!engine.updatesOnHost) return Math.max((updated * 3 * SINGLE) / HOST_BYTES_PER_SECOND, onChip)
+  // gradients go there and weights come back; in between, the host reads and writes as a chip would
+  const moved = updated * (engine.gradientBytes + HALF)
+  const touched = updated * (engine.gradientBytes + 6 * SINGLE + HALF)
+  return moved / HOST_BYTES_PER_SECOND + touched / HOST_MEMORY_BYTES_PER_SECOND
 }

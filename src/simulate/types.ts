@@ -133,6 +133,8 @@ export interface Engine {
    * micro-batch, while its own passes hide none of it.
    */
   readonly sendsInTurn: boolean
+  /** An optimizer's state in the host's memory is updated there; else it goes to the chip and back for its update. */
+  readonly updatesOnHost: boolean
   /** The vocabulary is padded to a multiple of this times the tensor-parallel degree. */
   readonly vocabularyMultiple: number
   /** Activations of dropout masks are kept. */

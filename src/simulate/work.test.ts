@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { type Decoder, decoderFlops, meanSeen, readDecoder } from '../model/index.ts'
 import { ENGINES } from './engines.ts'
-import { type Engine, ONE_CHIP } from './types.ts'
-import { headWork, layerWork, type Passes, type Share } from './work.ts'
+import { extentOf } from './memory/extent.ts'
+import { expertPasses } from './memory/feed-forward.ts'
+import { type Engine, type Layout, ONE_CHIP } from './types.ts'
+import { domainsReached, headWork, layerWork, type Passes, predictionWork, type Share } from './work.ts'
 
 const engine = ENGINES['megatron-lm']
 
@@ -48,7 +50,7 @@ describe.each(['gpt3-175b', 'llama-3-70b', 'mixtral-8x7b', 'deepseek-v3'])('%s',
     expect(sum(share({ microBatch: 2 })) / whole).toBeCloseTo(2, 10)
     expect(sum(share({ contextParallel: 2 })) / whole).toBeCloseTo(0.5, 10)
     // projections to latents and key heads fewer than chips are not split
-    const half = sum(share({ tensorParallel: 2 })) / whole
+    const half = sum(share({ tensorParallel: 2, sequenceParallel: true })) / whole
     expect(half).toBeGreaterThanOrEqual(0.5 - 1e-9)
     expect(half).toBeLessThan(d.attention.kind === 'latent' ? 0.56 : 0.501)
   })
@@ -57,6 +59,72 @@ describe.each(['gpt3-175b', 'llama-3-70b', 'mixtral-8x7b', 'deepseek-v3'])('%s',
     const grouped = (s: Share) => layers(s).reduce((total, { forward }) => total + forward.groupedFlops, 0)
     const spread = grouped(share({ expertParallel: 8 }))
     expect(spread).toBeCloseTo(grouped(share()), -6)
+  })
+})
+
+test('sequence parallelism splits every norm, and nothing else', () => {
+  const d = decoder('deepseek-v3')
+  const whole = share({ tensorParallel: 8 })
+  const split = share({ tensorParallel: 8, sequenceParallel: true })
+  const norm = (7 / 8) * 4096 * d.hiddenSize * 2
+  /** Norms whose input is not read and whose output is not written, in 16 bits each. */
+  const spared = (work: typeof headWork) => {
+    const [before, after] = [whole, split].map((s) => work(d, engine, s, 4096))
+    expect(after!.forward.flops).toBe(before!.forward.flops)
+    return (before!.forward.elementwiseBytes - after!.forward.elementwiseBytes) / (2 * norm)
+  }
+  expect(spared(headWork)).toBeCloseTo(1, 10)
+  expect(spared(predictionWork)).toBeCloseTo(2, 10)
+})
+
+test('experts compute for the tokens that memory keeps for them, sequence parallelism or not', () => {
+  const d = decoder('mixtral-8x7b')
+  const kind = { expert: true, window: undefined }
+  for (const change of [{}, { expertParallel: 8 }, { expertTensorParallel: 8 }]) {
+    const [whole, split] = [false, true].map((sequenceParallel) => {
+      const layout: Layout = { ...ONE_CHIP, tensorParallel: 8, sequenceParallel, dataParallel: 8, ...change }
+      const { groupedFlops } = layerWork(d, engine, layout, 4096, kind).forward
+      const workload = { decoder: d, sequenceLength: 4096, globalBatch: 8, precision: 'bf16' } as const
+      const passes = expertPasses(extentOf(workload, engine, layout), d.experts!)
+      return { groupedFlops, kept: passes.find(({ name }) => name === 'experts, out')!.saves }
+    })
+    expect(whole!.groupedFlops / split!.groupedFlops).toBeCloseTo(whole!.kept / split!.kept, 10)
+    expect(whole!.groupedFlops / split!.groupedFlops).toBe(8)
+  }
+})
+
+describe('domains that a token reaches', () => {
+  const experts = decoder('deepseek-v3').experts!
+
+  test('are no more than the groups that its experts may be of, where each has one', () => {
+    expect(domainsReached(experts, 8)).toBeLessThan(4)
+    expect(domainsReached(experts, 8)).toBeGreaterThan(3.5)
+    expect(domainsReached({ ...experts, groups: 1, activeGroups: 1 }, 8)).toBeGreaterThan(5)
+    expect(domainsReached({ ...experts, activeGroups: 1 }, 8)).toBeCloseTo(1, 10)
+    expect(domainsReached(experts, 1)).toBe(1)
+  })
+
+  test.each([2, 4, 8, 16, 32])('are as many as when experts are drawn: %i', (domains) => {
+    let seed = 1
+    const draw = (below: number) => {
+      seed = (seed * 48_271) % (2 ** 31 - 1)
+      return Math.floor((seed / (2 ** 31 - 1)) * below)
+    }
+    const { count, active, groups, activeGroups } = experts
+    let sum = 0
+    const tokens = 20_000
+    for (let token = 0; token < tokens; token++) {
+      const chosen = new Set<number>()
+      while (chosen.size < activeGroups) chosen.add(draw(groups))
+      const own = [...chosen]
+      const each = count / groups
+      const reached = Array.from({ length: active }, () => {
+        const expert = own[draw(activeGroups)]! * each + draw(each)
+        return Math.floor((expert * domains) / count)
+      })
+      sum += new Set(reached).size
+    }
+    expect(sum / tokens / domainsReached(experts, domains)).toBeCloseTo(1, 2)
   })
 })
 

@@ -1,5 +1,5 @@
 /** @file The work of a layer, an embedding and an output head on one chip: operations, bytes, kernels, messages. */
-import { type Decoder, meanSeen } from '../model/index.ts'
+import { type Decoder, type Experts, meanSeen } from '../model/index.ts'
 import { HALF } from './bytes.ts'
 import type { Engine, Layout } from './types.ts'
 
@@ -138,7 +138,7 @@ function attentionMatrices(d: Decoder, tensorParallel: number) {
 
 /**
  * Work of a layer on one chip. Attention's matrices and the MLP are split over the tensor-parallel chips, tokens over
- * the context-parallel ones; experts are spread evenly, each chip computing for as many tokens as it holds.
+ * the context-parallel ones; experts are spread evenly, each chip computing for as many tokens as it holds between layers.
  */
 export function layerWork(
   d: Decoder,
@@ -151,7 +151,7 @@ export function layerWork(
   const h = d.hiddenSize
   // (T, h) is what a chip works on; norms and dropout see T / t of it under sequence parallelism
   const T = (share.microBatch * sequenceLength) / share.contextParallel
-  const normed = share.sequenceParallel ? T / t : T
+  const normed = streamTokens(share, T)
   const { heads, query, key, value, output } = attentionWidths(d, t)
   const forward = new Tally()
   const input = new Tally()
@@ -207,18 +207,15 @@ export function layerWork(
 
   // norms, rotary positions, residuals
   const unfused = engine.fusedElementwise ? 1 : 2
-  forward.elementwise(d.normsPerLayer * normed * h * 2 * HALF, d.normsPerLayer)
-  input.elementwise(d.normsPerLayer * normed * h * 3 * HALF, 2 * d.normsPerLayer)
+  norms(d, engine, forward, input, d.normsPerLayer, normed * h)
   if (d.positions === 0) {
-    const rotated = T * (query + key) * 2 * HALF
-    forward.elementwise(rotated * unfused, 2 * unfused)
-    input.elementwise(rotated * unfused, 2 * unfused)
+    // without fusion: both halves joined the other way round, two products and a sum, or the same as one of complex numbers
+    const rotated = T * (query + key) * (engine.fusedElementwise ? 2 : 10) * HALF
+    const kernels = engine.fusedElementwise ? 2 : 10
+    forward.elementwise(rotated, kernels)
+    input.elementwise(rotated, kernels)
   }
-  if (d.queryKeyNorm) {
-    const rows = T * (query + key)
-    forward.elementwise(rows * 2 * HALF, 2)
-    input.elementwise(rows * 3 * HALF, 4)
-  }
+  if (d.queryKeyNorm) norms(d, engine, forward, input, 2, (T * (query + key)) / 2)
   const dropped = engine.dropout ? HALF + 1 : 0
   forward.elementwise(2 * normed * h * (3 * HALF + dropped * unfused), 2 * unfused)
   input.elementwise(2 * normed * h * (2 * HALF + dropped), 2)
@@ -238,8 +235,9 @@ export function layerWork(
   if (kind.expert && d.experts !== null) {
     const x = d.experts
     const etp = share.expertTensorParallel
-    // tokens of a chip, each sent to `active` experts
-    const held = T / t
+    // tokens of a chip, each sent to `active` experts: without sequence parallelism every chip has, and sends, all of them,
+    // which is why Megatron-Core refuses to train so (`MoELayer.forward`)
+    const held = normed
     const routed = held * x.active * etp
     const local = x.count / share.expertParallel
     product(held, h, x.count)
@@ -287,6 +285,59 @@ export function layerWork(
   return { forward, input, weight, core }
 }
 
+/** Tokens whose stream a chip keeps between the layers: its own part of them under sequence parallelism. */
+export function streamTokens(
+  share: Pick<Share, 'tensorParallel' | 'sequenceParallel'>,
+  tokens: number,
+): number {
+  return share.sequenceParallel ? tokens / share.tensorParallel : tokens
+}
+
+/**
+ * Domains of links that the experts of a token lie in, of so many that experts are spread over one after the other, were
+ * they drawn at random: first the groups that they may be of, then each from those.
+ */
+export function domainsReached({ active, groups, activeGroups }: Experts, domains: number): number {
+  // a domain has some groups whole, or is one of several that have a part of one
+  const within = Math.max(1, Math.floor(groups / domains))
+  const parts = Math.max(1, domains / groups)
+  const chosen = binomial(groups, activeGroups)
+  let missed = 0
+  for (let n = 0; n <= Math.min(within, activeGroups); n++) {
+    const ways = binomial(within, n) * binomial(groups - within, activeGroups - n)
+    missed += (ways / chosen) * (1 - n / (activeGroups * parts)) ** active
+  }
+  return domains * (1 - missed)
+}
+
+/** Ways to choose k of n. */
+function binomial(n: number, k: number): number {
+  if (k > n) return 0
+  let ways = 1
+  for (let i = 1; i <= k; i++) ways *= (n - k + i) / i
+  return ways
+}
+
+/** Norms of so many values each. */
+function norms(
+  { norm }: Decoder,
+  engine: Engine,
+  forward: Tally,
+  input: Tally,
+  count: number,
+  values: number,
+): void {
+  if (engine.fusedElementwise || norm === 'layer') {
+    forward.elementwise(count * values * 2 * HALF, count)
+    input.elementwise(count * values * 3 * HALF, 2 * count)
+    return
+  }
+  // written out as models do: to fp32, squared, its mean, the quotient, back, times the gain (2 + 4, 4 + 4, 4, 4 + 4, 4 + 2 and
+  // 2 + 2 bytes); backward, the gradients of each, that of the quotient's two factors, and their sum
+  forward.elementwise(count * values * 36, 7 * count)
+  input.elementwise(count * values * 74, 14 * count)
+}
+
 /** Work of the lookup of embeddings: rows read and written, and their gradients added. */
 export function embeddingWork(d: Decoder, engine: Engine, share: Share, sequenceLength: number): Passes {
   const T = (share.microBatch * sequenceLength) / share.contextParallel
@@ -315,8 +366,7 @@ export function headWork(d: Decoder, engine: Engine, share: Share, sequenceLengt
     forward.elementwise(T * V * (9 * wideBytes + cast * (HALF + wideBytes)), 9 + cast)
     input.elementwise(T * V * (4 * wideBytes + cast * HALF), 4 + cast)
   }
-  forward.elementwise(T * d.hiddenSize * 2 * HALF)
-  input.elementwise(T * d.hiddenSize * 3 * HALF, 2)
+  norms(d, engine, forward, input, 1, streamTokens(share, T) * d.hiddenSize)
   return { forward, input, weight, core: new Tally() }
 }
 
@@ -333,8 +383,8 @@ export function predictionWork(d: Decoder, engine: Engine, share: Share, sequenc
   const input = new Tally().product(T, 2 * h, h / t)
   const weight = new Tally().product(2 * h, h / t, T)
   weight.elementwiseBytes += engine.gradientBytes * 2 * h * (h / t)
-  forward.elementwise(embedded.elementwiseBytes + 2 * T * h * 2 * HALF, embedded.kernels + 2)
-  input.elementwise(2 * T * h * 3 * HALF, 4)
+  forward.elementwise(embedded.elementwiseBytes, embedded.kernels)
+  norms(d, engine, forward, input, 2, streamTokens(share, T) * h)
   return { forward, input, weight, core: new Tally() }
 }
 

@@ -1,7 +1,8 @@
 /** @file What layers take on one chip, by kind: worked out once for all layouts that split a layer in the same way. */
-import { type Decoder, type Experts, layerParameters } from '../../model/index.ts'
+import type { Decoder, Experts } from '../../model/index.ts'
 import { HALF } from '../bytes.ts'
 import type { Engine, Layout, Workload } from '../types.ts'
+import { type PartElements, partElements } from '../weights.ts'
 import { attentionWidths, paddedVocabulary } from '../work.ts'
 import { attentionPasses } from './attention.ts'
 import { embeddingPass, type Head, head } from './ends.ts'
@@ -16,12 +17,7 @@ export interface LayerTerms {
   readonly expert: KindTerms
   readonly head: Head
   readonly embedding: Walk
-  /** Elements of the embedding, or of the head, on one chip. */
-  readonly vocabularyElements: number
-  /** Elements on the first stage besides: learned positions, the embedding's norm. */
-  readonly firstElements: number
-  /** Elements on the last stage besides: the final norm, what is in front of prediction layers. */
-  readonly lastElements: number
+  readonly elements: PartElements
   /** Bytes that are kept in front of prediction layers. */
   readonly predictionSaved: number
   /** Bytes of placeholders of gradients by what a stage holds: 1 dense layers, 2 experts, 4 the head. */
@@ -31,57 +27,30 @@ export interface LayerTerms {
 interface KindTerms {
   readonly plain: Walk
   readonly recomputed: Walk
-  /** Elements on one chip that data parallelism copies. */
-  readonly elements: number
-  /** Elements on one chip of experts, which fewer chips have copies of. */
-  readonly expertElements: number
 }
 
 export function layerTerms(workload: Workload, engine: Engine, layout: Layout): LayerTerms {
   const { decoder } = workload
   const extent = extentOf(workload, engine, layout)
-  const hidden = decoder.hiddenSize
   const t = layout.tensorParallel
   const vocabulary = paddedVocabulary(decoder, engine, t) / t
-  const dense = kindTerms(extent, 'dense')
-  const predictions = decoder.predictionLayers
-  const norm = hidden * decoder.normVectors
+  const dense = kindTerms(extent, null)
   return {
     extent,
     dense,
-    expert: decoder.experts === null ? dense : kindTerms(extent, 'expert'),
+    expert: decoder.experts === null ? dense : kindTerms(extent, decoder.experts),
     head: head(extent, vocabulary),
     embedding: walk([embeddingPass(extent, vocabulary)]),
-    vocabularyElements: vocabulary * hidden,
-    firstElements: decoder.positions * hidden + (decoder.embeddingNorm ? norm : 0),
-    lastElements:
-      norm + (decoder.biases.head ? vocabulary : 0) + predictions * (3 * norm + (2 * hidden * hidden) / t),
+    elements: partElements(decoder, engine, layout),
     // both inputs of a prediction layer, before and after their norms
-    predictionSaved: predictions * 4 * streamBytes(extent),
+    predictionSaved: decoder.predictionLayers * 4 * streamBytes(extent),
     placeholders: placeholders(extent, vocabulary),
   }
 }
 
-function kindTerms(extent: Extent, kind: 'dense' | 'expert'): KindTerms {
-  const { decoder, layout } = extent
-  const t = layout.tensorParallel
-  const experts = kind === 'expert' ? decoder.experts : null
+function kindTerms(extent: Extent, experts: Experts | null): KindTerms {
   const plain = walk(layerPasses(extent, experts))
-  const counts = layerParameters(decoder, kind)
-  const { attention: a, hiddenSize } = decoder
-  // projections to latents are whole on each chip, as norms and routers are
-  const latents = a.kind === 'latent' ? hiddenSize * (a.queryRank + a.keyValueRank + a.rotaryHeadSize) : 0
-  return {
-    plain,
-    recomputed: recomputed(plain, streamBytes(extent)),
-    elements:
-      (counts.attention - latents + counts.mlp + counts.sharedExperts) / t +
-      latents +
-      counts.norms +
-      counts.router,
-    expertElements:
-      (counts.expert * (experts?.count ?? 0)) / (layout.expertParallel * layout.expertTensorParallel),
-  }
+  return { plain, recomputed: recomputed(plain, streamBytes(extent)) }
 }
 
 /** The passes of a layer, dense or of experts. */

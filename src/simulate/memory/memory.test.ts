@@ -39,6 +39,7 @@ const ENGINE: Engine = {
   gradientPlaceholders: true,
   overlapsPipeline: true,
   sendsInTurn: false,
+  updatesOnHost: true,
   vocabularyMultiple: 128,
   dropout: false,
 }
@@ -104,7 +105,7 @@ describe('the walk', () => {
 
 describe('a dense layer', () => {
   test('keeps what a count by hand gives', () => {
-    const { dense } = layerTerms(workload(LLAMA), ENGINE, ONE_CHIP)
+    const { dense, elements } = layerTerms(workload(LLAMA), ENGINE, ONE_CHIP)
     const perToken =
       2 * 64 * 4 + // both norms: input, and result for the products
       4 * 2 + // their statistics
@@ -119,7 +120,7 @@ describe('a dense layer', () => {
       saved: 128 * (perToken - 2 * 160),
       transient: 128 * 2 * (3 * 160 + 64),
     })
-    expect(dense.elements).toBe(64 * (64 + 64) + 64 * 64 + 3 * 64 * 160 + 2 * 64)
+    expect(elements.denseLayer).toBe(64 * (64 + 64) + 64 * 64 + 3 * 64 * 160 + 2 * 64)
   })
 
   test('splits over tensor-parallel chips all but the stream, and that under sequence parallelism', () => {
@@ -135,7 +136,7 @@ describe('a dense layer', () => {
 
 describe('a layer of experts with latent attention', () => {
   test('keeps what a count by hand gives', () => {
-    const { expert } = layerTerms(workload(DEEPSEEK), ENGINE, { ...ONE_CHIP, expertParallel: 2 })
+    const { expert, elements } = layerTerms(workload(DEEPSEEK), ENGINE, { ...ONE_CHIP, expertParallel: 2 })
     const attention =
       2 * 64 * 2 + // the norm: input and result
       4 +
@@ -153,9 +154,9 @@ describe('a layer of experts with latent attention', () => {
       2 * (2 * 64 + 2 * 3 * 32 + 4) // two copies of the token, gate, up, product, probability
     expect(expert.plain.saved).toBe(128 * (attention + routed))
     expect(expert.plain.peak.at).toBe('combination of experts')
-    expect(expert.expertElements).toBe((8 * 3 * 64 * 32) / 2)
+    expect(elements.experts).toBe((8 * 3 * 64 * 32) / 2)
     // projections to latents, router and norms whole
-    expect(expert.elements).toBe(
+    expect(elements.expertLayer).toBe(
       64 * 24 + 24 * 48 + 64 * 20 + 16 * 64 + 32 * 64 + 64 * 8 + 3 * 64 * 32 + (2 * 64 + 24 + 16),
     )
   })

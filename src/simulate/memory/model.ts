@@ -120,15 +120,14 @@ function sumStage(
   const plan = plans[stage]!
   sums.weights = sums.gradients = sums.optimizer = sums.communication = 0
   sums.activations = sums.logits = sums.transient = sums.reserve = 0
-  addHoldings(sums, workload, engine, layout, terms, plan)
+  // a second pipeline starts at the other end: this chip has the layers of its mirror image as well
+  const mirror = layout.pipelineParallel - 1 - stage
+  const other = layout.schedule === 'dualpipe' ? plans[mirror]! : undefined
+  addHoldings(sums, workload, engine, layout, terms, plan, other)
   let kept = keptOf(layout, terms, plan, stage, microBatches)
   let experts = plan.expertsBefore[plan.layers]!
 
-  if (layout.schedule === 'dualpipe') {
-    // a second pipeline starts at the other end: this chip has the layers of its mirror image as well
-    const mirror = layout.pipelineParallel - 1 - stage
-    const other = plans[mirror]!
-    addHoldings(sums, workload, engine, layout, terms, other)
+  if (other !== undefined) {
     kept += keptOf(layout, terms, other, mirror, microBatches)
     experts += other.expertsBefore[other.layers]!
     raisePeak(sums, layout, terms, other, kept)
