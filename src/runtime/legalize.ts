@@ -1,6 +1,7 @@
 /** @file Rewrites of what a runtime lacks into what it has, as tables: one rule an operation, with its reason. */
 import {
   add,
+  after,
   cast,
   constant,
   copyNode,
@@ -56,13 +57,15 @@ const TRANSPOSED_FROM_ROWS = 64
  * run at 20.5 TFLOP/s as they are, at 21.2 with the first transposed, and at 6.4 with the second transposed. An axis of 1
  * in between keeps the library from putting it back as it was, which it does where a sum follows the product.
  */
-const transposeBefore: Rule<'matmul'> = ({ attributes: { transA, transB } }, [a, b]) => {
+const transposeBefore: Rule<'matmul'> = ({ attributes: { transA, transB }, scope }, [a, b]) => {
   if (!transB || a!.shape.length !== 2 || b!.shape.length !== 2) return undefined
   const [columns, inner] = b!.shape as [number, number]
   const rows = a!.shape[transA ? 1 : 0]!
   // the fast kernels take four columns at a time
   if (rows < TRANSPOSED_FROM_ROWS || columns % 4 !== 0) return undefined
-  const turned = reshape(transpose(reshape(b!, [columns, 1, inner]), [2, 1, 0]), [inner, columns])
+  // what is computed again has a c of its own, made then: one for both passes would be kept between them
+  const factor = /^backward\b/.test(scope) ? after(b!, a!) : b!
+  const turned = reshape(transpose(reshape(factor, [columns, 1, inner]), [2, 1, 0]), [inner, columns])
   return [matmul(a!, turned, { transA })]
 }
 
