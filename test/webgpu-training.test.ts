@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { toOnnx } from '../src/graph/index.ts'
+import { add, Graph, matmul, toOnnx } from '../src/graph/index.ts'
 import { type Architecture, readArchitecture } from '../src/model/index.ts'
 import { createRuntime, legalize } from '../src/runtime/index.ts'
 import { trainStep } from '../src/steps/index.ts'
@@ -80,6 +80,28 @@ describe.skipIf(missing !== undefined)('a step on webgpu', () => {
     expect(nodes.length).toBeGreaterThan(500)
     expect([...new Set(nodes.map(({ provider }) => provider))]).toEqual(['WebGpuExecutionProvider'])
     expect(nodes.filter(({ op_name }) => op_name?.startsWith('Memcpy'))).toEqual([])
+    runtime.dispose()
+  })
+
+  test('runs no product with its second factor transposed, not where a sum follows either', async () => {
+    const runtime = createRuntime({ name: 'webgpu', profile: join(folder, 'product') })
+    const graph = new Graph()
+    const input = (name: string, ...shape: number[]) => graph.input(name, { dtype: 'float32', shape })
+    const [x, w, z] = [input('x', 64, 8), input('w', 16, 8), input('z', 64, 16)]
+    graph.output('y', add(z, matmul(x, w, { transB: true })))
+    const kernels = async (of: Graph) => {
+      const program = await runtime.load(toOnnx(of, 'product'))
+      const side = (specs: typeof program.inputs) =>
+        new Map([...specs].map(([name, spec]) => [name, runtime.allocate(spec)]))
+      await program.bind(side(program.inputs), side(program.outputs)).run()
+      const events: { cat: string; args?: { op_name?: string } }[] = JSON.parse(
+        readFileSync(program.endProfile()!, 'utf8'),
+      )
+      return events.flatMap(({ cat, args }) => (cat === 'Node' && args?.op_name ? [args.op_name] : []))
+    }
+    // the sum is taken into the product, the transposition is not
+    expect(await kernels(graph)).not.toContain('Transpose')
+    expect(await kernels(legalize(graph, 'webgpu'))).toContain('Transpose')
     runtime.dispose()
   })
 })

@@ -46,5 +46,7 @@ export function arenaUse(api: Api, arena: Pointer): MemoryUse | null {
     (name) => numbers[names.indexOf(name)],
   )
   if (inUse === undefined || peak === undefined || reserved === undefined) return null
+  // an allocator that has given memory and counted none of it keeps no statistics either
+  if (peak === 0 && reserved === 0) return null
   return { inUse, peak, reserved }
 }

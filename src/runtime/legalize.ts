@@ -1,6 +1,7 @@
 /** @file Rewrites of what a runtime lacks into what it has, as tables: one rule an operation, with its reason. */
 import {
   add,
+  after,
   cast,
   constant,
   copyNode,
@@ -10,13 +11,17 @@ import {
   type Graph,
   gather,
   isHalf,
+  matmul,
   type Node,
   type Op,
   optimize,
   rebuild,
+  reduceSum,
+  reduceSumSquare,
   reshape,
   scatterElements,
   type Tensor,
+  transpose,
   where,
 } from '../graph/index.ts'
 import type { ProviderName } from './providers.ts'
@@ -44,6 +49,33 @@ const addInFloat32: Rule<'scatterElements'> = (
   return [cast(scatterElements(wide, indices!, wideUpdates, axis, reduction), data!.dtype)]
 }
 
+/** From so many rows on a product gains what transposing its second factor costs: about 50 by the rates below. */
+const TRANSPOSED_FROM_ROWS = 64
+
+/**
+ * a b^T as a c, with c = b^T made before. With ONNX Runtime 1.30 on an H100, products of 4096 x 4096 matrices in float32
+ * run at 20.5 TFLOP/s as they are, at 21.2 with the first transposed, and at 6.4 with the second transposed. An axis of 1
+ * in between keeps the library from putting it back as it was, which it does where a sum follows the product.
+ */
+const transposeBefore: Rule<'matmul'> = ({ attributes: { transA, transB }, scope }, [a, b]) => {
+  if (!transB || a!.shape.length !== 2 || b!.shape.length !== 2) return undefined
+  const [columns, inner] = b!.shape as [number, number]
+  const rows = a!.shape[transA ? 1 : 0]!
+  // the fast kernels take four columns at a time
+  if (rows < TRANSPOSED_FROM_ROWS || columns % 4 !== 0) return undefined
+  // what is computed again has a c of its own, made then: one for both passes would be kept between them
+  const factor = /^backward\b/.test(scope) ? after(b!, a!) : b!
+  const turned = reshape(transpose(reshape(factor, [columns, 1, inner]), [2, 1, 0]), [inner, columns])
+  return [matmul(a!, turned, { transA })]
+}
+
+/** A sum of squares down to one number, rows first: else 256 threads do it all, 5 ms for 12.6M numbers on an H100. */
+const squaresByRow: Rule<'reduceSumSquare'> = ({ attributes: { axes, keepDims } }, [x]) => {
+  const rank = x!.shape.length
+  if (rank < 2 || axes.length !== rank) return undefined
+  return [reduceSum(reduceSumSquare(x!, [-1], true), axes, keepDims)]
+}
+
 const RULES: { readonly [R in ProviderName]: Rules } = {
   cpu: {
     byOp: {
@@ -61,6 +93,8 @@ const RULES: { readonly [R in ProviderName]: Rules } = {
       },
       // without atomic additions of 16-bit floats
       scatterElements: addInFloat32,
+      matmul: transposeBefore,
+      reduceSumSquare: squaresByRow,
     },
   },
   cuda: { byOp: {} },

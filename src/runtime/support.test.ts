@@ -7,14 +7,20 @@ import { missingRuntime } from '../../test/runtimes.ts'
 import {
   add,
   cast,
+  constant,
   evaluate,
   expand,
   type Graph,
+  lower,
+  matmul,
+  mul,
   Graph as NewGraph,
+  reduceSumSquare,
   reshape,
   scalar,
   scatterElements,
   slice,
+  transpose,
 } from '../graph/index.ts'
 import { type Architecture, readArchitecture } from '../model/index.ts'
 import { accumulateStep, decodeStep, evaluateStep, type Precision, trainStep } from '../steps/index.ts'
@@ -106,6 +112,19 @@ function rewritten(half: boolean): Graph {
   const type = half ? 'float16' : 'float32'
   graph.output('part', slice(ids, 0, 2, 5))
   graph.output('sum', cast(scatterElements(cast(data, type), at, cast(updates, type), 1, 'add'), 'float32'))
+  const flat = reshape(data, [15])
+  const row = (at: number) => reshape(slice(flat, 0, at, at + 3), [1, 3])
+  const column = constant(
+    graph,
+    'float32',
+    [64, 1],
+    Float32Array.from({ length: 64 }, (_, i) => i),
+  )
+  const [factor, other] = [mul(row(4), column), reshape(slice(flat, 0, 3, 15), [4, 3])]
+  graph.output('product', matmul(factor, other, { transB: true }))
+  const turned = matmul(transpose(factor, [1, 0]), other, { transA: true, transB: true })
+  graph.output('both', add(turned, slice(factor, 1, 0, 1)))
+  graph.output('squares', reduceSumSquare(factor, [0, 1]))
   graph.output('wide', add(reshape(data, [15, 1]), expand(scalar(graph, 0.5), [15, 500])))
   return graph
 }
@@ -141,6 +160,21 @@ describe('rewritten graphs', () => {
         expect(distance(actual.get(output)!, expected)).toBe(0)
     },
   )
+
+  test('have no large product on webgpu with its second factor transposed', () => {
+    const transposed = (of: Graph) =>
+      lower(of).nodes.filter(
+        ({ attributes }) => attributes?.transB?.kind === 'int' && attributes.transB.value,
+      ).length
+    const graph = rewritten(false)
+    expect(transposed(graph)).toBe(2)
+    expect(transposed(legalize(graph, 'webgpu'))).toBe(0)
+    // a few rows, as where text is made token by token, would not gain what it costs
+    const few = new NewGraph()
+    const [x, w] = [1, 16].map((rows) => few.input(`${rows}`, { dtype: 'float32', shape: [rows, 8] }))
+    few.output('y', matmul(x!, w!, { transB: true }))
+    expect(legalize(few, 'webgpu')).toBe(few)
+  })
 
   test('is the graph itself where there is nothing to rewrite', () => {
     const graph = rewritten(false)

@@ -97,7 +97,7 @@ const SUPPORT: { readonly [R in ProviderName]: Support } = {
   },
   webgpu: {
     source:
-      'float32, int32, int64 and bool measured with ONNX Runtime 1.30.0 (scripts/measure-support.ts); float16 not yet measured: taken as float32 is, where the device has shader-f16',
+      'measured with ONNX Runtime 1.30.0 (scripts/measure-support.ts): float32, int32, int64 and bool on a software Vulkan device, float32 and float16 on an NVIDIA H100 through Vulkan; float16 needs shader-f16 of the device',
     operators: {
       Abs: FLOAT,
       Add: GPU_NUMBERS,
@@ -283,6 +283,11 @@ export interface Coverage {
 /** Where the tables of a runtime are from, and what of them was measured. */
 export function supportSource(runtime: ProviderName): string {
   return SUPPORT[runtime].source
+}
+
+/** What a runtime's device must offer for an element type; undefined where every device has it. */
+export function needOf(runtime: ProviderName, dtype: DType): string | undefined {
+  return SUPPORT[runtime].needs[dtype]
 }
 
 /** Asks the tables which nodes of a graph, as it is written, a runtime takes. No device is needed. */

@@ -24,7 +24,7 @@ export { exactSettings, requireSameSettings } from './exactness.ts'
 export { fingerprint } from './fingerprint.ts'
 export { chooseToken, createGenerator, type Generator, type SamplingOptions } from './generate.ts'
 export { historyOf, type RunHistory, readHistory } from './history.ts'
-export { requireKernels } from './kernels.ts'
+export { requireKernels, requirePrecision } from './kernels.ts'
 export { type HeldOut, heldoutLoss, type LoopContext, type LoopEnd, trainLoop } from './loop.ts'
 export { describeMachine } from './machine.ts'
 export {

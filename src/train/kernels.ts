@@ -1,7 +1,7 @@
 /** @file Programs as a runtime takes them, and whether it has kernels for them, told by tables before anything starts. */
 import { RegaugeError } from '../errors.ts'
 import { type Graph, inPlaceSafety } from '../graph/index.ts'
-import { coverage, legalize, type Runtime } from '../runtime/index.ts'
+import { coverage, legalize, missingElementType, needOf, type Runtime } from '../runtime/index.ts'
 import type { Precision, Program } from '../steps/index.ts'
 import type { StepPrograms } from './trainer.ts'
 
@@ -45,6 +45,22 @@ export function requireKernels<P extends StepPrograms>(
     })
   }
   return Object.fromEntries(legal) as unknown as P
+}
+
+/**
+ * Asks the device itself for what the tables cannot know: throws `RegaugeError('environment')` where kernels for the
+ * precision need something of the device, and it lacks that.
+ */
+export async function requirePrecision(runtime: Runtime, precision: Precision): Promise<void> {
+  const need = needOf(runtime.name, precision)
+  if (need === undefined) return
+  const problem = await missingElementType(runtime, precision)
+  if (problem === undefined) return
+  throw new RegaugeError('environment', {
+    code: 'RUN_NO_PRECISION',
+    message: `${precision} on ${runtime.name} needs ${need} (${problem})`,
+    hint: 'set train.precision to float32, or run on another runtime (--on)',
+  })
 }
 
 /** Tells the nodes of a graph that the host does not take either. */

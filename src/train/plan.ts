@@ -27,7 +27,7 @@ import {
 } from './checkpoint-files.ts'
 import { type Estimate, estimateWithin, type TensorPlace, tensorPlace } from './estimate.ts'
 import { exactSettings, requireSameSettings } from './exactness.ts'
-import { requireKernels } from './kernels.ts'
+import { requireKernels, requirePrecision } from './kernels.ts'
 import { openPlace, type PlaceOptions } from './place.ts'
 import { corpusOf, trainTokenizer } from './prepare-data.ts'
 import { resolveArchitecture, type Vocabulary } from './resolve-model.ts'
@@ -160,6 +160,7 @@ export async function checkRun(run: ResolvedRun, options: CheckOptions = {}): Pr
   if (within !== undefined && place !== undefined) {
     const { runtime } = place
     await attempt(() => requireKernels(within.sample, runtime.name, run.train.precision, options.allowHost))
+    await attempt(() => requirePrecision(runtime, run.train.precision))
   }
   await attempt(() => requireWritableFolder(folder))
   if (architecture !== undefined) await attempt(() => checkSpace(folder, checkpointBytes(architecture)))

@@ -22,7 +22,7 @@ import { estimateWithin, tensorPlace } from './estimate.ts'
 import type { RunEvent } from './events.ts'
 import { exactSettings, requireSameSettings } from './exactness.ts'
 import { type RunHistory, readHistory } from './history.ts'
-import { requireKernels } from './kernels.ts'
+import { requireKernels, requirePrecision } from './kernels.ts'
 import { lockRunFolder } from './lock.ts'
 import { type LoopEnd, type Progress, trainLoop } from './loop.ts'
 import { describeMachine } from './machine.ts'
@@ -143,6 +143,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
     await checkSpace(folder, estimate.checkpointBytes)
     await writeWhole(join(folder, 'run.yaml'), formatRun(run))
     const taken = requireKernels(programs(), runtime.name, run.train.precision, options.allowHost)
+    await requirePrecision(runtime, run.train.precision)
     const state = held(allocateState(runtime, prepared.architecture, { moments: true }))
     await fillState(state, run, prepared.architecture, checkpoint)
     const limit = await measureMatmul(runtime)

@@ -21,6 +21,7 @@ import {
   prepareTokenizer,
   type ResolvedRun,
   requireKernels,
+  requirePrecision,
   requireSameSettings,
   resolveArchitecture,
   type StepPrograms,
@@ -124,6 +125,7 @@ export async function verifyRuntimes(
       on.map(({ name }) => [name, requireKernels(programs, name, run.train.precision, options.allowHost)]),
     )
     for (const { label, runtime } of [reference, ...spreading, ...others]) {
+      await requirePrecision(runtime, run.train.precision)
       const fill = (state: TrainingState) => fillState(state, run, architecture, checkpoint)
       const batch = (step: number) => data.batch(step - 1)
       const kernels = taken.get(runtime.name)!
