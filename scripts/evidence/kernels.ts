@@ -41,7 +41,7 @@ function kernelCase(
   machine: Machine,
   work: Partial<Work>,
   seconds: number,
-  { lasting = true, earlier = false } = {},
+  { lasting = true, earlier = false, eighth = false } = {},
 ): KernelCase {
   const whole = { ...NO_WORK, ...work }
   // what is over before the chip is warm is held by neither its clocks nor its power
@@ -52,7 +52,7 @@ function kernelCase(
     seconds,
     predicted: (constants) => {
       const rates = { ...ratesOf(constants, machine, earlier ? ALONE_EARLIER : ALONE), software: 1 }
-      return deviceSeconds(whole, own, rates, false)
+      return deviceSeconds(whole, own, rates, eighth)
     },
   }
 }
@@ -87,7 +87,7 @@ const count = z.int().positive()
 const seconds = z.number().positive()
 /** A line of the files that scripts/measure-kernels.py writes, after the first. */
 const measuredKernel = z.discriminatedUnion('kernel', [
-  z.strictObject({ kernel: z.literal('product'), m: count, n: count, k: count, seconds }),
+  z.strictObject({ kernel: z.enum(['product', 'product8']), m: count, n: count, k: count, seconds }),
   z.strictObject({ kernel: z.literal('grouped'), groups: count, m: count, n: count, k: count, seconds }),
   z.strictObject({
     kernel: z.literal('attention'),
@@ -116,18 +116,24 @@ export function ownKernels(chips: readonly Chip[], folder = KERNELS_FOLDER): Ker
     .flatMap((name) => {
       const [first, ...lines] = readFileSync(join(folder, name), 'utf8').trimEnd().split('\n')
       const { chip: id } = measuredOn.parse(JSON.parse(first!))
-      const machine = machineOf(chips.find((chip) => chip.id === id)!, 1, 'bf16')
-      return lines.map((line) => ownCase(measuredKernel.parse(JSON.parse(line)), machine))
+      const chip = chips.find((one) => one.id === id)!
+      return lines.map((line) => {
+        const kernel = measuredKernel.parse(JSON.parse(line))
+        return ownCase(kernel, machineOf(chip, 1, kernel.kernel === 'product8' ? 'fp8' : 'bf16'))
+      })
     })
 }
 
 function ownCase(one: z.output<typeof measuredKernel>, machine: Machine): KernelCase {
   const source = `${one.kernel} on ${machine.chip.id}`
   switch (one.kernel) {
-    case 'product': {
+    case 'product':
+    case 'product8': {
       const { m, n, k } = one
-      const work = { flops: 2 * m * n * k, operandBytes: operands(m, n, k) }
-      return kernelCase(source, machine, work, one.seconds)
+      const eighth = one.kernel === 'product8'
+      // factors of a byte, and what comes out in 16 bits
+      const bytes = eighth ? m * k + k * n + HALF * m * n : operands(m, n, k)
+      return kernelCase(source, machine, { flops: 2 * m * n * k, operandBytes: bytes }, one.seconds, { eighth })
     }
     case 'grouped': {
       const { groups, m, n, k } = one

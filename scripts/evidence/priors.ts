@@ -7,6 +7,7 @@ export const PRIORS: Readonly<Record<RateName, { value: number; spread: number }
   matmul8: { value: 0.65, spread: 1 },
   // H100s hold about 0.7 of their peak at 700 W
   perWatt: { value: 1.1e12, spread: 0.5 },
+  perWatt8: { value: 2.5e12, spread: 0.5 },
   grouped: { value: 0.7, spread: 0.7 },
   attention: { value: 0.45, spread: 1 },
   // FlashAttention-3's paper: FlashAttention-2 reaches 35 to 40 % of an H100, it 60 to 75 % (Shah et al. 2024)

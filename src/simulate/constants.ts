@@ -7,6 +7,7 @@ export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean;
   matmul: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices alone, 16 bits' },
   matmul8: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices alone, 8 bits' },
   perWatt: { unit: 'FLOP/s/W', share: false, meaning: 'products in 16 bits that a watt lasts for, at 5 nm' },
+  perWatt8: { unit: 'FLOP/s/W', share: false, meaning: 'products in 8 bits that a watt lasts for, at 5 nm' },
   grouped: { unit: 'of matmul', share: true, meaning: "rate of experts' products" },
   attention: { unit: 'of peak', share: true, meaning: 'rate of the core of attention in 16 bits' },
   attentionEarlier: {

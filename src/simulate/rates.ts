@@ -9,8 +9,10 @@ export interface ChipRates {
   readonly matmul: number
   /** The same in fp8, of the peak in fp8. */
   readonly matmul8: number
-  /** FLOP/s of products in 16 bits that a watt lasts for on chips of 5 nm; twice as many in 8 bits. */
+  /** FLOP/s of products in 16 bits that a watt lasts for on chips of 5 nm. */
   readonly perWatt: number
+  /** The same in 8 bits. */
+  readonly perWatt8: number
   /** Products of experts, of the rate of others. */
   readonly grouped: number
   /** Fused attention, of peak FLOP/s. */
@@ -48,7 +50,8 @@ export interface Rates extends ChipRates, LinkRates {
  */
 export function deviceSeconds(work: Work, machine: Machine, rates: ChipRates, eighth: boolean): number {
   const peak = eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul
-  const powered = (machine.effectiveWatts ?? Number.POSITIVE_INFINITY) * rates.perWatt * (eighth ? 3 : 1)
+  const powered =
+    (machine.effectiveWatts ?? Number.POSITIVE_INFINITY) * (eighth ? rates.perWatt8 : rates.perWatt)
   const seconds =
     work.flops / held(peak, powered) +
     work.groupedFlops / held(peak * rates.grouped, powered) +
