@@ -47,7 +47,7 @@ export const ENGINES = {
     overlapsTensor: true,
     dispatchesOnce: false,
     scattersSends: true,
-    // --swap-optimizer (Ascend/MindSpeed, docs/features/swap-optimizer)
+    // --swap-optimizer moves the state, not the update (docs/features/swap-optimizer of MindSpeed)
     updatesOnHost: false,
     vocabularyMultiple: 1,
   },
