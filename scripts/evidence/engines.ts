@@ -28,6 +28,7 @@ const base: Omit<Engine, 'id' | 'name'> = {
   dispatchesOnce: false,
   overlapsPipeline: false,
   scattersSends: false,
+  updatesOnHost: true,
   vocabularyMultiple: 1,
   dropout: false,
 }
@@ -191,7 +192,7 @@ const alephAlpha: EngineDefaults = {
 /** Scripts set make-vocab-size-divisible-by 1. */
 const mindSpeedCore: EngineDefaults = {
   ...defaults,
-  engine: { ...base, id: 'mindspeed', lineage: 'mindspeed', name: 'MindSpeed-LLM' },
+  engine: { ...base, id: 'mindspeed', lineage: 'mindspeed', name: 'MindSpeed-LLM', updatesOnHost: false },
   zeroStage: 0,
 }
 

@@ -12,6 +12,7 @@ const common = {
   overlapsTensor: false,
   overlapsExperts: false,
   overlapsPipeline: true,
+  updatesOnHost: true,
   vocabularyMultiple: 128,
   dropout: false,
 } as const
@@ -38,6 +39,8 @@ export const ENGINES = {
     overlapsTensor: true,
     dispatchesOnce: false,
     scattersSends: true,
+    // --swap-optimizer moves the state, not the update (docs/features/swap-optimizer of MindSpeed)
+    updatesOnHost: false,
     vocabularyMultiple: 1,
   },
   torch: {

@@ -1,5 +1,5 @@
 /** @file Seconds of a training step: stages, the pipeline, what data-parallel chips exchange, the update. */
-import { HALF } from './bytes.ts'
+import { HALF, SINGLE } from './bytes.ts'
 import { gatherSeconds, pathOf, reduceSeconds, sendSeconds } from './collectives.ts'
 import { add, type CostModel, noSeconds, type PassSeconds, scale } from './costs.ts'
 import { chunksOf, nearLayers, stageSize } from './memory/index.ts'
@@ -336,12 +336,24 @@ const BUCKET = 4e7
 /** Bytes/s each way to the memory of the host: PCI Express 4.0, 16 lanes, by its specification. */
 const HOST_BYTES_PER_SECOND = 32e9
 
+/**
+ * Bytes/s that a chip's share of the host's memory gives the update there. Assumed, not fitted: the two EPYC 7742 of a DGX
+ * A100 have 8 channels of DDR4-3200 each, 204.8 GB/s by their data sheet, for 8 chips. Newer hosts have about twice that.
+ */
+const HOST_MEMORY_BYTES_PER_SECOND = (2 * 204.8e9) / 8
+
 /** Seconds of the update: gradients read for their norm and again, master weights and moments read and written. */
 export function optimizerSeconds(model: CostModel, layout: Layout, { dense, expert }: HeldWeights): number {
   const { machine, rates, engine } = model
   const updated = dense.held / dense.shards + expert.held / expert.shards
-  if (layout.offloadOptimizer) return (updated * (engine.gradientBytes + HALF)) / HOST_BYTES_PER_SECOND
-  return (
-    (updated * (2 * engine.gradientBytes + 6 * 4 + HALF)) / (machine.memoryBytesPerSecond * rates.bandwidth)
-  )
+  const onChip =
+    (updated * (2 * engine.gradientBytes + 6 * SINGLE + HALF)) /
+    (machine.memoryBytesPerSecond * rates.bandwidth)
+  if (!layout.offloadOptimizer) return onChip
+  // master weights and moments come in beside those that go out, some at a time
+  if (!engine.updatesOnHost) return Math.max((updated * 3 * SINGLE) / HOST_BYTES_PER_SECOND, onChip)
+  // gradients go there and weights come back; in between, the host reads and writes as a chip would
+  const moved = updated * (engine.gradientBytes + HALF)
+  const touched = updated * (engine.gradientBytes + 6 * SINGLE + HALF)
+  return moved / HOST_BYTES_PER_SECOND + touched / HOST_MEMORY_BYTES_PER_SECOND
 }

@@ -111,6 +111,8 @@ export interface Engine {
   readonly overlapsPipeline: boolean
   /** Each tensor-parallel chip sends its part of activations to the next stage, rather than all of them. */
   readonly scattersSends: boolean
+  /** An optimizer's state in the host's memory is updated there; else it goes to the chip and back for its update. */
+  readonly updatesOnHost: boolean
   /** The vocabulary is padded to a multiple of this times the tensor-parallel degree. */
   readonly vocabularyMultiple: number
   /** Activations of dropout masks are kept. */

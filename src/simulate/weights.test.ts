@@ -110,6 +110,27 @@ test('shared weights of experts are gathered for the layers that have some', () 
   expect(messages(layers) / messages(0)).toBeCloseTo(2, 12)
 })
 
+describe("an optimizer's state in the host's memory", () => {
+  const d = decoder('llama-3-70b')
+  const layout: Layout = { ...ONE_CHIP, tensorParallel: 8, sequenceParallel: true, pipelineParallel: 4 }
+  const held = createMemoryModel(costsOf(d).workload, ENGINE).stages(layout)
+  const most = Math.max(...held.map(({ terms }) => terms.weights)) / 2
+  const bus = 32e9
+  const update = (engine: Engine) =>
+    stepSeconds(costsOf(d, 4096, engine), { ...layout, offloadOptimizer: true }).optimizer
+
+  test('that is updated there waits for the bus and for that memory', () => {
+    // gradients of 4 bytes there, weights of 2 back; moments and master weights are read and written besides
+    const least = (most * 6) / bus + (most * 24) / 51.2e9
+    expect(update(ENGINE)).toBeGreaterThan(least)
+    expect(update(ENGINE)).toBeLessThan(1.5 * least)
+  })
+
+  test('that is updated on the chip goes both ways over the bus', () => {
+    expect(update({ ...ENGINE, updatesOnHost: false })).toBeCloseTo((most * 12) / bus, 12)
+  })
+})
+
 describe('pipelines from both ends', () => {
   const d = decoder('deepseek-v3')
   const costs = costsOf(d)

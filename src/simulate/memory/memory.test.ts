@@ -32,6 +32,7 @@ const ENGINE: Engine = {
   fusedLoss: true,
   gradientPlaceholders: true,
   overlapsPipeline: true,
+  updatesOnHost: true,
   vocabularyMultiple: 128,
   dropout: false,
 }
