@@ -83,6 +83,8 @@ describe('published rows', () => {
     expect(workload.decoder.experts).toEqual({
       count: 128,
       active: 8,
+      groups: 1,
+      activeGroups: 1,
       intermediateSize: 1536,
       sharedIntermediateSize: 0,
       sharedGate: false,

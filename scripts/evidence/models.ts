@@ -128,7 +128,7 @@ const NAMED: readonly (readonly [RegExp, Partial<Sizes>])[] = [
       ffn: 18_432,
       heads: 128,
       latent: { query: 1536, keyValue: 512, plain: 128, rotary: 64, value: 128 },
-      moe: { experts: 256, active: 8, width: 2048, shared: 2048, firstDense: 3 },
+      moe: { experts: 256, active: 8, groups: [8, 4], width: 2048, shared: 2048, firstDense: 3 },
     },
   ],
   [
@@ -200,6 +200,8 @@ export interface Sizes {
   readonly moe: {
     readonly experts: number
     readonly active: number
+    /** Groups of experts, and how many of them a token's may be of; left out where that is not limited. */
+    readonly groups?: readonly [number, number]
     /** Null where an expert is as wide as the MLP. */
     readonly width: number | null
     /** Width of all shared experts together. */
@@ -261,6 +263,9 @@ export function decoderOf(
   // a name lends its other sizes only to a model that has its shape
   const alike = named?.hidden === hidden && named.heads === heads ? named : undefined
   const moe = given.moe ?? alike?.moe ?? null
+  const [groups, activeGroups] = (moe?.experts === alike?.moe?.experts ? alike?.moe?.groups : undefined) ?? [
+    1, 1,
+  ]
   const latent = given.latent ?? alike?.latent ?? null
   const keyValueHeads = given.keyValueHeads ?? alike?.keyValueHeads ?? heads
   const ffn = given.ffn ?? alike?.ffn ?? (family.gated ? (moe?.width ?? null) : 4 * hidden)
@@ -295,6 +300,8 @@ export function decoderOf(
         : {
             count: moe.experts,
             active: moe.active,
+            groups,
+            activeGroups,
             intermediateSize: moe.width ?? ffn,
             sharedIntermediateSize: moe.shared,
             sharedGate: false,

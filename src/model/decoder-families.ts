@@ -47,6 +47,8 @@ export const KEYS = {
     'num_selected_experts',
     'ffn_config.moe_top_k',
   ],
+  expertGroups: ['n_group'],
+  activeGroups: ['topk_group'],
   expertSize: ['moe_intermediate_size', 'expert_intermediate_size'],
   /** Number of shared experts, each as wide as a routed one. */
   sharedExperts: ['n_shared_experts', 'num_shared_experts', 'moe_num_shared_experts', 'num_shared_expert'],
@@ -260,7 +262,7 @@ export const FAMILIES: ReadonlyMap<string, Family> = new Map(
 
     deepseek: DEEPSEEK,
     deepseek_v2: DEEPSEEK,
-    deepseek_v3: DEEPSEEK,
+    deepseek_v3: row({ defaults: { n_group: 8, topk_group: 4 } }, DEEPSEEK),
     kimi_k2: DEEPSEEK,
 
     gpt2: row({ positionsBeyond: 0 }, GPT_LIKE),

@@ -269,6 +269,32 @@ describe('FLOPs', () => {
   })
 })
 
+describe('groups of experts', () => {
+  const groupsOf = (rest: HfConfig) => {
+    const { experts } = readDecoder({ ...TINY, ...MOE, model_type: 'a-new-one', ...rest })
+    return [experts!.groups, experts!.activeGroups]
+  }
+
+  test.each([
+    [{}, [1, 1]],
+    [{ n_group: null, topk_group: null }, [1, 1]],
+    [{ n_group: 0, topk_group: 0 }, [1, 1]],
+    [{ n_group: 1, topk_group: 1 }, [1, 1]],
+    [{ n_group: 4, topk_group: 2 }, [4, 2]],
+    [{ n_group: 4 }, [4, 4]],
+    // DeepSeek-V2 chooses among all experts where it says so
+    [{ n_group: 4, topk_group: 2, topk_method: 'greedy' }, [1, 1]],
+    [{ n_group: 4, topk_group: 2, topk_method: 'group_limited_greedy' }, [4, 2]],
+  ])('by %j are %j', (rest, groups) => {
+    expect(groupsOf(rest)).toEqual(groups)
+  })
+
+  test('of DeepSeek-V3 are 8, of which a token goes to 4', () => {
+    const v3 = JSON.parse(readFileSync('examples/models/deepseek-v3/config.json', 'utf8'))
+    expect(readDecoder(v3).experts).toMatchObject({ groups: 8, activeGroups: 4 })
+  })
+})
+
 describe('layers', () => {
   const expertLayers = (rest: HfConfig, type = 'a-new-one') =>
     readDecoder({ ...TINY, ...MOE, model_type: type, ...rest })
@@ -407,6 +433,15 @@ test.each<[HfConfig, string]>([
   [
     { model_type: 'deepseek_v3', kv_lora_rank: 16, qk_nope_head_dim: 8, qk_rope_head_dim: 4 },
     'v_head_dim is missing',
+  ],
+  [{ ...MOE, n_group: 3, num_key_value_heads: 4 }, 'n_group is 3, of 8 experts'],
+  [
+    { ...MOE, n_group: 8, topk_group: 1, num_key_value_heads: 4 },
+    'topk_group is 1, of 8 groups of 1, for 2 experts',
+  ],
+  [
+    { ...MOE, n_group: 2, topk_group: 3, num_key_value_heads: 4 },
+    'topk_group is 3, of 2 groups of 4, for 2 experts',
   ],
 ])('%j is refused', (rest, message) => {
   expect(issuesOf({ ...TINY, num_key_value_heads: null, ...rest })).toEqual([message])

@@ -27,6 +27,10 @@ export interface Experts {
   readonly count: number
   /** Experts that each token is sent to. */
   readonly active: number
+  /** Groups of equally many experts, one after the other; 1 without. */
+  readonly groups: number
+  /** Groups that the experts of a token may be of (DeepSeek-V3, arXiv 2412.19437, section 2.1.2: nodes). */
+  readonly activeGroups: number
   readonly intermediateSize: number
   /** Width of all shared experts together; 0 without. */
   readonly sharedIntermediateSize: number

@@ -220,11 +220,26 @@ export function readDecoder(
       const [activeKey] = find(KEYS.activeExperts)
       report('CONFIG_SHAPE', `${activeKey} is ${active}, of ${count} experts`)
     }
+    // DeepSeek-V2 says how it chooses; 0 stands for no groups as well
+    const limited = find(['topk_method'])[1] !== 'greedy'
+    const groups = limited ? Math.max(size('expertGroups', 1, 0), 1) : 1
+    const activeGroups = groups > 1 ? size('activeGroups', groups) : 1
+    if (groups > 1 && sound('experts', 'activeExperts', 'expertGroups', 'activeGroups')) {
+      const [groupsKey] = find(KEYS.expertGroups)
+      if (count % groups !== 0) report('CONFIG_SHAPE', `${groupsKey} is ${groups}, of ${count} experts`)
+      else if (activeGroups > groups || activeGroups * (count / groups) < active)
+        report(
+          'CONFIG_SHAPE',
+          `${find(KEYS.activeGroups)[0]} is ${activeGroups}, of ${groups} groups of ${count / groups}, for ${active} experts`,
+        )
+    }
     const width = size('expertSize', intermediateSize)
     const shared = size('sharedSize', size('sharedExperts', 0, 0) * width, 0)
     return {
       count,
       active,
+      groups,
+      activeGroups,
       intermediateSize: width,
       sharedIntermediateSize: shared,
       sharedGate: family.sharedGate && shared > 0,

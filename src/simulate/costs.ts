@@ -7,6 +7,7 @@ import type { Engine, Layout, Machine, Workload } from './types.ts'
 import { type PartElements, partElements, type StageElements, stageElements } from './weights.ts'
 import {
   attentionWidths,
+  domainsReached,
   embeddingWork,
   headWork,
   layerWork,
@@ -304,8 +305,7 @@ export class CostModel {
       const path = pathOf(machine, rates, { size: expertParallel, stride: etp })
       const token = streamTokens(layout, tokens) * decoder.hiddenSize * HALF
       const sent = token * decoder.experts.active
-      // domains that a token's experts lie in, were they drawn at random
-      const reached = path.outer * (1 - (1 - 1 / path.outer) ** decoder.experts.active)
+      const reached = domainsReached(decoder.experts, path.outer)
       // what arrives is gathered over the chips that an expert is split over, and scattered to them on its way back
       const split = gatherSeconds(pathOf(machine, rates, { size: etp, stride: 1 }), sent * etp)
       const whole =

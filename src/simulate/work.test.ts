@@ -6,7 +6,7 @@ import { ENGINES } from './engines.ts'
 import { extentOf } from './memory/extent.ts'
 import { expertPasses } from './memory/feed-forward.ts'
 import { type Layout, ONE_CHIP } from './types.ts'
-import { headWork, layerWork, type Passes, predictionWork, type Share } from './work.ts'
+import { domainsReached, headWork, layerWork, type Passes, predictionWork, type Share } from './work.ts'
 
 const engine = ENGINES['megatron-lm']
 
@@ -91,6 +91,41 @@ test('experts compute for the tokens that memory keeps for them, sequence parall
     expect(whole!.groupedFlops / split!.groupedFlops).toBeCloseTo(whole!.kept / split!.kept, 10)
     expect(whole!.groupedFlops / split!.groupedFlops).toBe(8)
   }
+})
+
+describe('domains that a token reaches', () => {
+  const experts = decoder('deepseek-v3').experts!
+
+  test('are no more than the groups that its experts may be of, where each has one', () => {
+    expect(domainsReached(experts, 8)).toBeLessThan(4)
+    expect(domainsReached(experts, 8)).toBeGreaterThan(3.5)
+    expect(domainsReached({ ...experts, groups: 1, activeGroups: 1 }, 8)).toBeGreaterThan(5)
+    expect(domainsReached({ ...experts, activeGroups: 1 }, 8)).toBeCloseTo(1, 10)
+    expect(domainsReached(experts, 1)).toBe(1)
+  })
+
+  test.each([2, 4, 8, 16, 32])('are as many as when experts are drawn: %i', (domains) => {
+    let seed = 1
+    const draw = (below: number) => {
+      seed = (seed * 48_271) % (2 ** 31 - 1)
+      return Math.floor((seed / (2 ** 31 - 1)) * below)
+    }
+    const { count, active, groups, activeGroups } = experts
+    let sum = 0
+    const tokens = 20_000
+    for (let token = 0; token < tokens; token++) {
+      const chosen = new Set<number>()
+      while (chosen.size < activeGroups) chosen.add(draw(groups))
+      const own = [...chosen]
+      const each = count / groups
+      const reached = Array.from({ length: active }, () => {
+        const expert = own[draw(activeGroups)]! * each + draw(each)
+        return Math.floor((expert * domains) / count)
+      })
+      sum += new Set(reached).size
+    }
+    expect(sum / tokens / domainsReached(experts, domains)).toBeCloseTo(1, 2)
+  })
 })
 
 test('attention without fusion sees all keys and moves its scores', () => {

@@ -1,5 +1,5 @@
 /** @file The work of a layer, an embedding and an output head on one chip: operations, bytes, kernels, messages. */
-import { type Decoder, meanSeen } from '../model/index.ts'
+import { type Decoder, type Experts, meanSeen } from '../model/index.ts'
 import { HALF } from './bytes.ts'
 import type { Engine, Layout } from './types.ts'
 
@@ -257,6 +257,31 @@ export function streamTokens(
   tokens: number,
 ): number {
   return share.sequenceParallel ? tokens / share.tensorParallel : tokens
+}
+
+/**
+ * Domains of links that the experts of a token lie in, of so many that experts are spread over one after the other, were
+ * they drawn at random: first the groups that they may be of, then each from those.
+ */
+export function domainsReached({ active, groups, activeGroups }: Experts, domains: number): number {
+  // a domain has some groups whole, or is one of several that have a part of one
+  const within = Math.max(1, Math.floor(groups / domains))
+  const parts = Math.max(1, domains / groups)
+  const chosen = binomial(groups, activeGroups)
+  let missed = 0
+  for (let n = 0; n <= Math.min(within, activeGroups); n++) {
+    const ways = binomial(within, n) * binomial(groups - within, activeGroups - n)
+    missed += (ways / chosen) * (1 - n / (activeGroups * parts)) ** active
+  }
+  return domains * (1 - missed)
+}
+
+/** Ways to choose k of n. */
+function binomial(n: number, k: number): number {
+  if (k > n) return 0
+  let ways = 1
+  for (let i = 1; i <= k; i++) ways *= (n - k + i) / i
+  return ways
 }
 
 /** Work of the lookup of embeddings: rows read and written, and their gradients added. */
