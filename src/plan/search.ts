@@ -7,8 +7,8 @@
  * sequence the larger b is, as all parts of S grow by no more than b does. That bounds families of layouts from below
  * before any of their members is looked at; the best of what fits bounds them from above.
  *
- * To the passes comes what is left of exchanging gradients beside them, for the stage of the fewest weights. It hides
- * behind one pass at the most, so longer passes never make up for themselves by hiding more of it: where there are two
+ * To the passes comes what is left of exchanging gradients beside them, for a stage of an even share of the layers. It
+ * hides behind one pass at the most, so longer passes never make up for themselves by hiding more of it: where there are two
  * micro-batches or more, or no bubble that the slowest stage could take its own passes off.
  *
  * Families are halved again and again: a share of the work with a range of micro-batches, then one of them, then one

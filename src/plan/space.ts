@@ -64,8 +64,6 @@ export interface Space {
   readonly sharings: (pipelineParallel: number) => readonly Sharing[]
   /** Each schedule that so many stages can run, with the most chunks of a stage. */
   readonly schedules: (pipelineParallel: number) => readonly Pick<Split, 'schedule' | 'virtualPipeline'>[]
-  /** Layers of the shortest stage that so many can have. */
-  readonly fewestLayers: (pipelineParallel: number) => number
   /** Where as many layers begin, for each different mix of kinds of layers among them. */
   readonly windows: (size: number) => readonly number[]
 }
@@ -116,9 +114,6 @@ export function spaceOf(request: PlanRequest, coarse = false): Space {
         chunks.set(schedule, Math.max(chunks.get(schedule) ?? 1, virtualPipeline))
       return [...chunks].map(([schedule, virtualPipeline]) => ({ schedule, virtualPipeline }))
     }),
-    fewestLayers: kept((p) =>
-      Math.min(...splits(p).flatMap(({ stageLayers }) => stageLayers ?? Math.floor(decoder.layers / p))),
-    ),
     windows: kept((size) => {
       const kinds = decoder.windows.map((window, layer) => `${window} ${decoder.expertLayers[layer]}`)
       const first = new Map<string, number>()

@@ -18,7 +18,7 @@ export interface StageBounds {
   first(size: number): number
   /** With the head. */
   last(size: number): number
-  /** The fewest weights that a chip of so many stages holds, under that schedule. */
+  /** Weights of the chip, of so many stages under that schedule, that holds the most, at the least. */
   elements(schedule: Schedule, p: number): StageElements
 }
 
@@ -41,7 +41,7 @@ export function stageBounds(space: Space, { costs, workload }: Simulator, whole:
       seconds(0, near, true, false) + seconds(layers - far, far, false, true),
     )
   })
-  // of the fewest layers, wherever they, or where stages are folded both their chunks, begin, without ends
+  // one of the stages has as many layers as an even share, rounded up, wherever its chunks begin; without ends
   const leastElements = (chunks: readonly number[]) => {
     const sum = { dense: 0, layers: 0, expert: 0, expertLayers: 0 }
     for (const chunk of chunks) {
@@ -53,15 +53,10 @@ export function stageBounds(space: Space, { costs, workload }: Simulator, whole:
     }
     return sum
   }
-  const contiguousElements = kept((p) => leastElements([space.fewestLayers(p)]))
-  const pairedElements = kept((p) => {
-    const fewest = space.fewestLayers(p)
-    return leastElements(p % 2 === 0 ? [fewest, fewest] : [fewest])
-  })
-  const foldedElements = kept((p) => {
-    const fewest = space.fewestLayers(p)
-    return leastElements([nearLayers(fewest), fewest - nearLayers(fewest)])
-  })
+  const share = (p: number) => Math.ceil(layers / p)
+  const contiguousElements = kept((p) => leastElements([share(p)]))
+  const pairedElements = kept((p) => leastElements([share(p), Math.floor(layers / p)]))
+  const foldedElements = kept((p) => leastElements([nearLayers(share(p)), share(p) - nearLayers(share(p))]))
   return {
     longest,
     even: (schedule, p) => {

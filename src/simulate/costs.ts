@@ -76,7 +76,7 @@ export class CostModel {
   /** Kept for models that are like this one alone: each on its own keeps what the work costs. */
   #works: KeptByShare<ShareWork> | undefined
   readonly #costs: KeptByShare<LayerCosts> = new KeptByShare()
-  readonly #elements: KeptByShare<PartElements>
+  readonly #parts: Map<number, PartElements>
   readonly #lastKind: number
 
   /** `like` is a model of the same workload, machine and engine at other rates: work is not counted twice. */
@@ -89,7 +89,7 @@ export class CostModel {
       like.#works ??= new KeptByShare()
       this.#works = like.#works
     }
-    this.#elements = like === undefined ? new KeptByShare() : like.#elements
+    this.#parts = like === undefined ? new Map() : like.#parts
     const d = workload.decoder
     const kinds: LayerKind[] = []
     const kindOf = d.windows.map((window, layer) => {
@@ -154,7 +154,14 @@ export class CostModel {
 
   /** What a chip holds of each part of the model. */
   parts(layout: Layout): PartElements {
-    return this.#elements.of(layout, () => partElements(this.workload.decoder, this.engine, layout))
+    const { tensorParallel, expertParallel, expertTensorParallel } = layout
+    const key = (tensorParallel * 2 ** 16 + expertParallel) * 2 ** 16 + expertTensorParallel
+    let parts = this.#parts.get(key)
+    if (parts === undefined) {
+      parts = partElements(this.workload.decoder, this.engine, layout)
+      this.#parts.set(key, parts)
+    }
+    return parts
   }
 
   /**
