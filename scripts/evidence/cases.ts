@@ -123,9 +123,9 @@ class HeadlessCosts extends CostModel {
     return super.stage(layout, from, size, recomputed, isFirst, false)
   }
 
-  override parameters(...args: Parameters<CostModel['parameters']>): ReturnType<CostModel['parameters']> {
-    const [from, size, isFirst] = args
-    return super.parameters(from, size, isFirst, false)
+  override elements(...args: Parameters<CostModel['elements']>): ReturnType<CostModel['elements']> {
+    const [layout, from, size, isFirst, , ...rest] = args
+    return super.elements(layout, from, size, isFirst, false, ...rest)
   }
 }
 
