@@ -179,14 +179,14 @@ export function fitConstants(cases: readonly Case[], options: FitOptions = {}): 
 /** Where a parameter starts: at its prior, or at what an earlier fit found. */
 function startOf({ scope, key, rate, prior }: Parameter, from: Constants | undefined): number {
   if (from === undefined) return prior
-  if (scope === 'general') return toScale(rate, from.general[rate] ?? PRIORS[rate].value)
+  if (scope === 'general') return toScale(rate, from.general[rate])
   const table = { architecture: from.architectures, lineage: from.lineages, engine: from.engines }[scope]
   return table[key]?.[rate] ?? prior
 }
 
 const PRIOR_WEIGHT = 0.02
 /** Deviations of a shift, in spreads, beyond which its cost grows in proportion alone. */
-const BEND = 0.3
+const BEND = 1
 
 /**
  * What a value costs by how far it is from where it is drawn to, and the cost's slope over that distance. For shifts of

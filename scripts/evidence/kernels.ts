@@ -133,7 +133,9 @@ function ownCase(one: z.output<typeof measuredKernel>, machine: Machine): Kernel
       const eighth = one.kernel === 'product8'
       // factors of a byte, and what comes out in 16 bits
       const bytes = eighth ? m * k + k * n + HALF * m * n : operands(m, n, k)
-      return kernelCase(source, machine, { flops: 2 * m * n * k, operandBytes: bytes }, one.seconds, { eighth })
+      return kernelCase(source, machine, { flops: 2 * m * n * k, operandBytes: bytes }, one.seconds, {
+        eighth,
+      })
     }
     case 'grouped': {
       const { groups, m, n, k } = one

@@ -49,14 +49,14 @@ export interface Rates extends ChipRates, LinkRates {
  * which the data sheets' peaks of H100 and B200 are beyond.
  */
 export function deviceSeconds(work: Work, machine: Machine, rates: ChipRates, eighth: boolean): number {
+  const watts = machine.effectiveWatts ?? Number.POSITIVE_INFINITY
   const peak = eighth ? machine.flops * rates.matmul8 : machine.halfFlops * rates.matmul
-  const powered =
-    (machine.effectiveWatts ?? Number.POSITIVE_INFINITY) * (eighth ? rates.perWatt8 : rates.perWatt)
+  const powered = watts * (eighth ? rates.perWatt8 : rates.perWatt)
   const seconds =
     work.flops / held(peak, powered) +
     work.groupedFlops / held(peak * rates.grouped, powered) +
     (work.attentionFlops + work.attentionFlopsPerKey * rates.attentionStart) /
-      (machine.halfFlops * rates.attention) +
+      held(machine.halfFlops * rates.attention, watts * rates.perWatt) +
     (work.operandBytes * rates.operands) / machine.memoryBytesPerSecond +
     work.elementwiseBytes / (machine.memoryBytesPerSecond * rates.bandwidth) +
     work.kernels * rates.kernel
