@@ -1,8 +1,9 @@
 /** @file Kernels that were measured alone, made ready to be compared with what is predicted. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Chip } from '../../src/chips/index.ts'
+import type { Issue } from '../../src/errors.ts'
 import { meanSeen } from '../../src/model/index.ts'
 import { HALF } from '../../src/simulate/bytes.ts'
 import { type Constants, ratesOf } from '../../src/simulate/constants.ts'
@@ -12,6 +13,7 @@ import { deviceSeconds } from '../../src/simulate/rates.ts'
 import type { Engine, Machine } from '../../src/simulate/types.ts'
 import type { Work } from '../../src/simulate/work.ts'
 import type { readKernels } from './aiconfigurator.ts'
+import { readText, requireFolder, throwIssues } from './files.ts'
 
 /** A kernel with the time that it took. */
 export interface KernelCase {
@@ -83,8 +85,8 @@ export function productCases(
   })
 }
 
-const count = z.int().positive()
-const seconds = z.number().positive()
+const count = z.int().positive().max(1e12)
+const seconds = z.number().min(1e-9).max(1e4)
 /** A line of the files that scripts/measure-kernels.py writes, after the first. */
 const measuredKernel = z.discriminatedUnion('kernel', [
   z.strictObject({ kernel: z.enum(['product', 'product8']), m: count, n: count, k: count, seconds }),
@@ -105,23 +107,46 @@ const measuredKernel = z.discriminatedUnion('kernel', [
 ])
 const measuredOn = z.looseObject({ chip: z.string() })
 
-/** Where they are. */
+/** Where those are that were measured for this project. */
 export const KERNELS_FOLDER = join(import.meta.dirname, 'kernels')
 
-/** The kernels that were measured for this project, one after the other for as long as a chip takes to get warm. */
+/**
+ * The kernels of a folder of files that scripts/measure-kernels.py wrote, each measured for as long as a chip takes to get warm.
+ * Throws a `data` error with every line that is none.
+ */
 export function ownKernels(chips: readonly Chip[], folder = KERNELS_FOLDER): KernelCase[] {
+  requireFolder(folder)
   return readdirSync(folder)
     .filter((name) => name.endsWith('.jsonl'))
     .sort()
-    .flatMap((name) => {
-      const [first, ...lines] = readFileSync(join(folder, name), 'utf8').trimEnd().split('\n')
-      const { chip: id } = measuredOn.parse(JSON.parse(first!))
-      const chip = chips.find((one) => one.id === id)!
-      return lines.map((line) => {
-        const kernel = measuredKernel.parse(JSON.parse(line))
-        return ownCase(kernel, machineOf(chip, 1, kernel.kernel === 'product8' ? 'fp8' : 'bf16'))
-      })
-    })
+    .flatMap((name) => fileCases(join(folder, name), chips))
+}
+
+function fileCases(file: string, chips: readonly Chip[]): KernelCase[] {
+  const issues: Issue[] = []
+  const read = <T>(schema: z.ZodType<T>, text: string | undefined, line: number): T | undefined => {
+    const fail = (message: string) => void issues.push({ code: 'EVIDENCE_KERNEL', message, file, line })
+    try {
+      const { data, error } = schema.safeParse(JSON.parse(text ?? ''))
+      if (error === undefined) return data
+      fail(error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`.slice(0, 200)).join(', '))
+    } catch {
+      fail(`is no JSON: ${(text ?? '').slice(0, 40)}`)
+    }
+    return undefined
+  }
+  const [first, ...lines] = readText(file).trimEnd().split(/\r?\n/)
+  const id = read(measuredOn, first, 1)?.chip
+  const chip = chips.find((one) => one.id === id)
+  if (id !== undefined && chip === undefined) {
+    const hint = 'name it by its id in `regauge chips`'
+    issues.push({ code: 'EVIDENCE_CHIP', message: `the chip ${id} is not known`, file, line: 1, hint })
+  }
+  const kernels = lines.map((line, i) => read(measuredKernel, line, i + 2))
+  throwIssues(file, issues)
+  return kernels.map((kernel) =>
+    ownCase(kernel!, machineOf(chip!, 1, kernel!.kernel === 'product8' ? 'fp8' : 'bf16')),
+  )
 }
 
 function ownCase(one: z.output<typeof measuredKernel>, machine: Machine): KernelCase {

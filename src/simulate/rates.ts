@@ -64,12 +64,13 @@ export function deviceSeconds(work: Work, machine: Machine, rates: ChipRates, ei
 }
 
 /**
- * The rate that is left of one that power limits: nearly the lesser of both. At this order, the products that an H100 holds at
- * 700 W (scripts/evidence/kernels) and those of a B200 at 1 kW (485 of 1,000 at peak, 660 when cool: the operator table of
- * MooreThreads/SimuMax, configs/system, and AIConfigurator) ask for the same FLOP/s a watt.
+ * The rate that is left of one that power limits: nearly the lesser of both, a norm of order 8 of their times. At this order the
+ * products that an H100 holds at 700 W (0.70 of peak, and 0.76 when cool: scripts/evidence/kernels, AIConfigurator) and those of a
+ * B200 at 1 kW (0.485, and 0.66: operator table of MooreThreads/SimuMax, configs/system, and AIConfigurator) ask for the same
+ * FLOP/s a watt, 1.1e12.
  */
 function held(rate: number, powered: number): number {
-  return rate * (1 + (rate / powered) ** 8) ** -0.125
+  return rate / Math.sqrt(Math.sqrt(Math.sqrt(1 + (rate / powered) ** 8)))
 }
 
 /** The later of two that mostly run beside each other, with what each then waits for the other: a norm of order 4. */

@@ -10,9 +10,11 @@ import { hopSeconds } from './step.ts'
 const RATES: Rates = {
   matmul: 0.7,
   matmul8: 0.6,
-  sustained: 1,
+  perWatt: 1.1e12,
+  perWatt8: 2.5e12,
   grouped: 0.65,
   attention: 0.4,
+  attentionEarlier: 0.6,
   attentionStart: 150,
   operands: 0.3,
   bandwidth: 0.6,

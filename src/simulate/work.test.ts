@@ -176,7 +176,7 @@ test('a loss in the format of all else casts nothing', () => {
 describe('experts by engine', () => {
   const d = decoder('mixtral-8x7b')
   const kind = { expert: true, window: undefined }
-  const split = share({ tensorParallel: 8, expertTensorParallel: 8 })
+  const split = share({ tensorParallel: 8, sequenceParallel: true, expertTensorParallel: 8 })
   const work = (change: Partial<Engine>) => layerWork(d, { ...engine, ...change }, split, 4096, kind)
   // each of the 8 chips sees all 4096 tokens, each of them for two experts
   const row = d.hiddenSize * 2

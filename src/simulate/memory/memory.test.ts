@@ -22,6 +22,7 @@ const ENGINE: Engine = {
   lineage: 'megatron',
   usesAllRails: true,
   fusedAttention: true,
+  earlierAttention: false,
   fusedElementwise: true,
   fusedMask: true,
   composedGates: false,

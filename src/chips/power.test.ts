@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest'
+import { catalogChips, effectiveWatts } from './index.ts'
+
+const of = (id: string) => catalogChips().find((chip) => chip.id === id)!
+
+test('a watt does less on chips of an earlier process', () => {
+  expect(effectiveWatts(of('h100-sxm'))).toBe(700)
+  expect(effectiveWatts(of('a100-80gb-sxm'))).toBeCloseTo(0.7 * 400)
+  expect(effectiveWatts(of('ascend-910b2'))).toBeCloseTo(0.7 * 400)
+})
+
+test('power that nobody published is that of the like chip of the nearest rate', () => {
+  expect(of('h800-sxm').power.watts).toBeNull()
+  expect(effectiveWatts(of('h800-sxm'))).toBe(effectiveWatts(of('h100-sxm')))
+  // not that of the H100, whose products are six times as many
+  expect(of('h20-141gb').power.watts).toBeNull()
+  expect(effectiveWatts(of('h20-141gb'))).toBe(effectiveWatts(of('h20-96gb')))
+})
+
+test('a chip that is like no other has none', () => {
+  const alone = { ...of('h800-sxm'), id: 'nobody-1' }
+  expect(effectiveWatts(alone)).toBeNull()
+  expect(effectiveWatts({ ...alone, power: { watts: 500, note: null } })).toBe(500)
+})
