@@ -26,7 +26,8 @@ if (folder === undefined || rest.length > 0) {
 try {
   const chips = await loadChips(CHIPS_FILE)
   const { cases, refusals } = casesOf(readEvidence(folder).rows, chips)
-  const kernels = [...productCases(readKernelsOf(folder).products, chips), ...ownKernels(chips)]
+  const products = productCases(readKernelsOf(folder).products, chips)
+  const kernels = [...products, ...ownKernels(chips)]
   if (cases.length === 0) {
     throw new RegaugeError('data', {
       code: 'EVIDENCE_EMPTY',
@@ -36,12 +37,13 @@ try {
   }
   for (const { id, reason } of refusals) console.log(`not used  ${id}: ${reason}`)
   const movable = constantsIn(fitConstants(cases, { kernels, rounds: 0 }))
-  const measured = cases.length + kernels.length
+  // the project's own kernels, of one chip and no engine, are no reason to move the others' constants
+  const measured = cases.length + products.length
   if (measured < movable) {
     throw new RegaugeError('data', {
       code: 'EVIDENCE_FEW',
       file: folder,
-      message: `${cases.length} steps and ${kernels.length} kernels are fewer than the ${movable} constants that they would move`,
+      message: `${cases.length} steps and ${products.length} products are fewer than the ${movable} constants that they would move`,
       hint: 'give more measured steps, or steps of fewer kinds of chips and engines',
     })
   }
