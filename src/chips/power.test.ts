@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { catalogChips, effectiveWatts } from './index.ts'
+import { architectureOf, catalogChips, effectiveWatts } from './index.ts'
+import { LIKE_CHIPS } from './power.ts'
 
 const of = (id: string) => catalogChips().find((chip) => chip.id === id)!
 
@@ -21,4 +22,13 @@ test('a chip that is like no other has none', () => {
   const alone = { ...of('h800-sxm'), id: 'nobody-1' }
   expect(effectiveWatts(alone)).toBeNull()
   expect(effectiveWatts({ ...alone, power: { watts: 500, note: null } })).toBe(500)
+})
+
+test('what chips are like is in the catalog, with the most power of its rate', () => {
+  for (const [architecture, rate, watts] of LIKE_CHIPS) {
+    const alike = catalogChips().filter(
+      (chip) => architectureOf(chip) === architecture && (chip.peak.bf16 ?? chip.peak.fp16) === rate,
+    )
+    expect(Math.max(...alike.map(({ power }) => power.watts ?? 0))).toBe(watts)
+  }
 })

@@ -1,6 +1,5 @@
 /** @file What a chip's power is worth by the process that it is made in. */
 import { architectureOf } from './architecture.ts'
-import { catalogChips } from './catalog.ts'
 import { trainingRate } from './roofline.ts'
 import type { Chip } from './types.ts'
 
@@ -11,13 +10,22 @@ const WATT_YIELDS: readonly (readonly [RegExp, number])[] = [
   [/\b7 ?nm|\bN7|\b7N/, 0.7],
 ]
 
-function wattYield({ process }: Chip): number {
-  return WATT_YIELDS.find(([pattern]) => pattern.test(process.node ?? ''))?.[1] ?? 1
+function wattYield({ process: { node } }: Chip): number {
+  return WATT_YIELDS.find(([pattern]) => pattern.test(node ?? ''))?.[1] ?? 1
 }
+
+/** Chips of the catalog that others are like, with the most power of their rate in 16 bits: cores, FLOP/s, watts. */
+export const LIKE_CHIPS: readonly (readonly [architecture: string, rate: number, watts: number])[] = [
+  ['ampere', 312e12, 400],
+  ['hopper', 989.5e12, 700],
+  ['hopper', 148e12, 400],
+  ['da-vinci-2', 376e12, 400],
+  ['cdna-3', 1307.4e12, 750],
+]
 
 /**
  * Watts of a chip of 5 nm that does as much as this one does with its design power. Where nobody published that, it is taken to
- * be that of a chip with the same cores, of the nearest rate and then the most power; null where there is none.
+ * be that of a chip with the same cores and the nearest rate; null where none is known.
  */
 export function effectiveWatts(chip: Chip): number | null {
   const watts = chip.power.watts ?? wattsOfLike(chip)
@@ -27,14 +35,13 @@ export function effectiveWatts(chip: Chip): number | null {
 function wattsOfLike(chip: Chip): number | null {
   const rate = trainingRate(chip)?.rate
   if (rate === undefined) return null
-  let best: { readonly watts: number; readonly distance: number } | null = null
-  for (const other of catalogChips()) {
-    const { watts } = other.power
-    const otherRate = trainingRate(other)?.rate
-    if (watts === null || otherRate === undefined || architectureOf(other) !== architectureOf(chip)) continue
-    const distance = Math.abs(Math.log(rate / otherRate))
-    const nearer = best === null || distance < best.distance
-    if (nearer || (distance === best!.distance && watts > best!.watts)) best = { watts, distance }
-  }
-  return best?.watts ?? null
+  const architecture = architectureOf(chip)
+  const distance = (other: number) => Math.abs(Math.log(rate / other))
+  return (
+    LIKE_CHIPS.filter(([own]) => own === architecture).reduce<{ rate: number; watts: number } | null>(
+      (best, [, own, watts]) =>
+        best === null || distance(own) < distance(best.rate) ? { rate: own, watts } : best,
+      null,
+    )?.watts ?? null
+  )
 }
