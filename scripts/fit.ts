@@ -10,7 +10,7 @@ import { RegaugeError } from '../src/errors.ts'
 import type { Constants } from '../src/simulate/constants.ts'
 import { writeWhole } from '../src/watch/report/place.ts'
 import { casesOf } from './evidence/cases.ts'
-import { bandsOf, leaveOneOut } from './evidence/errors.ts'
+import { bandsOf, leaveCoresOut, leaveOneOut } from './evidence/errors.ts'
 import { constantsIn, fitConstants, shipped } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
 import { ownKernels, productCases } from './evidence/kernels.ts'
@@ -48,8 +48,10 @@ try {
     })
   }
   const constants = fitConstants(cases, { kernels, log: (text) => console.log(text) })
-  // bands are of rows that no constant has seen
-  const bands = bandsOf(leaveOneOut(cases, constants, kernels, (source) => console.log(`without ${source}`)))
+  // bands are of rows that no constant has seen, and of chips that none has
+  const log = (left: string) => console.log(`without ${left}`)
+  const unseen = leaveOneOut(cases, constants, kernels, log)
+  const bands = bandsOf([...unseen, ...leaveCoresOut(cases, constants, kernels, log)])
   write(shipped(constants, cases, kernels, bands))
   console.log(`${cases.length} steps and ${kernels.length} kernels; wrote ${TARGET}`)
 } catch (error) {

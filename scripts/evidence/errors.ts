@@ -62,6 +62,28 @@ export function leaveOneOut(
   })
 }
 
+/** Judges the rows on each design of cores by constants that were fitted without any, as those of a chip that nobody has. */
+export function leaveCoresOut(
+  cases: readonly Case[],
+  constants: Constants,
+  kernels: readonly KernelCase[],
+  log: (architecture: string) => void = () => {},
+): Judged[] {
+  const all = [...new Set(cases.flatMap(({ architectures }) => architectures))].sort()
+  return all.flatMap((architecture) => {
+    const has = ({ architectures }: Case) => architectures.includes(architecture)
+    const own = cases.filter(has)
+    const others = cases.filter((one) => !has(one))
+    if (others.length === 0) return []
+    log(architecture)
+    const rest = kernels.filter(({ machine }) => machine.architecture !== architecture)
+    const without = fitConstants(others, { from: constants, rounds: 12, kernels: rest })
+    // several kinds of chip are judged with each of them, once
+    const judged = own.filter(({ architectures }) => architectures[0] === architecture)
+    return judge(judged, { ...without, bands: constants.bands })
+  })
+}
+
 /** Share of cases that a band is to hold. */
 const BAND_SHARE = 0.8
 
