@@ -1,4 +1,6 @@
 /** @file Watching: what runs have written, the page made of it, and what this machine has. Data only, no terminal. */
+import type * as Report from './report.ts'
+
 export { diagnose, type Finding } from './doctor.ts'
 export * from './format.ts'
 export { harmless } from './harmless.ts'
@@ -14,7 +16,6 @@ export {
   readRuns,
 } from './records.ts'
 export { PAGE_HINT, type Placed, requirePlace, samePlace, TRACE_HINT, writePlaced } from './report/place.ts'
-export { writeReport } from './report.ts'
 export {
   figure,
   requireVerificationPlace,
@@ -23,3 +24,7 @@ export {
   worstTensors,
   writeVerification,
 } from './verification.ts'
+
+// what trains is only loaded for those who ask for runs
+export const writeReport: typeof Report.writeReport = async (...asked) =>
+  (await import('./report.ts')).writeReport(...asked)

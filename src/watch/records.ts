@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { nearest, RegaugeError } from '../errors.ts'
-import { loadRun, type ResolvedRun, type RunHistory, type RunState, readHistory } from '../train/index.ts'
+import type { ResolvedRun, RunHistory, RunState } from '../train/index.ts'
 
 /** One run. */
 export interface RunRecord {
@@ -57,6 +57,8 @@ export function findRun(word: string, runs: string): string {
  * in `history.badLines`, a run file that cannot be read in `runProblem`.
  */
 export async function readRun(folder: string): Promise<RunRecord> {
+  // what trains is only loaded for those who ask for runs
+  const { loadRun, readHistory } = await import('../train/index.ts')
   const log = join(folder, 'events.jsonl')
   const history = isFile(log) ? await readHistory(log) : { ...EMPTY }
   let run: ResolvedRun | undefined
