@@ -8,8 +8,12 @@ const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' })
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{1f300}-\u{1f64f}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u
 
+const PLAIN = /^[ -~]*$/
+
 /** Columns that a text takes, escapes left out. */
 export function columnsOf(text: string): number {
+  // most texts, and a segmenter takes a while to start
+  if (PLAIN.test(text)) return text.length
   let columns = 0
   for (const { segment } of segmenter.segment(stripVTControlCharacters(text))) {
     columns += WIDE.test(segment) ? 2 : 1
