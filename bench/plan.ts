@@ -10,11 +10,8 @@
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { catalogChips } from '../src/chips/index.ts'
 import type { HfConfig } from '../src/formats/index.ts'
-import { readDecoder } from '../src/model/index.ts'
-import { planLayouts } from '../src/plan/index.ts'
-import { ENGINES, type EngineName, machineOf } from '../src/simulate/index.ts'
+import type { EngineName } from '../src/simulate/index.ts'
 import { type Contender, interleave, median, printTable } from './children.ts'
 
 /** What a script of a peer prints. */
@@ -114,6 +111,10 @@ const SEARCHES: readonly (readonly [
 
 /** Plans each workload over the whole space, without reasons; the first time in a process, as a user does. */
 async function planFigures(): Promise<readonly PlanFigure[]> {
+  // as it is shipped, without what a loader of TypeScript adds to each function
+  const built = new URL('../dist/index.js', import.meta.url).href
+  const { catalogChips, ENGINES, machineOf, planLayouts, readDecoder }: typeof import('../src/index.ts') =
+    await import(built)
   return SEARCHES.map(([workload, model, chip, count, engine, sequenceLength, globalBatch]) => {
     const config =
       typeof model === 'string'
