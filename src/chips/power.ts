@@ -3,11 +3,14 @@ import { architectureOf } from './architecture.ts'
 import { trainingRate } from './roofline.ts'
 import type { Chip } from './types.ts'
 
-/** What a watt does beside one on a chip of 5 nm, by what names of processes hold; the first that fits. */
+/**
+ * What a watt does beside one on a chip of 5 nm, by what names of processes hold; the first that fits. Others, and those
+ * that nobody published, count as 5 nm.
+ */
 const WATT_YIELDS: readonly (readonly [RegExp, number])[] = [
-  [/\b4NP?\b|\b[345] ?nm|\bN[345]/, 1],
+  [/\b4NP?\b|\b[345] ?nm|\bN[345]/i, 1],
   // at equal speed N5 takes about 30 % less power than N7 (TSMC's page of its 5 nm technology)
-  [/\b7 ?nm|\bN7|\b7N/, 0.7],
+  [/\b7 ?nm|\bN7|\b7N/i, 0.7],
 ]
 
 function wattYield({ process: { node } }: Chip): number {
