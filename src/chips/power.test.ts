@@ -32,6 +32,12 @@ test('power that nobody published is that of the like chip of the nearest rate',
   expect(effectiveWatts(of('h20-141gb'))).toBe(effectiveWatts(of('h20-96gb')))
 })
 
+test('a package of two dies draws what both do, a lower bin no less than a higher one', () => {
+  expect(of('ascend-910c').power.watts).toBeNull()
+  expect(effectiveWatts(of('ascend-910c'))).toBeCloseTo(2 * effectiveWatts(of('ascend-910b2'))!)
+  expect(effectiveWatts(of('ascend-910b4'))).toBe(effectiveWatts(of('ascend-910b2')))
+})
+
 test('a chip that is like no other has none', () => {
   const alone = { ...of('h800-sxm'), id: 'nobody-1' }
   expect(effectiveWatts(alone)).toBeNull()

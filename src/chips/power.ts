@@ -1,6 +1,5 @@
 /** @file What a chip's power is worth by the process that it is made in. */
 import { architectureOf } from './architecture.ts'
-import { trainingRate } from './roofline.ts'
 import type { Chip } from './types.ts'
 
 /**
@@ -28,7 +27,8 @@ export const LIKE_CHIPS: readonly (readonly [architecture: string, rate: number,
 
 /**
  * Watts of a chip of 5 nm that does as much as this one does with its design power. Where nobody published that, it is taken to
- * be that of a chip with the same cores and the nearest rate; null where none is known.
+ * be that of a chip with the same cores and the nearest rate, and more in proportion where this one has more of them, as a
+ * package of two dies does; null where none is known.
  */
 export function effectiveWatts(chip: Chip): number | null {
   const watts = chip.power.watts ?? wattsOfLike(chip)
@@ -36,15 +36,16 @@ export function effectiveWatts(chip: Chip): number | null {
 }
 
 function wattsOfLike(chip: Chip): number | null {
-  const rate = trainingRate(chip)?.rate
-  if (rate === undefined) return null
+  // as the table has it: of all units, not of those for matrices alone, which few publish
+  const rate = chip.peak.bf16 ?? chip.peak.fp16
+  if (rate === null) return null
   const architecture = architectureOf(chip)
   const distance = (other: number) => Math.abs(Math.log(rate / other))
-  return (
-    LIKE_CHIPS.filter(([own]) => own === architecture).reduce<{ rate: number; watts: number } | null>(
-      (best, [, own, watts]) =>
-        best === null || distance(own) < distance(best.rate) ? { rate: own, watts } : best,
-      null,
-    )?.watts ?? null
-  )
+  const like = LIKE_CHIPS.filter(([own]) => own === architecture).sort(
+    ([, one], [, other]) => distance(one) - distance(other),
+  )[0]
+  if (like === undefined) return null
+  const [, likeRate, likeWatts] = like
+  // a lower bin of the same chip draws as much
+  return likeWatts * Math.max(1, rate / likeRate)
 }
