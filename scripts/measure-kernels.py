@@ -3,7 +3,7 @@
     python scripts/measure-kernels.py CHIP > scripts/evidence/kernels/CHIP.jsonl
 
 CHIP is an id of `regauge chips`. Each kernel runs again and again for long enough that clocks and power settle, which is how
-training has them; `seconds` is the mean of one. Needs PyTorch 2.11 or later on a GPU with fp8; takes about a minute and a half.
+training has them; `seconds` is the mean of one. Needs PyTorch 2.11 or later on an NVIDIA GPU with fp8; takes about a minute and a half.
 """
 
 import json

@@ -65,6 +65,20 @@ test('every line that is no kernel is named, with what is wrong', () => {
   expect(() => ownKernels(chips, join(folder, 'none'))).toThrow(/no such folder/)
 })
 
+test.each([
+  ['', /a\.jsonl:1 {2}is empty/],
+  [JSON.stringify({ chip: 'x'.repeat(1e5) }), /the chip x{40} is not known/],
+  // an A100 has no rate in 8 bits
+  [
+    '{"chip":"a100-80gb-sxm"}\n{"kernel":"product8","m":1,"n":2,"k":3,"seconds":1}',
+    /a\.jsonl:2 {2}nobody published the rate in fp8 of a100-80gb-sxm/,
+  ],
+])('a file that cannot be used is refused by its place: %.40s', (text, message) => {
+  const own = mkdtempSync(join(folder, 'refused-'))
+  writeFileSync(join(own, 'a.jsonl'), text)
+  expect(() => ownKernels(chips, own)).toThrow(message)
+})
+
 test('a file of one chip is read as measured on it', () => {
   const own = mkdtempSync(join(folder, 'own-'))
   const line = '{"kernel":"product","m":4096,"n":4096,"k":4096,"seconds":0.0002}'

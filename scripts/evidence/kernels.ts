@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Chip } from '../../src/chips/index.ts'
-import type { Issue } from '../../src/errors.ts'
+import { type Issue, RegaugeError } from '../../src/errors.ts'
 import { meanSeen } from '../../src/model/index.ts'
 import { HALF } from '../../src/simulate/bytes.ts'
 import { type Constants, ratesOf } from '../../src/simulate/constants.ts'
@@ -85,6 +85,9 @@ export function productCases(
   })
 }
 
+/** Characters of a line that an error repeats. */
+const MOST_SHOWN = 40
+
 const count = z.int().positive().max(1e12)
 const seconds = z.number().min(1e-9).max(1e4)
 /** A line of the files that scripts/measure-kernels.py writes, after the first. */
@@ -129,9 +132,15 @@ function fileCases(file: string, chips: readonly Chip[]): KernelCase[] {
     try {
       const { data, error } = schema.safeParse(JSON.parse(text ?? ''))
       if (error === undefined) return data
-      fail(error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`.slice(0, 200)).join(', '))
+      fail(
+        error.issues
+          .map(({ path, message }) =>
+            (path.length > 0 ? `${path.join('.')}: ${message}` : message).slice(0, 200),
+          )
+          .join(', '),
+      )
     } catch {
-      fail(`is no JSON: ${(text ?? '').slice(0, 40)}`)
+      fail(text ? `is no JSON: ${text.slice(0, MOST_SHOWN)}` : 'is empty, where a line of JSON is due')
     }
     return undefined
   }
@@ -140,13 +149,23 @@ function fileCases(file: string, chips: readonly Chip[]): KernelCase[] {
   const chip = chips.find((one) => one.id === id)
   if (id !== undefined && chip === undefined) {
     const hint = 'name it by its id in `regauge chips`'
-    issues.push({ code: 'EVIDENCE_CHIP', message: `the chip ${id} is not known`, file, line: 1, hint })
+    const message = `the chip ${id.slice(0, MOST_SHOWN)} is not known`
+    issues.push({ code: 'EVIDENCE_CHIP', message, file, line: 1, hint })
   }
   const kernels = lines.map((line, i) => read(measuredKernel, line, i + 2))
   throwIssues(file, issues)
-  return kernels.map((kernel) =>
-    ownCase(kernel!, machineOf(chip!, 1, kernel!.kernel === 'product8' ? 'fp8' : 'bf16')),
-  )
+  return kernels.map((kernel, i) => {
+    try {
+      return ownCase(kernel!, machineOf(chip!, 1, kernel!.kernel === 'product8' ? 'fp8' : 'bf16'))
+    } catch (error) {
+      if (!(error instanceof RegaugeError)) throw error
+      throw new RegaugeError(
+        'data',
+        error.issues.map(({ code, message }) => ({ code, message, file, line: i + 2 })),
+        { cause: error },
+      )
+    }
+  })
 }
 
 function ownCase(one: z.output<typeof measuredKernel>, machine: Machine): KernelCase {

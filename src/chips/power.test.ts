@@ -10,12 +10,32 @@ test('a watt does less on chips of an earlier process', () => {
   expect(effectiveWatts(of('ascend-910b2'))).toBeCloseTo(0.7 * 400)
 })
 
+test.each([
+  ['TSMC 4NP', 1],
+  ['Samsung 5nm', 1],
+  ['N3E', 1],
+  ['7 NM', 0.7],
+  ['TSMC 7N', 0.7],
+  ['5 nm, 7 nm I/O', 1],
+  ['14 nm', 1],
+  [null, 1],
+])('a watt on %s does %f of one at 5 nm', (node, share) => {
+  const chip = of('h100-sxm')
+  expect(effectiveWatts({ ...chip, process: { ...chip.process, node } })).toBeCloseTo(700 * share)
+})
+
 test('power that nobody published is that of the like chip of the nearest rate', () => {
   expect(of('h800-sxm').power.watts).toBeNull()
   expect(effectiveWatts(of('h800-sxm'))).toBe(effectiveWatts(of('h100-sxm')))
   // not that of the H100, whose products are six times as many
   expect(of('h20-141gb').power.watts).toBeNull()
   expect(effectiveWatts(of('h20-141gb'))).toBe(effectiveWatts(of('h20-96gb')))
+})
+
+test('a package of two dies draws what both do, a lower bin no less than a higher one', () => {
+  expect(of('ascend-910c').power.watts).toBeNull()
+  expect(effectiveWatts(of('ascend-910c'))).toBeCloseTo(2 * effectiveWatts(of('ascend-910b2'))!)
+  expect(effectiveWatts(of('ascend-910b4'))).toBe(effectiveWatts(of('ascend-910b2')))
 })
 
 test('a chip that is like no other has none', () => {

@@ -1,13 +1,15 @@
 /** @file What a chip's power is worth by the process that it is made in. */
 import { architectureOf } from './architecture.ts'
-import { trainingRate } from './roofline.ts'
 import type { Chip } from './types.ts'
 
-/** What a watt does beside one on a chip of 5 nm, by what names of processes hold; the first that fits. */
+/**
+ * What a watt does beside one on a chip of 5 nm, by what names of processes hold; the first that fits. Others, and those
+ * that nobody published, count as 5 nm.
+ */
 const WATT_YIELDS: readonly (readonly [RegExp, number])[] = [
-  [/\b4NP?\b|\b[345] ?nm|\bN[345]/, 1],
+  [/\b4NP?\b|\b[345] ?nm|\bN[345]/i, 1],
   // at equal speed N5 takes about 30 % less power than N7 (TSMC's page of its 5 nm technology)
-  [/\b7 ?nm|\bN7|\b7N/, 0.7],
+  [/\b7 ?nm|\bN7|\b7N/i, 0.7],
 ]
 
 function wattYield({ process: { node } }: Chip): number {
@@ -25,7 +27,8 @@ export const LIKE_CHIPS: readonly (readonly [architecture: string, rate: number,
 
 /**
  * Watts of a chip of 5 nm that does as much as this one does with its design power. Where nobody published that, it is taken to
- * be that of a chip with the same cores and the nearest rate; null where none is known.
+ * be that of a chip with the same cores and the nearest rate, and more in proportion where this one has more of them, as a
+ * package of two dies does; null where none is known.
  */
 export function effectiveWatts(chip: Chip): number | null {
   const watts = chip.power.watts ?? wattsOfLike(chip)
@@ -33,15 +36,16 @@ export function effectiveWatts(chip: Chip): number | null {
 }
 
 function wattsOfLike(chip: Chip): number | null {
-  const rate = trainingRate(chip)?.rate
-  if (rate === undefined) return null
+  // as the table has it: of all units, not of those for matrices alone, which few publish
+  const rate = chip.peak.bf16 ?? chip.peak.fp16
+  if (rate === null) return null
   const architecture = architectureOf(chip)
   const distance = (other: number) => Math.abs(Math.log(rate / other))
-  return (
-    LIKE_CHIPS.filter(([own]) => own === architecture).reduce<{ rate: number; watts: number } | null>(
-      (best, [, own, watts]) =>
-        best === null || distance(own) < distance(best.rate) ? { rate: own, watts } : best,
-      null,
-    )?.watts ?? null
-  )
+  const like = LIKE_CHIPS.filter(([own]) => own === architecture).sort(
+    ([, one], [, other]) => distance(one) - distance(other),
+  )[0]
+  if (like === undefined) return null
+  const [, likeRate, likeWatts] = like
+  // a lower bin of the same chip draws as much
+  return likeWatts * Math.max(1, rate / likeRate)
 }

@@ -32,7 +32,13 @@ export const userChipSchema = z.strictObject({
   status: z.enum(STATUSES).optional(),
   statusNote: text,
   confidence: text,
-  process: z.strictObject({ node: text, dieAreaMm2: amount('square millimetres'), note: text }).optional(),
+  process: z
+    .strictObject({
+      node: text.describe('such as 5 nm: what a watt does depends on it'),
+      dieAreaMm2: amount('square millimetres'),
+      note: text,
+    })
+    .optional(),
   peak: z
     .strictObject({
       ...rates,
@@ -62,7 +68,9 @@ export const userChipSchema = z.strictObject({
     .strictObject({ bytesPerSecond: amount('bytes a second each way a chip'), protocol: text })
     .optional(),
   server: z.strictObject({ name: text, chips: count('chips a server') }).optional(),
-  power: z.strictObject({ watts: amount('watts'), note: text }).optional(),
+  power: z
+    .strictObject({ watts: amount('design power, watts: products go no faster than it allows'), note: text })
+    .optional(),
   software: z
     .strictObject({
       runtime: z.enum(RUNTIMES).nullable().optional(),

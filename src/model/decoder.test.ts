@@ -434,14 +434,17 @@ test.each<[HfConfig, string]>([
     { model_type: 'deepseek_v3', kv_lora_rank: 16, qk_nope_head_dim: 8, qk_rope_head_dim: 4 },
     'v_head_dim is missing',
   ],
-  [{ ...MOE, n_group: 3, num_key_value_heads: 4 }, 'n_group is 3, of 8 experts'],
+  [
+    { ...MOE, n_group: 3, num_key_value_heads: 4 },
+    'n_group is 3, of 8 experts: set n_group to a divisor, or to 1 for no groups',
+  ],
   [
     { ...MOE, n_group: 8, topk_group: 1, num_key_value_heads: 4 },
-    'topk_group is 1, of 8 groups of 1, for 2 experts',
+    'topk_group is 1, of 8 groups of 1, for 2 experts: give from 2 to 8',
   ],
   [
     { ...MOE, n_group: 2, topk_group: 3, num_key_value_heads: 4 },
-    'topk_group is 3, of 2 groups of 4, for 2 experts',
+    'topk_group is 3, of 2 groups of 4, for 2 experts: give from 1 to 2',
   ],
 ])('%j is refused', (rest, message) => {
   expect(issuesOf({ ...TINY, num_key_value_heads: null, ...rest })).toEqual([message])

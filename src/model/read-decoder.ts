@@ -226,11 +226,17 @@ export function readDecoder(
     const activeGroups = groups > 1 ? size('activeGroups', groups) : 1
     if (groups > 1 && sound('experts', 'activeExperts', 'expertGroups', 'activeGroups')) {
       const [groupsKey] = find(KEYS.expertGroups)
-      if (count % groups !== 0) report('CONFIG_SHAPE', `${groupsKey} is ${groups}, of ${count} experts`)
+      if (count % groups !== 0)
+        report(
+          'CONFIG_SHAPE',
+          `${groupsKey} is ${groups}, of ${count} experts`,
+          `set ${groupsKey} to a divisor, or to 1 for no groups`,
+        )
       else if (activeGroups > groups || activeGroups * (count / groups) < active)
         report(
           'CONFIG_SHAPE',
           `${find(KEYS.activeGroups)[0]} is ${activeGroups}, of ${groups} groups of ${count / groups}, for ${active} experts`,
+          `give from ${Math.ceil((active * groups) / count)} to ${groups}`,
         )
     }
     const width = size('expertSize', intermediateSize)

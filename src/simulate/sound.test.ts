@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { loadChips } from '../chips/index.ts'
 import { RegaugeError } from '../errors.ts'
-import { readDecoder } from '../model/index.ts'
+import { type Experts, readDecoder } from '../model/index.ts'
 import {
   explainLayout,
   type FleetRequest,
@@ -68,7 +68,7 @@ test.each([...NONE, 1.5])('%s is no count of a workload or a machine', (value) =
 })
 
 test.each(NONE.filter((value) => value !== 1e300))('%s is no rate of a machine', (value) => {
-  for (const name of ['flops', 'halfFlops', 'memoryBytes', 'memoryBytesPerSecond'] as const)
+  for (const name of ['flops', 'halfFlops', 'memoryBytes', 'memoryBytesPerSecond', 'effectiveWatts'] as const)
     for (const act of entrances(workload, { ...machine, [name]: value }))
       expect(told(act).join()).toContain(`machine.${name} is ${value}`)
   const links = machine.links.map((link) => ({ ...link, bytesPerSecond: value }))
@@ -90,6 +90,26 @@ test.each(NONE.filter((value) => value !== 1e300))('%s is no rate of a machine',
     tokens: value,
   }
   expect(told(() => planFleet(fleet))).toHaveLength(2)
+})
+
+test.each([
+  [{ groups: 0 }, 'decoder.experts.groups is 0'],
+  [{ groups: 3 }, 'decoder.experts.groups is 3'],
+  [{ activeGroups: 5 }, 'decoder.experts.activeGroups is 5'],
+  [{ activeGroups: undefined as never }, 'decoder.experts.activeGroups is undefined'],
+])('%j are no groups of experts', (change, message) => {
+  const experts: Experts = {
+    count: 8,
+    active: 2,
+    groups: 4,
+    activeGroups: 2,
+    intermediateSize: 64,
+    sharedIntermediateSize: 0,
+    sharedGate: false,
+  }
+  const of = (own: Experts) => ({ ...workload, decoder: { ...decoder, experts: own } })
+  expect(() => createSimulator(of(experts), machine, engine)).not.toThrow()
+  for (const act of entrances(of({ ...experts, ...change }), machine)) expect(told(act)).toEqual([message])
 })
 
 test.each([...NONE, 1.5])('%s is no degree of a layout', (value) => {

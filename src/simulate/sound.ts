@@ -1,5 +1,6 @@
 /** @file What nothing can be predicted of: numbers that are none, or larger than any run. Asked at the entrances alone. */
 import { type Issue, RegaugeError } from '../errors.ts'
+import type { Experts } from '../model/index.ts'
 import {
   type Layout,
   type Machine,
@@ -60,7 +61,7 @@ export function workloadIssues({ decoder, sequenceLength, globalBatch, precision
     ...precisionIssues(precision),
     ...sizes('decoder.', decoder),
     ...sizes('decoder.attention.', attention),
-    ...(experts === null ? [] : sizes('decoder.experts.', experts)),
+    ...(experts === null ? [] : [...sizes('decoder.experts.', experts), ...groupIssues(experts)]),
     ...[decoder.hiddenSize, layers, attention.heads].flatMap((size, i) =>
       size === 0 ? [issueOf(['hiddenSize', 'layers', 'attention.heads'][i]!, 0, 'give 1 or more')] : [],
     ),
@@ -69,14 +70,26 @@ export function workloadIssues({ decoder, sequenceLength, globalBatch, precision
   ]
 }
 
+function groupIssues({ count, groups, activeGroups }: Experts): Issue[] {
+  const issues = countIssues('decoder.experts.groups', groups, count)
+  if (issues.length > 0) return issues
+  return [
+    ...(count % groups === 0
+      ? []
+      : [issueOf('decoder.experts.groups', groups, `give a divisor of ${count} experts`)]),
+    ...countIssues('decoder.experts.activeGroups', activeGroups, groups),
+  ]
+}
+
 export function machineIssues(machine: Machine): Issue[] {
-  const { count, links, watts } = machine
+  const { count, links, watts, effectiveWatts } = machine
   return [
     ...chipsIssues(count),
     ...(['flops', 'halfFlops', 'memoryBytes', 'memoryBytesPerSecond'] as const).flatMap((name) =>
       amountIssues(`machine.${name}`, machine[name]),
     ),
     ...(watts === null ? [] : amountIssues('machine.watts', watts)),
+    ...(effectiveWatts === null ? [] : amountIssues('machine.effectiveWatts', effectiveWatts)),
     ...links.flatMap(({ size, bytesPerSecond, latency }, i) => [
       ...(size >= 1 ? [] : [issueOf(`machine.links[${i}].size`, size, 'give chips, 1 or more')]),
       ...amountIssues(`machine.links[${i}].bytesPerSecond`, bytesPerSecond),

@@ -104,6 +104,13 @@ describe('domains that a token reaches', () => {
     expect(domainsReached(experts, 1)).toBe(1)
   })
 
+  test('are a number however many groups there are', () => {
+    const many = { ...experts, count: 2 ** 26, groups: 2 ** 26, activeGroups: 2 ** 25 }
+    const anyGroup = domainsReached({ ...experts, groups: 1, activeGroups: 1 }, 8)
+    expect(domainsReached(many, 8)).toBeCloseTo(anyGroup, 5)
+    expect(domainsReached({ ...many, activeGroups: 2 ** 26 }, 8)).toBeCloseTo(anyGroup, 10)
+  })
+
   test.each([2, 4, 8, 16, 32])('are as many as when experts are drawn: %i', (domains) => {
     let seed = 1
     const draw = (below: number) => {

@@ -301,22 +301,38 @@ export function domainsReached({ active, groups, activeGroups }: Experts, domain
   // a domain has some groups whole, or is one of several that have a part of one
   const within = Math.max(1, Math.floor(groups / domains))
   const parts = Math.max(1, domains / groups)
-  const chosen = binomial(groups, activeGroups)
-  let missed = 0
-  for (let n = 0; n <= Math.min(within, activeGroups); n++) {
-    const ways = binomial(within, n) * binomial(groups - within, activeGroups - n)
-    missed += (ways / chosen) * (1 - n / (activeGroups * parts)) ** active
-  }
+  const missed = meanAmong(groups, within, activeGroups, (n) => (1 - n / (activeGroups * parts)) ** active)
   return domains * (1 - missed)
 }
 
-/** Ways to choose k of n. */
-function binomial(n: number, k: number): number {
-  if (k > n) return 0
-  let ways = 1
-  for (let i = 1; i <= k; i++) ways *= (n - k + i) / i
-  return ways
+/**
+ * Mean of a function of how many of `drawn` out of `all` are among `within` of them. Chances are counted from the likeliest
+ * number on, by the ratios of neighbours: the ways to choose are beyond any number.
+ */
+function meanAmong(all: number, within: number, drawn: number, of: (n: number) => number): number {
+  const likeliest = Math.floor(((drawn + 1) * (within + 1)) / (all + 2))
+  const others = all - within - drawn
+  let chances = 1
+  let sum = of(likeliest)
+  const add = (chance: number, n: number) => {
+    chances += chance
+    sum += chance * of(n)
+  }
+  let chance = 1
+  for (let n = likeliest + 1; chance > NEGLIGIBLE; n++) {
+    chance *= ((within - n + 1) * (drawn - n + 1)) / (n * (others + n))
+    if (chance > 0) add(chance, n)
+  }
+  chance = 1
+  for (let n = likeliest - 1; chance > NEGLIGIBLE; n--) {
+    chance *= ((n + 1) * (others + n + 1)) / ((within - n) * (drawn - n))
+    if (chance > 0) add(chance, n)
+  }
+  return sum / chances
 }
+
+/** Chances below it change no digit of a sum with 1. */
+const NEGLIGIBLE = 1e-17
 
 /** Norms of so many values each. */
 function norms(
