@@ -1,23 +1,24 @@
 /**
  * @file Judges the constants as they ship by a folder of measured steps, and fits nothing unless it is asked to leave
- * each source out in turn. Prints Markdown.
+ * each source out in turn, or all that was measured on each design of cores. Prints Markdown.
  *
- *     npm run accuracy -- FOLDER [--leave-one-out]
+ *     npm run accuracy -- FOLDER [--leave-one-out] [--leave-cores-out]
  */
 import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'
 import { FITTED } from '../src/simulate/fitted.ts'
 import { casesOf } from './evidence/cases.ts'
-import { type Judged, judge, leaveOneOut, meanError } from './evidence/errors.ts'
+import { type Judged, judge, leaveCoresOut, leaveOneOut, meanError } from './evidence/errors.ts'
 import { constantsIn } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
 import { ownKernels, productCases } from './evidence/kernels.ts'
 
 const words = process.argv.slice(2)
-const leaves = words.includes('--leave-one-out')
-const [folder, ...rest] = words.filter((word) => word !== '--leave-one-out')
+const FLAGS = ['--leave-one-out', '--leave-cores-out']
+const [leaves, leavesCores] = FLAGS.map((flag) => words.includes(flag))
+const [folder, ...rest] = words.filter((word) => !FLAGS.includes(word))
 if (folder === undefined || rest.length > 0) {
-  console.error('usage: npm run accuracy -- FOLDER [--leave-one-out]')
+  console.error(`usage: npm run accuracy -- FOLDER ${FLAGS.map((flag) => `[${flag}]`).join(' ')}`)
   process.exit(2)
 }
 
@@ -69,6 +70,17 @@ try {
   print(
     `\n${constantsIn(FITTED)} constants, ${cases.length} steps, ${evidence.refusals.length + refusals.length} rows not predicted.`,
   )
+  if (leavesCores) {
+    print('\ncores left out | source | rows | mean % | bias % | in band %\n---|---|--:|--:|--:|--:')
+    const unknown = leaveCoresOut(cases, FITTED, kernels)
+    const coresOf = ({ case: { machine, row } }: Judged) => `${machine.architecture} | ${row.source}`
+    for (const key of [...new Set(unknown.map(coresOf))].sort()) {
+      const own = unknown.filter((one) => coresOf(one) === key)
+      const bias = own.reduce((sum, { error }) => sum + error, 0) / own.length
+      const inBand = own.filter((one) => one.inBand).length / own.length
+      print(`${key} | ${own.length} | ${[meanError(own), bias, inBand].map(percent).join(' | ')}`)
+    }
+  }
   print('\nThe worst ten:\n')
   for (const one of [...judged].sort((a, b) => Math.abs(b.error) - Math.abs(a.error)).slice(0, 10)) {
     const { row } = one.case
