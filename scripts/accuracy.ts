@@ -76,9 +76,7 @@ try {
     const coresOf = ({ case: { machine, row } }: Judged) => `${machine.architecture} | ${row.source}`
     for (const key of [...new Set(unknown.map(coresOf))].sort()) {
       const own = unknown.filter((one) => coresOf(one) === key)
-      const bias = own.reduce((sum, { error }) => sum + error, 0) / own.length
-      const inBand = own.filter((one) => one.inBand).length / own.length
-      print(`${key} | ${own.length} | ${[meanError(own), bias, inBand].map(percent).join(' | ')}`)
+      print(`${key} | ${own.length} | ${[meanError(own), bias(own), inBand(own)].map(percent).join(' | ')}`)
     }
   }
   print('\nThe worst ten:\n')
@@ -105,6 +103,14 @@ function print(line: string): void {
   console.log(line)
 }
 
+function bias(judged: readonly Judged[]): number {
+  return judged.reduce((sum, { error }) => sum + error, 0) / judged.length
+}
+
+function inBand(judged: readonly Judged[]): number {
+  return judged.filter((one) => one.inBand).length / judged.length
+}
+
 function figures(
   judged: readonly Judged[],
   unseen: readonly Judged[],
@@ -113,13 +119,11 @@ function figures(
   const own = judged.filter(take)
   const left = unseen.filter(take)
   const sorted = own.map(({ error }) => Math.abs(error)).sort((a, b) => a - b)
-  const bias = own.reduce((sum, { error }) => sum + error, 0) / own.length
-  const inBand = (list: readonly Judged[]) => list.filter((one) => one.inBand).length / list.length
   return [
     own.length,
     percent(meanError(own)),
     percent(sorted[Math.floor(sorted.length / 2)]!),
-    percent(bias),
+    percent(bias(own)),
     percent(inBand(own)),
     percent(meanError(left)),
     percent(inBand(left)),

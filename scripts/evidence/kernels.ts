@@ -11,7 +11,7 @@ import { ENGINES } from '../../src/simulate/engines.ts'
 import { machineOf } from '../../src/simulate/machine.ts'
 import { deviceSeconds } from '../../src/simulate/rates.ts'
 import type { Engine, Machine } from '../../src/simulate/types.ts'
-import type { Work } from '../../src/simulate/work.ts'
+import { NO_WORK, type Work } from '../../src/simulate/work.ts'
 import type { readKernels } from './aiconfigurator.ts'
 import { readText, requireFolder, throwIssues } from './files.ts'
 
@@ -22,16 +22,6 @@ export interface KernelCase {
   readonly machine: Machine
   readonly seconds: number
   readonly predicted: (constants: Constants) => number
-}
-
-const NO_WORK: Work = {
-  flops: 0,
-  groupedFlops: 0,
-  attentionFlops: 0,
-  attentionFlopsPerKey: 0,
-  operandBytes: 0,
-  elementwiseBytes: 0,
-  kernels: 1,
 }
 
 /** No engine: a kernel alone. */
@@ -45,7 +35,7 @@ function kernelCase(
   seconds: number,
   { lasting = true, earlier = false, eighth = false } = {},
 ): KernelCase {
-  const whole = { ...NO_WORK, ...work }
+  const whole = { ...NO_WORK, kernels: 1, ...work }
   // what is over before the chip is warm is held by neither its clocks nor its power
   const own = lasting ? machine : { ...machine, effectiveWatts: null }
   return {

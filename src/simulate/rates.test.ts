@@ -6,25 +6,16 @@ import { ENGINES } from './engines.ts'
 import { FITTED } from './fitted.ts'
 import { machineOf } from './machine.ts'
 import { deviceSeconds } from './rates.ts'
+import { NO_WORK } from './work.ts'
 
 const engine = ENGINES['megatron-lm']
 const of = (id: string) => machineOf(catalogChips().find((chip) => chip.id === id)!, 1, 'bf16')
-const work = {
-  flops: 0,
-  groupedFlops: 0,
-  attentionFlops: 0,
-  attentionFlopsPerKey: 0,
-  operandBytes: 0,
-  elementwiseBytes: 0,
-  kernels: 0,
-}
-
 test('products go no faster than the peak nor than power allows, and slower than both', () => {
   const machine = of('h100-sxm')
   const rates = ratesOf(FITTED, machine, engine)
   const rate = (watts: number | null, flops = 1e15) =>
     (flops * rates.software) /
-    deviceSeconds({ ...work, flops }, { ...machine, effectiveWatts: watts }, rates, false)
+    deviceSeconds({ ...NO_WORK, flops }, { ...machine, effectiveWatts: watts }, rates, false)
   const cool = rate(null)
   expect(cool).toBeCloseTo(machine.halfFlops * rates.matmul, -3)
   fc.assert(
@@ -42,7 +33,7 @@ test('an H100 does not hold the rate that it has when cool, an H20 does', () => 
     const machine = of(id)
     const rates = ratesOf(FITTED, machine, engine)
     const seconds = (watts: number | null) =>
-      deviceSeconds({ ...work, flops: 1e15 }, { ...machine, effectiveWatts: watts }, rates, false)
+      deviceSeconds({ ...NO_WORK, flops: 1e15 }, { ...machine, effectiveWatts: watts }, rates, false)
     return seconds(null) / seconds(machine.effectiveWatts)
   }
   expect(share('h100-sxm')).toBeLessThan(0.95)

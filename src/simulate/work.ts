@@ -21,6 +21,17 @@ export interface Work {
   readonly kernels: number
 }
 
+/** Nothing at all, for work of one kind to be put into. */
+export const NO_WORK: Work = {
+  flops: 0,
+  groupedFlops: 0,
+  attentionFlops: 0,
+  attentionFlopsPerKey: 0,
+  operandBytes: 0,
+  elementwiseBytes: 0,
+  kernels: 0,
+}
+
 /** Forward, and the two halves of backward: the gradient of the input, and that of the weights. */
 export interface Passes {
   readonly forward: Work
