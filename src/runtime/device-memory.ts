@@ -1,8 +1,8 @@
 /** @file Tensors in a device's own memory, which is found by way of a session: nothing here knows the device. */
-import { encodeOnnx } from '../formats/index.ts'
-import { byteLength, OPSET, type TensorSpec } from '../graph/index.ts'
+import { byteLength, type TensorSpec } from '../graph/index.ts'
 import { type Api, addressOf, cells, type Pointer } from './api.ts'
 import { arenaUse } from './arena.ts'
+import { ownModel } from './own-model.ts'
 import { hostMemoryInfo } from './providers.ts'
 import type { Queue } from './queue.ts'
 import type { MemoryUse, Traffic } from './runtime.ts'
@@ -241,18 +241,11 @@ function sessionCopies(api: Api, makeSession: SessionMaker, queue: Queue): Copie
 
 function identityModel(spec: TensorSpec): Uint8Array {
   const { dtype, shape } = spec
-  return encodeOnnx({
-    irVersion: 8,
-    opset: OPSET,
-    producerName: 'regauge',
-    producerVersion: '',
-    graph: {
-      name: 'copy',
-      nodes: [{ name: 'copy', opType: 'Identity', inputs: ['from'], outputs: ['to'] }],
-      initializers: [],
-      inputs: [{ name: 'from', dtype, shape }],
-      outputs: [{ name: 'to', dtype, shape }],
-    },
+  return ownModel({
+    name: 'copy',
+    nodes: [{ name: 'copy', opType: 'Identity', inputs: ['from'], outputs: ['to'] }],
+    inputs: [{ name: 'from', dtype, shape }],
+    outputs: [{ name: 'to', dtype, shape }],
   })
 }
 

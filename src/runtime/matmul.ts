@@ -1,6 +1,5 @@
 /** @file The machine's matrix product limit, measured through the runtime itself. */
-import { encodeOnnx } from '../formats/index.ts'
-import { OPSET } from '../graph/index.ts'
+import { ownModel } from './own-model.ts'
 import type { Runtime } from './runtime.ts'
 
 /**
@@ -31,27 +30,20 @@ export async function measureMatmul(runtime: Runtime): Promise<MatmulSpeed> {
 async function measure(runtime: Runtime, size: number): Promise<MatmulSpeed> {
   const spec = { dtype: 'float32', shape: [size, size] } as const
   const scalar = { dtype: 'float32', shape: [] } as const
-  const model = encodeOnnx({
-    irVersion: 8,
-    opset: OPSET,
-    producerName: 'regauge',
-    producerVersion: '',
-    graph: {
-      name: 'matmul',
-      nodes: [
-        { opType: 'MatMul', inputs: ['a', 'b'], outputs: ['c'] },
-        // a scalar to wait for: a device goes on after a run resolves, and a whole matrix takes time to copy
-        {
-          opType: 'ReduceMax',
-          inputs: ['c'],
-          outputs: ['max'],
-          attributes: { keepdims: { kind: 'int', value: 0 } },
-        },
-      ],
-      initializers: [],
-      inputs: ['a', 'b'].map((name) => ({ name, ...spec })),
-      outputs: [{ name: 'max', ...scalar }],
-    },
+  const model = ownModel({
+    name: 'matmul',
+    nodes: [
+      { opType: 'MatMul', inputs: ['a', 'b'], outputs: ['c'] },
+      // a scalar to wait for: a device goes on after a run resolves, and a whole matrix takes time to copy
+      {
+        opType: 'ReduceMax',
+        inputs: ['c'],
+        outputs: ['max'],
+        attributes: { keepdims: { kind: 'int', value: 0 } },
+      },
+    ],
+    inputs: ['a', 'b'].map((name) => ({ name, ...spec })),
+    outputs: [{ name: 'max', ...scalar }],
   })
   const program = await runtime.load(model)
   const [a, b, max] = [runtime.allocate(spec), runtime.allocate(spec), runtime.allocate(scalar)]
