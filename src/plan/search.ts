@@ -50,7 +50,7 @@ import {
   sizeOf,
   WHOLE,
 } from './space.ts'
-import { type StageBounds, stageBounds } from './stage-bounds.ts'
+import { StageBounds } from './stage-bounds.ts'
 import type { SearchCounts } from './types.ts'
 
 export interface Found extends SearchCounts {
@@ -118,6 +118,8 @@ class Search {
   readonly #open = createLeastFirst<() => void>()
   /** Replicas that go with a micro-batch, chips of a stage and chips that experts are spread over, most first. */
   readonly #replicasOf: (microBatch: number, width: number, grid: number) => readonly number[]
+  /** Most chips that replicas of stages of so many chips can use, with experts over so many. */
+  readonly #mostChips: (width: number, grid: number) => number
   #evaluated = 0
   #overfull = 0
 
@@ -136,6 +138,8 @@ class Search {
       kept((width) => kept((grid) => space.replicas(microBatch).filter((n) => (n * width) % grid === 0))),
     )
     this.#replicasOf = (microBatch, width, grid) => replicas(microBatch)(width)(grid)
+    const most = kept((width) => kept((grid) => mostChips(space, replicas(1)(width)(grid), width)))
+    this.#mostChips = (width, grid) => most(width)(grid)
   }
 
   run(counted: boolean): Found {
@@ -147,14 +151,11 @@ class Search {
       const to = bare.mostMicroBatches(share) - 1
       if (to < 0) continue
       const weights = this.#weights(share)
-      this.#range({
+      this.#share(
         share,
-        from: 0,
         to,
-        smallest: this.#whole(share, microBatches[0]!),
-        largest: this.#whole(share, microBatches[to]!),
-        pipelines: pipelines.filter((_, i) => weights <= room[i]!),
-      })
+        pipelines.filter((_, i) => weights <= room[i]!),
+      )
     }
     for (;;) {
       const look = this.#open.pop(this.#list.threshold)
@@ -189,6 +190,22 @@ class Search {
     return this.#simulator.costs.stage(layout, 0, this.#layers, 0, true, true)
   }
 
+  /** Lets a share with its micro-batches wait, by what the passes of the largest take on as many chips as can be. */
+  #share(share: Share, to: number, pipelines: readonly number[]): void {
+    const { microBatches } = this.#space
+    const chips = this.#mostChips(widthOf(share), gridOf(share))
+    if (chips === 0) return
+    const largest = this.#whole(share, microBatches[to]!)
+    const chipSeconds =
+      widthOf(share) * (largest.forward + largest.backward) * (this.#batch / microBatches[to]!)
+    // more chips take less time, as long as a doubling costs less than a third
+    const score = this.#byChips ? chipSeconds * ROUNDING : this.#seconds(chipSeconds / chips, chips)
+    this.#wait(score, () => {
+      const smallest = to === 0 ? largest : this.#whole(share, microBatches[0]!)
+      this.#range({ share, from: 0, to, smallest, largest, pipelines })
+    })
+  }
+
   /** Lets a range of micro-batches wait, with those numbers of stages that may be good enough. */
   #range(range: Range): void {
     const { share, from, to, smallest, largest } = range
@@ -211,9 +228,13 @@ class Search {
       pipelines.push(p)
       score = Math.min(score, least)
     }
-    if (pipelines.length === 0) return
     const kept = { ...range, pipelines }
-    this.#open.push(score, from === to ? () => this.#cells(kept) : () => this.#halve(kept))
+    this.#wait(score, from === to ? () => this.#cells(kept) : () => this.#halve(kept))
+  }
+
+  /** Lets something wait to be looked at, where it may be good enough. */
+  #wait(score: number, look: () => void): void {
+    if (score < Number.POSITIVE_INFINITY && score <= this.#list.threshold) this.#open.push(score, look)
   }
 
   #halve({ share, from, to, smallest, largest, pipelines }: Range): void {
@@ -271,11 +292,8 @@ class Search {
     const microBatch = microBatches[from]!
     const width = widthOf(share)
     const replicas = this.#replicasOf(microBatch, width, gridOf(share))
-    const stages = stageBounds(
-      this.#space,
-      this.#simulator,
-      layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN),
-    )
+    const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
+    const stages = new StageBounds(this.#space, this.#simulator, whole)
     for (const p of pipelines) {
       const at = replicas.findIndex((n) => n * width * p <= chips)
       if (at < 0) break
@@ -291,10 +309,9 @@ class Search {
         )
         if (going.length === 0) continue
         const score = this.#least(passes, bubble, going, 0, width * p)
-        if (score > this.#list.threshold) continue
         cell ??= { share, microBatch, p, all, stages, even: new Map(), paired: new Map(), folded: new Map() }
         const own = cell
-        this.#open.push(score, () => this.#splits(own, schedule, virtualPipeline, going))
+        this.#wait(score, () => this.#splits(own, schedule, virtualPipeline, going))
       }
     }
   }
@@ -307,22 +324,13 @@ class Search {
     const replicas = going.filter((n) => this.#exchangeHopeful(cell, schedule, n, even, 0, mostChunks))
     if (replicas.length === 0) return
     for (const split of this.#space.splits(p)) {
-      const { virtualPipeline, stageLayers, most } = split
       if (split.schedule !== schedule) continue
-      const pass =
-        stageLayers === undefined
-          ? even
-          : Math.max(
-              even,
-              stages.longest(most),
-              stages.first(stageLayers[0]!),
-              stages.last(stageLayers.at(-1)!),
-            )
+      const { virtualPipeline } = split
+      const pass = stages.slowest(split)
       const bubble = bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0)
       const passes = (this.#batch / microBatch) * pass
       const score = this.#least(passes, Math.max(0, bubble - pass), replicas, 0, widthOf(share) * p)
-      if (score <= this.#list.threshold)
-        this.#open.push(score, () => this.#split(cell, split, replicas, pass))
+      this.#wait(score, () => this.#split(cell, split, replicas, pass))
     }
   }
 
@@ -338,31 +346,40 @@ class Search {
       return this.#exchangeHopeful(cell, split.schedule, n, pass, sends, bubble)
     })
     if (replicas.length === 0) return
+    const nodes = new Map<Again, Node>()
     const nodeOf = (again: Again): Node => {
-      const stages = this.#sums(cell, split, replicas, again)
-      const { slowest, all } = stages
-      const pass = slowest.forward + slowest.backward
-      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, cell.p, slowest, all, 0)
-      return { cell, replicas, split, again, pass, bubble, stages }
+      let node = nodes.get(again)
+      if (node === undefined) {
+        const stages = this.#sums(cell, split, replicas, again)
+        const { slowest, all } = stages
+        const pass = slowest.forward + slowest.backward
+        const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, p, slowest, all, 0)
+        node = { cell, replicas, split, again, pass, bubble, stages }
+        nodes.set(again, node)
+      }
+      return node
     }
     const hopeful = (node: Node) => replicas.some((n) => this.#hopeful(node, n))
     // whatever is recomputed takes longer; but not surely where gradients of weights fill the bubble, as the stage that is
     // slowest then may have fewer of them
     const longer = split.schedule === '1f1b' || split.schedule === 'interleaved'
-    const none = nodeOf(NONE)
-    if (longer && !hopeful(none)) return
-    const sharings = this.#space.sharings(cell.p)
-    for (const again of split.selective) {
-      const node = nodeOf(again)
-      if (hopeful(node)) for (const sharing of sharings) this.#replicas(node, sharing)
-    }
-    const { recomputes } = split
-    const nodes: Node[] = []
-    if (recomputes[0]?.recompute === 'none') nodes[0] = none
-    for (const sharing of sharings) {
-      for (let i = this.#firstThatFits(cell, split, replicas, sharing); i < recomputes.length; i++) {
-        nodes[i] ??= nodeOf(recomputes[i]!)
-        if (hopeful(nodes[i]!)) this.#replicas(nodes[i]!, sharing)
+    const { recomputes, selective } = split
+    for (const sharing of this.#space.sharings(p).toReversed()) {
+      const first = this.#firstThatFits(cell, split, replicas, sharing)
+      const some = selective.filter((again) => this.#leastFits(cell, split, replicas, again, sharing))
+      if (first === recomputes.length && some.length === 0) {
+        // what shares out or offloads less takes more, but for shared gradients, which need buffers
+        if (p > 1) return
+        continue
+      }
+      if (longer && !hopeful(nodeOf(recomputes[0]?.recompute === 'none' ? recomputes[0] : NONE))) return
+      for (const again of some) {
+        const node = nodeOf(again)
+        if (hopeful(node)) this.#replicas(node, sharing)
+      }
+      for (const again of recomputes.slice(first)) {
+        const node = nodeOf(again)
+        if (hopeful(node)) this.#replicas(node, sharing)
         else if (longer) break
       }
     }
@@ -453,7 +470,6 @@ class Search {
 
   #replicas(node: Node, sharing: Sharing): void {
     const { cell, replicas, split, again, stages } = node
-    let fits: boolean | undefined
     for (const n of replicas) {
       if (!this.#hopeful(node, n)) continue
       const layout = layoutOf(cell.share, cell.microBatch, cell.p, n, split, again, sharing)
@@ -463,11 +479,6 @@ class Search {
       const score = this.#byChips ? seconds * chipsOf(layout) : seconds
       const candidate = { layout, seconds, score }
       if (!this.#list.wants(candidate)) continue
-      fits ??= this.#leastFits(cell, split, replicas, again, sharing)
-      if (!fits) {
-        this.#overfull++
-        return
-      }
       if (this.#fits(layout)) this.#list.add(candidate)
       else this.#overfull++
     }
@@ -476,6 +487,12 @@ class Search {
   #fits(layout: Layout): boolean {
     return this.#memory.fits(layout, this.#bytes)
   }
+}
+
+/** Chips that any of so many replicas use at the most, whose stages take so many. */
+function mostChips({ chips, pipelines }: Space, replicas: readonly number[], width: number): number {
+  const longest = pipelines.at(-1) ?? 0
+  return Math.max(0, ...replicas.map((n) => n * width * Math.min(longest, Math.floor(chips / (n * width)))))
 }
 
 /** Chips of a stage of one replica. */

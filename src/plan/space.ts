@@ -4,7 +4,7 @@
  * by them. Groups of replicas that share (`shardGroup`) are left out: what they save in time is not predicted, and they
  * take more memory.
  */
-import { evenShare, type Layout, type Recompute, type Schedule } from '../simulate/index.ts'
+import { evenShare, type Layout, type Recompute, type Schedule, stageSize } from '../simulate/index.ts'
 import { type Abilities, abilitiesOf, chunksDivide } from './abilities.ts'
 import type { Fixed, PlanRequest } from './types.ts'
 
@@ -27,7 +27,9 @@ export interface Split {
   readonly schedule: Schedule
   readonly virtualPipeline: number
   readonly stageLayers: readonly number[] | undefined
-  /** Layers of the stage that has the most. */
+  /** Layers of each stage. */
+  readonly sizes: readonly number[]
+  /** Of the stage that has the most. */
   readonly most: number
   /** Layers that may be recomputed: none, some, all, ascending. */
   readonly recomputes: readonly Again[]
@@ -286,17 +288,20 @@ function splitsOf(
   coarse: boolean,
 ): Split[] {
   const splits: Split[] = []
-  const even = Math.ceil(layers / p)
   const add = (schedule: Schedule, virtualPipeline: number, stageLayers?: readonly number[]) => {
     if (fixed.schedule !== undefined && fixed.schedule !== schedule) return
     if (fixed.virtualPipeline !== undefined && fixed.virtualPipeline !== virtualPipeline) return
-    const most = stageLayers === undefined ? even : Math.max(...stageLayers)
+    const sizes =
+      stageLayers ??
+      Array.from({ length: p }, (_, stage) => stageSize(layers, { schedule, pipelineParallel: p }, stage))
+    const most = Math.max(...sizes)
     const recomputes = recomputesOf(most, virtualPipeline, abilities, fixed)
     const selective = recomputes.filter(({ recompute }) => recompute === 'selective')
     splits.push({
       schedule,
       virtualPipeline,
       stageLayers,
+      sizes,
       most,
       recomputes: recomputes.filter((one) => !selective.includes(one)),
       selective,

@@ -1,4 +1,4 @@
-/** @file What stages of a pipeline take and hold at the least, before it is known which layers each has. */
+/** @file What stages of a pipeline take and hold at the least, before it is known what is recomputed and which are longer. */
 import {
   type Layout,
   nearLayers,
@@ -6,71 +6,127 @@ import {
   type Simulator,
   type StageElements,
 } from '../simulate/index.ts'
-import { kept, type Space } from './space.ts'
+import type { Space, Split } from './space.ts'
 
-/** Seconds of one micro-batch on stages of so many layers, nothing recomputed; and what their chips hold. */
-export interface StageBounds {
-  /** At the least, wherever the layers begin. */
-  longest(size: number): number
-  /** Of the slowest of so many stages that are as even as can be, at the least. */
-  even(schedule: Schedule, p: number): number
-  /** With the embedding. */
-  first(size: number): number
-  /** With the head. */
-  last(size: number): number
-  /** Weights of the chip, of so many stages under that schedule, that holds the most, at the least. */
-  elements(schedule: Schedule, p: number): StageElements
-}
+/** Stages of one share of the work: seconds of one micro-batch both ways, nothing recomputed; and what their chips hold. */
+export class StageBounds {
+  readonly #space: Space
+  readonly #simulator: Simulator
+  readonly #whole: Layout
+  readonly #layers: number
+  readonly #embedding: number
+  readonly #head: number
+  /** Of the first so many layers, from none to all. */
+  readonly #upTo: Float64Array
+  /** Of so many layers at the least, wherever they begin; 0 where it was not asked yet. */
+  readonly #longest: Float64Array
+  /** By the sizes of both chunks. */
+  readonly #elements = new Map<number, StageElements>()
 
-export function stageBounds(space: Space, { costs, workload }: Simulator, whole: Layout): StageBounds {
-  const { layers } = workload.decoder
-  const seconds = (from: number, size: number, isFirst: boolean, isLast: boolean) => {
-    const { forward, backward } = costs.stage(whole, from, size, 0, isFirst, isLast)
-    return forward + backward
+  /** @param whole Any layout of the share, with its micro-batch. */
+  constructor(space: Space, simulator: Simulator, whole: Layout) {
+    const { costs, workload } = simulator
+    const { layers } = workload.decoder
+    const embedding = costs.stage(whole, 0, 0, 0, true, false)
+    const head = costs.stage(whole, layers, 0, 0, false, true)
+    this.#space = space
+    this.#simulator = simulator
+    this.#whole = whole
+    this.#layers = layers
+    this.#embedding = embedding.forward + embedding.backward
+    this.#head = head.forward + head.backward
+    this.#upTo = costs.upTo(whole)
+    this.#longest = new Float64Array(layers + 1)
   }
-  const longest = kept((size) =>
-    Math.min(...space.windows(size).map((from) => seconds(from, size, false, false))),
-  )
-  const folded = kept((p) => {
-    const size = Math.ceil(layers / p)
-    const fewest = Math.floor(layers / p)
-    const [near, far] = [nearLayers(fewest), fewest - nearLayers(fewest)]
-    return Math.max(
-      longest(nearLayers(size)) + longest(size - nearLayers(size)),
-      // the first stage has the fewest layers, and both ends
-      seconds(0, near, true, false) + seconds(layers - far, far, false, true),
-    )
-  })
-  // one of the stages has as many layers as an even share, rounded up, wherever its chunks begin; without ends
-  const leastElements = (chunks: readonly number[]) => {
-    const sum = { dense: 0, layers: 0, expert: 0, expertLayers: 0 }
-    for (const chunk of chunks) {
-      const all = space.windows(chunk).map((from) => costs.elements(whole, from, chunk, false, false))
-      sum.dense += Math.min(...all.map(({ dense }) => dense))
-      sum.layers += chunk
-      sum.expert += Math.min(...all.map(({ expert }) => expert))
-      sum.expertLayers += Math.min(...all.map(({ expertLayers }) => expertLayers))
+
+  /** Of the slowest of so many stages however layers are split into them, at the least. */
+  even(schedule: Schedule, p: number): number {
+    // one of the stages has as many layers as an even share, rounded up
+    const size = Math.ceil(this.#layers / p)
+    const long = this.#longestOf(size)
+    switch (schedule) {
+      case 'dualpipe':
+        // a chip has it for half of the micro-batches, and its mirror image for the others
+        return (long + this.#longestOf(Math.floor(this.#layers / p))) / 2
+      case 'dualpipe-v':
+        return this.#longestOf(nearLayers(size)) + this.#longestOf(size - nearLayers(size))
+      default:
+        return long
     }
-    return sum
   }
-  const share = (p: number) => Math.ceil(layers / p)
-  const contiguousElements = kept((p) => leastElements([share(p)]))
-  const pairedElements = kept((p) => leastElements([share(p), Math.floor(layers / p)]))
-  const foldedElements = kept((p) => leastElements([nearLayers(share(p)), share(p) - nearLayers(share(p))]))
-  return {
-    longest,
-    even: (schedule, p) => {
-      if (schedule === 'dualpipe-v') return folded(p)
-      // one of the stages has as many layers as an even share, rounded up
-      const long = longest(Math.ceil(layers / p))
-      // a chip has it for half of the micro-batches, and its mirror image for the others
-      return schedule === 'dualpipe' ? (long + longest(Math.floor(layers / p))) / 2 : long
-    },
-    first: kept((size) => seconds(0, size, true, false)),
-    last: kept((size) => seconds(layers - size, size, false, true)),
-    elements: (schedule, p) => {
-      if (schedule === 'dualpipe-v') return foldedElements(p)
-      return (schedule === 'dualpipe' ? pairedElements : contiguousElements)(p)
-    },
+
+  /** Of the slowest stage of a split. */
+  slowest({ schedule, sizes }: Split): number {
+    if (schedule === 'dualpipe') return this.#slowestPair(sizes)
+    const upTo = this.#upTo
+    const folded = schedule === 'dualpipe-v'
+    let slowest = 0
+    let from = 0
+    let to = this.#layers
+    for (let stage = 0; stage < sizes.length; stage++) {
+      const near = folded ? nearLayers(sizes[stage]!) : sizes[stage]!
+      const far = sizes[stage]! - near
+      let seconds = upTo[from + near]! - upTo[from]! + upTo[to]! - upTo[to - far]!
+      if (stage === 0) seconds += this.#embedding
+      if (stage === (folded ? 0 : sizes.length - 1)) seconds += this.#head
+      slowest = Math.max(slowest, seconds)
+      from += near
+      to -= far
+    }
+    return slowest
+  }
+
+  /** The mean of a stage and its mirror image, where that is the largest. */
+  #slowestPair(sizes: readonly number[]): number {
+    const upTo = this.#upTo
+    let slowest = 0
+    let from = 0
+    let to = this.#layers
+    for (let stage = 0; 2 * stage < sizes.length; stage++) {
+      const near = sizes[stage]!
+      const far = sizes[sizes.length - 1 - stage]!
+      const ends = stage === 0 ? this.#embedding + this.#head : 0
+      const both = upTo[from + near]! - upTo[from]! + upTo[to]! - upTo[to - far]! + ends
+      slowest = Math.max(slowest, both / 2)
+      from += near
+      to -= far
+    }
+    return slowest
+  }
+
+  /** Weights of the chip, of so many stages under that schedule, that holds the most, at the least; without ends. */
+  elements(schedule: Schedule, p: number): StageElements {
+    // one of the stages has as many layers as an even share, rounded up, wherever its chunks begin
+    const size = Math.ceil(this.#layers / p)
+    if (schedule === 'dualpipe') return this.#elementsOf(size, Math.floor(this.#layers / p))
+    const near = schedule === 'dualpipe-v' ? nearLayers(size) : size
+    return this.#elementsOf(near, size - near)
+  }
+
+  #elementsOf(near: number, far: number): StageElements {
+    const key = near * (this.#layers + 1) + far
+    const known = this.#elements.get(key)
+    if (known !== undefined) return known
+    const least = { dense: 0, layers: near + far, expert: 0, expertLayers: 0 }
+    for (const chunk of [near, far]) {
+      const all = this.#space
+        .windows(chunk)
+        .map((from) => this.#simulator.costs.elements(this.#whole, from, chunk, false, false))
+      least.dense += Math.min(...all.map(({ dense }) => dense))
+      least.expert += Math.min(...all.map(({ expert }) => expert))
+      least.expertLayers += Math.min(...all.map(({ expertLayers }) => expertLayers))
+    }
+    this.#elements.set(key, least)
+    return least
+  }
+
+  #longestOf(size: number): number {
+    const known = this.#longest[size]!
+    if (size === 0 || known > 0) return known
+    let least = Number.POSITIVE_INFINITY
+    for (const from of this.#space.windows(size))
+      least = Math.min(least, this.#upTo[from + size]! - this.#upTo[from]!)
+    this.#longest[size] = least
+    return least
   }
 }

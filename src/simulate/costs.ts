@@ -42,13 +42,29 @@ interface LayerKind {
   readonly window: number | undefined
 }
 
-interface LayerCosts {
+interface LayerCosts extends EndCosts {
   /** By kind. */
   readonly layers: readonly PassSeconds[]
   /** With all of it recomputed. */
   readonly recomputed: readonly PassSeconds[]
   /** With the core of attention recomputed. */
   readonly selective: readonly PassSeconds[]
+}
+
+/** A layer, and of its forward pass what selective recomputation does again. */
+interface LayerSeconds {
+  readonly plain: PassSeconds
+  readonly core: number
+}
+
+/** What does not depend on how experts are spread. */
+interface PlainCosts {
+  readonly ends: EndCosts
+  /** By kind, where they have no experts. */
+  readonly layers: readonly (LayerSeconds | undefined)[]
+}
+
+interface EndCosts {
   readonly first: PassSeconds
   readonly last: PassSeconds
   /** In front of a prediction layer. */
@@ -76,6 +92,7 @@ export class CostModel {
   /** Kept for models that are like this one alone: each on its own keeps what the work costs. */
   #works: KeptByShare<ShareWork> | undefined
   readonly #costs: KeptByShare<LayerCosts> = new KeptByShare()
+  readonly #plain: KeptByShare<PlainCosts> = new KeptByShare(false)
   readonly #parts: Map<number, PartElements>
   readonly #lastKind: number
 
@@ -145,6 +162,18 @@ export class CostModel {
     return sum
   }
 
+  /** Seconds of the first so many layers both ways, from none to all: nothing recomputed, without ends. */
+  upTo(layout: Layout): Float64Array {
+    const { layers } = this.#costsOf(layout)
+    const sums = new Float64Array(this.workload.decoder.layers + 1)
+    for (let kind = 0; kind < layers.length; kind++) {
+      const counts = this.#counts[kind]!
+      const seconds = layers[kind]!.forward + layers[kind]!.backward
+      for (let n = 0; n < sums.length; n++) sums[n]! += counts[n]! * seconds
+    }
+    return sums
+  }
+
   /** Whether as many layers from two places on cost the same. */
   alike(from: number, other: number, size: number): boolean {
     return this.#counts.every(
@@ -189,26 +218,52 @@ export class CostModel {
   }
 
   #costsOf(layout: Layout): LayerCosts {
-    return this.#costs.of(layout, () => {
-      const works = this.#works?.of(layout, () => this.#worksOf(layout)) ?? this.#worksOf(layout)
-      const all = works.layers.map((passes, kind) => this.#layer(layout, passes, this.#kinds[kind]!.expert))
-      return {
-        layers: all.map(({ plain }) => plain),
-        recomputed: all.map(({ plain }) => again(plain, plain.forward)),
-        selective: all.map(({ plain, core }) => again(plain, core)),
-        ...this.#ends(layout, works),
-      }
-    })
+    return this.#costs.find(layout) ?? this.#costs.keep(layout, this.#makeCosts(layout))
+  }
+
+  #makeCosts(layout: Layout): LayerCosts {
+    const works =
+      this.#works === undefined
+        ? undefined
+        : (this.#works.find(layout) ?? this.#works.keep(layout, this.#worksOf(layout)))
+    const plain =
+      this.#plain.find(layout) ??
+      this.#plain.keep(layout, this.#makePlain(layout, works ?? this.#worksOf(layout)))
+    const all = this.#kinds.map(
+      (kind, i) =>
+        plain.layers[i] ?? this.#layer(layout, works?.layers[i] ?? this.#workOf(layout, kind), true),
+    )
+    return {
+      layers: all.map(({ plain }) => plain),
+      recomputed: all.map(({ plain }) => again(plain, plain.forward)),
+      selective: all.map(({ plain, core }) => again(plain, core)),
+      first: plain.ends.first,
+      last: plain.ends.last,
+      prediction: plain.ends.prediction,
+    }
+  }
+
+  #makePlain(layout: Layout, works: ShareWork): PlainCosts {
+    return {
+      ends: this.#ends(layout, works),
+      layers: this.#kinds.map(({ expert }, i) =>
+        expert ? undefined : this.#layer(layout, works.layers[i]!, false),
+      ),
+    }
   }
 
   #worksOf(share: Share): ShareWork {
     const { decoder, sequenceLength } = this.workload
     return {
-      layers: this.#kinds.map((kind) => layerWork(decoder, this.engine, share, sequenceLength, kind)),
+      layers: this.#kinds.map((kind) => this.#workOf(share, kind)),
       first: embeddingWork(decoder, this.engine, share, sequenceLength),
       last: headWork(decoder, this.engine, share, sequenceLength),
       prediction: predictionWork(decoder, this.engine, share, sequenceLength),
     }
+  }
+
+  #workOf(share: Share, kind: LayerKind): Passes {
+    return layerWork(this.workload.decoder, this.engine, share, this.workload.sequenceLength, kind)
   }
 
   /**
@@ -216,7 +271,7 @@ export class CostModel {
    * each has a part of, the input of products, its gradient, and what the loss needs of all logits of a token (Megatron-Core,
    * `VocabParallelEmbedding`, `ColumnParallelLinear`, `vocab_parallel_cross_entropy`, `MultiTokenPredictionLayer`).
    */
-  #ends(layout: Layout, works: ShareWork): Pick<LayerCosts, 'first' | 'last' | 'prediction'> {
+  #ends(layout: Layout, works: ShareWork): EndCosts {
     const { decoder, sequenceLength } = this.workload
     const { machine, rates, engine } = this
     const { tensorParallel: t, sequenceParallel } = layout
@@ -260,11 +315,7 @@ export class CostModel {
     return sum
   }
 
-  #layer(
-    layout: Layout,
-    passes: Passes,
-    isExpert: boolean,
-  ): { readonly plain: PassSeconds; readonly core: number } {
+  #layer(layout: Layout, passes: Passes, isExpert: boolean): LayerSeconds {
     const { decoder, sequenceLength, precision } = this.workload
     const machine = this.machine
     const rates = this.rates
@@ -364,30 +415,46 @@ const KEPT = 8192
 
 /** Values by what of a layout the work on one chip depends on, as numbers: text would take longer to make than to use. */
 class KeptByShare<Value> {
+  readonly #experts: boolean
   readonly #kept = new Map<number, Map<number, Value>>()
   #size = 0
-  #last: { readonly degrees: number; readonly rest: number; readonly value: Value } | undefined
+  #lastDegrees = Number.NaN
+  #lastRest = Number.NaN
+  #last: Value | undefined
 
-  of(l: Layout, make: () => Value): Value {
-    const degrees = degreesKey(l)
-    const rest = tokensKey(l)
-    if (this.#last?.degrees === degrees && this.#last.rest === rest) return this.#last.value
-    let kept = this.#kept.get(degrees)
-    let value = kept?.get(rest)
-    if (value === undefined) {
-      value = make()
-      if (++this.#size > KEPT) {
-        this.#kept.clear()
-        this.#size = 1
-        kept = undefined
-      }
-      if (kept === undefined) {
-        kept = new Map()
-        this.#kept.set(degrees, kept)
-      }
-      kept.set(rest, value)
+  /** @param experts Whether it depends on how experts are spread. */
+  constructor(experts = true) {
+    this.#experts = experts
+  }
+
+  find(l: Layout): Value | undefined {
+    const degrees = degreesKey(l, this.#experts)
+    const rest = tokensKey(l, this.#experts)
+    if (this.#lastDegrees !== degrees || this.#lastRest !== rest) {
+      this.#lastDegrees = degrees
+      this.#lastRest = rest
+      this.#last = this.#kept.get(degrees)?.get(rest)
     }
-    this.#last = { degrees, rest, value }
+    return this.#last
+  }
+
+  /** Keeps a value that is not there yet. */
+  keep(l: Layout, value: Value): Value {
+    if (++this.#size > KEPT) {
+      this.#kept.clear()
+      this.#size = 1
+    }
+    const degrees = degreesKey(l, this.#experts)
+    let kept = this.#kept.get(degrees)
+    if (kept === undefined) {
+      kept = new Map()
+      this.#kept.set(degrees, kept)
+    }
+    const rest = tokensKey(l, this.#experts)
+    kept.set(rest, value)
+    this.#lastDegrees = degrees
+    this.#lastRest = rest
+    this.#last = value
     return value
   }
 }

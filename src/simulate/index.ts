@@ -23,6 +23,7 @@ export {
   largestTerm,
   type MemoryModel,
   nearLayers,
+  stageSize,
   type Overflow,
   overflowMessage,
   stageLayers,

@@ -30,7 +30,7 @@ export function stageLayers(layers: number, layout: Layout): readonly number[] {
 /** Layers of one stage. Where a pipeline is folded the longer ones come last: both ends are on the first. */
 export function stageSize(
   layers: number,
-  { stageLayers, schedule, pipelineParallel }: Layout,
+  { stageLayers, schedule, pipelineParallel }: Pick<Layout, 'stageLayers' | 'schedule' | 'pipelineParallel'>,
   stage: number,
 ): number {
   if (stageLayers !== undefined) return stageLayers[stage]!
