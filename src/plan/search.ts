@@ -35,6 +35,7 @@ import {
 } from '../simulate/index.ts'
 import { BareMemory } from './bare-memory.ts'
 import { createLeastFirst, ROUNDING } from './least-first.ts'
+import { Bubbles, PassBounds } from './pass-bounds.ts'
 import { type Candidate, Ranking } from './ranking.ts'
 import {
   type Again,
@@ -61,19 +62,6 @@ export interface Found extends SearchCounts {
 /** Searches a space for its `top` best layouts that fit; the size of the space is only counted where it is asked for. */
 export function search(space: Space, simulator: Simulator, top: number, counted = true): Found {
   return new Search(space, simulator, top).run(counted)
-}
-
-/** Layouts of one share of the work with micro-batches in a range, from the smallest to the largest. */
-interface Range {
-  readonly share: Share
-  /** Places of the smallest and the largest among those of the space. */
-  readonly from: number
-  readonly to: number
-  /** Seconds of one of either in all layers of a replica. */
-  readonly smallest: PassSeconds
-  readonly largest: PassSeconds
-  /** Stages that may be good enough. */
-  readonly pipelines: readonly number[]
 }
 
 /** Layouts of one share, micro-batch and number of stages. */
@@ -103,6 +91,21 @@ interface Node {
   readonly stages: StageSums
 }
 
+/** Scores of what goes into a step, by the place of a number of stages. */
+interface Prices {
+  /** Of a chip-second of passes. */
+  readonly passes: readonly number[]
+  /** Of a second in the bubble. */
+  readonly bubble: readonly number[]
+  /** Of passes, on any. */
+  readonly least: number
+}
+
+interface Going {
+  readonly replicas: readonly number[]
+  readonly least: number
+}
+
 class Search {
   readonly #space: Space
   readonly #simulator: Simulator
@@ -115,11 +118,15 @@ class Search {
   readonly #domain: number
   readonly #list: Ranking
   /** What is left to look at, by the least score that it can have. */
-  readonly #open = createLeastFirst<() => void>()
+  readonly #waiting = createLeastFirst<() => void>()
   /** Replicas that go with a micro-batch, chips of a stage and chips that experts are spread over, most first. */
   readonly #replicasOf: (microBatch: number, width: number, grid: number) => readonly number[]
-  /** Most chips that replicas of stages of so many chips can use, with experts over so many. */
-  readonly #mostChips: (width: number, grid: number) => number
+  /** Numbers of stages that some schedule has, and what so many hold of weights and gradients at the most. */
+  readonly #pipelines: readonly number[]
+  readonly #room: readonly number[]
+  readonly #bubbles: Bubbles
+  /** By the chips of a stage, and those that experts are spread over. */
+  readonly #prices: (width: number, grid: number) => Prices
   #evaluated = 0
   #overfull = 0
 
@@ -138,27 +145,21 @@ class Search {
       kept((width) => kept((grid) => space.replicas(microBatch).filter((n) => (n * width) % grid === 0))),
     )
     this.#replicasOf = (microBatch, width, grid) => replicas(microBatch)(width)(grid)
-    const most = kept((width) => kept((grid) => mostChips(space, replicas(1)(width)(grid), width)))
-    this.#mostChips = (width, grid) => most(width)(grid)
+    this.#pipelines = space.pipelines.filter((p) => space.schedules(p).length > 0)
+    this.#room = this.#pipelines.map((p) => (this.#holdsWhole(p) ? p * this.#bytes : Number.POSITIVE_INFINITY))
+    this.#bubbles = new Bubbles(space, this.#pipelines)
+    const prices = kept((width) => kept((grid) => this.#pricesOf(width, grid)))
+    this.#prices = (width, grid) => prices(width)(grid)
   }
 
   run(counted: boolean): Found {
-    const { shares, microBatches, schedules } = this.#space
-    const pipelines = this.#space.pipelines.filter((p) => schedules(p).length > 0)
-    const bare = new BareMemory(this.#simulator, microBatches)
-    const room = pipelines.map((p) => (this.#holdsWhole(p) ? p * this.#bytes : Number.POSITIVE_INFINITY))
-    for (const share of shares) {
+    const bare = new BareMemory(this.#simulator, this.#space.microBatches)
+    for (const share of this.#space.shares) {
       const to = bare.mostMicroBatches(share) - 1
-      if (to < 0) continue
-      const weights = this.#weights(share)
-      this.#share(
-        share,
-        to,
-        pipelines.filter((_, i) => weights <= room[i]!),
-      )
+      if (to >= 0) this.#share(share, to)
     }
     for (;;) {
-      const look = this.#open.pop(this.#list.threshold)
+      const look = this.#waiting.pop(this.#list.threshold)
       if (look === undefined) break
       look()
     }
@@ -190,95 +191,106 @@ class Search {
     return this.#simulator.costs.stage(layout, 0, this.#layers, 0, true, true)
   }
 
-  /** Lets a share with its micro-batches wait, by what the passes of the largest take on as many chips as can be. */
-  #share(share: Share, to: number, pipelines: readonly number[]): void {
-    const { microBatches } = this.#space
-    const chips = this.#mostChips(widthOf(share), gridOf(share))
-    if (chips === 0) return
-    const largest = this.#whole(share, microBatches[to]!)
-    const chipSeconds =
-      widthOf(share) * (largest.forward + largest.backward) * (this.#batch / microBatches[to]!)
-    // more chips take less time, as long as a doubling costs less than a third
-    const score = this.#byChips ? chipSeconds * ROUNDING : this.#seconds(chipSeconds / chips, chips)
-    this.#wait(score, () => {
-      const smallest = to === 0 ? largest : this.#whole(share, microBatches[0]!)
-      this.#range({ share, from: 0, to, smallest, largest, pipelines })
+  /** Scores of a chip-second of passes, and of a second in the bubble, on so many stages at the least. */
+  #pricesOf(width: number, grid: number): Prices {
+    const replicas = this.#replicasOf(1, width, grid)
+    const { straggling } = this.#simulator.costs.rates
+    const most = this.#pipelines.map((p) => {
+      const n = replicas.find((n) => n * width * p <= this.#space.chips)
+      return n === undefined ? 0 : n * width * p
     })
+    const waiting = (chips: number) => 1 + overheadSeconds(1, { straggling, step: 0 }, chips / this.#domain)
+    // more chips take less time, as long as a doubling costs less than a third; chip-time only grows with them
+    const passes = most.map((chips) =>
+      chips === 0 ? Number.POSITIVE_INFINITY : this.#byChips ? 1 : waiting(chips) / chips,
+    )
+    const bubble = this.#pipelines.map((p) => (this.#byChips ? (replicas.at(-1) ?? 0) * width * p : 1))
+    return { passes, bubble, least: Math.min(...passes) }
   }
 
-  /** Lets a range of micro-batches wait, with those numbers of stages that may be good enough. */
-  #range(range: Range): void {
-    const { share, from, to, smallest, largest } = range
-    const { microBatches, chips } = this.#space
-    const width = widthOf(share)
-    const replicas = this.#replicasOf(1, width, gridOf(share))
-    const pass = (largest.forward + largest.backward) * (this.#batch / microBatches[to]!)
-    const first = smallest.forward + smallest.backward
-    const pipelines: number[] = []
-    let score = Number.POSITIVE_INFINITY
-    let at = 0
-    while (at < replicas.length && replicas[at]! * microBatches[from]! > this.#batch) at++
-    for (const p of range.pipelines) {
-      while (at < replicas.length && replicas[at]! * width * p > chips) at++
-      if (at === replicas.length) break
-      // what the slowest stage adds to its passes, the bubble cannot lose more than once
-      const bubble = Math.max(0, this.#bubble(smallest, p) - first / p)
-      const least = this.#least(pass / p, bubble, replicas, at, width * p)
-      if (least > this.#list.threshold) continue
-      pipelines.push(p)
-      score = Math.min(score, least)
+  /** Lets a share with its micro-batches wait, by what the passes of the largest take. */
+  #share(share: Share, to: number): void {
+    const microBatch = this.#space.microBatches[to]!
+    const largest = this.#whole(share, microBatch)
+    const { least } = this.#prices(widthOf(share), gridOf(share))
+    this.#wait(this.#chipSeconds(share, microBatch, largest) * least * ROUNDING, () =>
+      this.#microBatches(share, to, largest),
+    )
+  }
+
+  /** Of the passes of the whole batch. */
+  #chipSeconds(share: Share, microBatch: number, { forward, backward }: PassSeconds): number {
+    return widthOf(share) * (forward + backward) * (this.#batch / microBatch)
+  }
+
+  /** Lets each micro-batch of a share wait, by what it takes at the least. */
+  #microBatches(share: Share, to: number, largest: PassSeconds): void {
+    const { microBatches } = this.#space
+    const sample = (i: number) => ({
+      microBatch: microBatches[i]!,
+      seconds: i === to ? largest : this.#whole(share, microBatches[i]!),
+    })
+    const passes = new PassBounds(sample(0), sample(Math.min(1, to)), sample(to))
+    const weights = this.#weights(share)
+    for (const microBatch of microBatches.slice(0, to + 1)) {
+      const scores = this.#scores(share, microBatch, passes.at(microBatch), weights)
+      this.#wait(Math.min(...scores), () => this.#cells(share, microBatch, weights))
     }
-    const kept = { ...range, pipelines }
-    this.#wait(score, from === to ? () => this.#cells(kept) : () => this.#halve(kept))
+  }
+
+  /**
+   * Scores of each number of stages, whatever else there is to a layout, at the least.
+   * @param all Seconds of one micro-batch in all layers of a replica, at the least.
+   * @param weights Bytes of weights and gradients of a replica on chips of one stage.
+   */
+  #scores(share: Share, microBatch: number, all: PassSeconds, weights: number): Float64Array {
+    const { passes, bubble } = this.#prices(widthOf(share), gridOf(share))
+    const chipSeconds = this.#chipSeconds(share, microBatch, all)
+    const { step } = this.#simulator.costs.rates
+    const scores = new Float64Array(this.#pipelines.length)
+    for (let i = 0; i < scores.length; i++) {
+      const own = chipSeconds * passes[i]! + (this.#bubbles.least(i, all) + step) * bubble[i]!
+      scores[i] = weights <= this.#room[i]! ? own * ROUNDING : Number.POSITIVE_INFINITY
+    }
+    return scores
+  }
+
+  /** Whether what has such a score at the least may be good enough; never what is impossible. */
+  #enters(score: number): boolean {
+    return score < Number.POSITIVE_INFINITY && score <= this.#list.threshold
   }
 
   /** Lets something wait to be looked at, where it may be good enough. */
   #wait(score: number, look: () => void): void {
-    if (score < Number.POSITIVE_INFINITY && score <= this.#list.threshold) this.#open.push(score, look)
-  }
-
-  #halve({ share, from, to, smallest, largest, pipelines }: Range): void {
-    const { microBatches } = this.#space
-    const middle = (from + to) >> 1
-    const below = middle === from ? smallest : this.#whole(share, microBatches[middle]!)
-    const above = middle + 1 === to ? largest : this.#whole(share, microBatches[middle + 1]!)
-    this.#range({ share, from, to: middle, smallest, largest: below, pipelines })
-    this.#range({ share, from: middle + 1, to, smallest: above, largest, pipelines })
-  }
-
-  /** Seconds of the bubble, with those of one micro-batch on the slowest stage, at the least. */
-  #bubble(all: PassSeconds, p: number): number {
-    if (p === 1) return all.forward + all.backward
-    let least = Number.POSITIVE_INFINITY
-    for (const { schedule, virtualPipeline } of this.#space.schedules(p))
-      least = Math.min(least, bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0))
-    return least
+    if (this.#enters(score)) this.#waiting.push(score, look)
   }
 
   /**
-   * The least score of some passes and a bubble on any of so many replicas, from one of them on; infinite where all take
-   * too long.
+   * Those of so many replicas on which some passes and a bubble may be good enough, most first, and the least score on any.
    * @param passes Seconds that one replica would take for the whole batch.
    * @param chips Those of a replica.
    */
-  #least(passes: number, bubble: number, replicas: readonly number[], from: number, chips: number): number {
-    let seconds = Number.POSITIVE_INFINITY
-    // without waiting
-    if (!this.#byChips && (passes / replicas[from]! + bubble) * ROUNDING > this.#list.threshold)
-      return seconds
-    // fewer replicas take longer, but wait less for each other: from the most on, time falls before it rises, as long as a
-    // doubling costs less than a third
-    for (let i = from; i < replicas.length; i++) {
-      const n = replicas[i]!
-      const own = this.#seconds(passes / n + bubble, n * chips)
-      if (own >= seconds) break
-      seconds = own
+  #going(passes: number, bubble: number, replicas: readonly number[], chips: number): Going {
+    const { threshold } = this.#list
+    const going: number[] = []
+    let least = Number.POSITIVE_INFINITY
+    for (const n of replicas) {
+      const ideal = passes / n + bubble
+      // fewer take longer, even without waiting
+      if (!this.#byChips && ideal * ROUNDING > threshold) break
+      const score = this.#score(ideal, n * chips)
+      if (score > threshold) continue
+      going.push(n)
+      least = Math.min(least, score)
     }
+    return { replicas: going, least }
+  }
+
+  /** The score of a step on so many chips with what waiting for each other adds; infinite where it takes too long. */
+  #score(ideal: number, chips: number): number {
+    const seconds = this.#seconds(ideal, chips)
     if (seconds > this.#limit) return Number.POSITIVE_INFINITY
-    if (!this.#byChips) return seconds
-    // chip-time only grows with replicas
-    const fewest = replicas.at(-1)!
-    return this.#seconds(passes / fewest + bubble, fewest * chips) * fewest * chips
+    return this.#byChips ? seconds * chips : seconds
   }
 
   /** Adds what waiting for each other costs on so many chips, and what belongs to no pass; a little less, for rounding. */
@@ -287,31 +299,29 @@ class Search {
   }
 
   /** Looks at one micro-batch of a share. */
-  #cells({ share, from, smallest: all, pipelines }: Range): void {
-    const { microBatches, chips } = this.#space
-    const microBatch = microBatches[from]!
+  #cells(share: Share, microBatch: number, weights: number): void {
+    const { chips } = this.#space
+    const all = this.#whole(share, microBatch)
+    const scores = this.#scores(share, microBatch, all, weights)
     const width = widthOf(share)
     const replicas = this.#replicasOf(microBatch, width, gridOf(share))
     const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
     const stages = new StageBounds(this.#space, this.#simulator, whole)
-    for (const p of pipelines) {
-      const at = replicas.findIndex((n) => n * width * p <= chips)
-      if (at < 0) break
+    for (const [i, p] of this.#pipelines.entries()) {
+      if (!this.#enters(scores[i]!)) continue
       let cell: Cell | undefined
       for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
         const pass = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
-        const passes = (this.#batch / microBatch) * pass
         const bubble = Math.max(0, bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0) - pass)
-        if (this.#least(passes, bubble, replicas, at, width * p) > this.#list.threshold) continue
-        const going = replicas.filter(
-          (n, i) =>
-            i >= at && scheduleGoes(schedule, p, share.contextParallel, this.#batch / (microBatch * n)),
+        const able = replicas.filter(
+          (n) =>
+            n * width * p <= chips &&
+            scheduleGoes(schedule, p, share.contextParallel, this.#batch / (microBatch * n)),
         )
-        if (going.length === 0) continue
-        const score = this.#least(passes, bubble, going, 0, width * p)
+        const going = this.#going((this.#batch / microBatch) * pass, bubble, able, width * p)
         cell ??= { share, microBatch, p, all, stages, even: new Map(), paired: new Map(), folded: new Map() }
         const own = cell
-        this.#wait(score, () => this.#splits(own, schedule, virtualPipeline, going))
+        this.#wait(going.least, () => this.#splits(own, schedule, virtualPipeline, going.replicas))
       }
     }
   }
@@ -329,8 +339,8 @@ class Search {
       const pass = stages.slowest(split)
       const bubble = bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0)
       const passes = (this.#batch / microBatch) * pass
-      const score = this.#least(passes, Math.max(0, bubble - pass), replicas, 0, widthOf(share) * p)
-      this.#wait(score, () => this.#split(cell, split, replicas, pass))
+      const going = this.#going(passes, Math.max(0, bubble - pass), replicas, widthOf(share) * p)
+      this.#wait(going.least, () => this.#split(cell, split, going.replicas, pass))
     }
   }
 
@@ -449,10 +459,8 @@ class Search {
 
   /** Whether layouts that take so many seconds at the least, without waiting, could be better than what is known. */
   #wanted({ share, p }: Cell, n: number, ideal: number): boolean {
-    const chips = n * widthOf(share) * p
-    const seconds = this.#seconds(ideal, chips)
-    const score = this.#byChips ? seconds * chips : seconds
-    return seconds <= this.#limit && score <= this.#list.threshold && score <= this.#list.known(share, p, n)
+    const score = this.#score(ideal, n * widthOf(share) * p)
+    return this.#enters(score) && score <= this.#list.known(share, p, n)
   }
 
   /** Whether a layout fits that keeps the least: its replicas are the most. */
@@ -487,12 +495,6 @@ class Search {
   #fits(layout: Layout): boolean {
     return this.#memory.fits(layout, this.#bytes)
   }
-}
-
-/** Chips that any of so many replicas use at the most, whose stages take so many. */
-function mostChips({ chips, pipelines }: Space, replicas: readonly number[], width: number): number {
-  const longest = pipelines.at(-1) ?? 0
-  return Math.max(0, ...replicas.map((n) => n * width * Math.min(longest, Math.floor(chips / (n * width)))))
 }
 
 /** Chips of a stage of one replica. */

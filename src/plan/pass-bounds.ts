@@ -1,0 +1,87 @@
+/** @file What steps take at the least for the passes of their micro-batches, before it is known how stages are split. */
+import { bubbleSeconds, noSeconds, type PassSeconds, type Schedule } from '../simulate/index.ts'
+import type { Space } from './space.ts'
+
+/** Seconds of one micro-batch of so many sequences. */
+export interface Sample {
+  readonly microBatch: number
+  readonly seconds: PassSeconds
+}
+
+/**
+ * Passes by the size of a micro-batch, from two small ones and the largest. Each is a sum of maxima and norms of what
+ * grows in proportion to it or not at all, and so convex in it: nowhere below the line through two that are smaller, nowhere
+ * above the line between two; and what it takes per sequence never grows.
+ */
+export class PassBounds {
+  readonly #samples: readonly [Sample, Sample, Sample]
+
+  constructor(first: Sample, second: Sample, last: Sample) {
+    this.#samples = [first, second, last]
+  }
+
+  /** Forward and backward at the least, gradients of weights at the most. */
+  at(microBatch: number): PassSeconds {
+    const [first, second, last] = this.#samples
+    for (const sample of this.#samples) if (sample.microBatch === microBatch) return sample.seconds
+    const beyond = (microBatch - second.microBatch) / (second.microBatch - first.microBatch)
+    const between = (microBatch - second.microBatch) / (last.microBatch - second.microBatch)
+    const part = microBatch / last.microBatch
+    const least = (a: number, b: number, c: number) => Math.max(b + (b - a) * beyond, c * part)
+    const bounds = noSeconds()
+    bounds.forward = least(first.seconds.forward, second.seconds.forward, last.seconds.forward)
+    bounds.backward = least(first.seconds.backward, second.seconds.backward, last.seconds.backward)
+    bounds.weight = second.seconds.weight + (last.seconds.weight - second.seconds.weight) * between
+    return bounds
+  }
+}
+
+/**
+ * Bubbles of so many stages, as parts of what passes take in all layers: the shortest of the schedules that go there, in
+ * three groups, each in proportion to something else. Infinite where there is none.
+ */
+export class Bubbles {
+  readonly #inverse: Float64Array
+  /** Of forward and backward. */
+  readonly #plain: Float64Array
+  /** Of those without twice the gradients of weights. */
+  readonly #filled: Float64Array
+  /** Of forward and twice backward without three times the gradients of weights. */
+  readonly #both: Float64Array
+
+  constructor({ schedules }: Space, pipelines: readonly number[]) {
+    const parts = (names: readonly Schedule[], unit: PassSeconds) =>
+      Float64Array.from(pipelines, (p) =>
+        Math.min(
+          ...schedules(p)
+            .filter(({ schedule }) => names.includes(schedule))
+            .map(({ schedule, virtualPipeline }) =>
+              bubbleSeconds(schedule, virtualPipeline, p, NOTHING, unit, 0),
+            ),
+        ),
+      )
+    this.#inverse = Float64Array.from(pipelines, (p) => 1 / p)
+    this.#plain = parts(['1f1b', 'interleaved'], FORWARD)
+    this.#filled = parts(['zero-bubble'], FORWARD)
+    this.#both = parts(['dualpipe', 'dualpipe-v'], FORWARD)
+  }
+
+  /**
+   * Seconds that the bubble takes more than an even share of one micro-batch's passes, at the least.
+   * @param place Of a number of stages.
+   * @param all Seconds of one micro-batch in all layers.
+   */
+  least(place: number, { forward, backward, weight }: PassSeconds): number {
+    const passes = forward + backward
+    // what is 0 may be a part of nothing, or of less
+    const filled = this.#filled[place]! * Math.max(0, passes - 2 * weight)
+    const both = this.#both[place]! * Math.max(0, passes + backward - 3 * weight)
+    let least = this.#plain[place]! * passes
+    if (filled < least) least = filled
+    if (both < least) least = both
+    return Math.max(0, least - passes * this.#inverse[place]!)
+  }
+}
+
+const NOTHING = noSeconds()
+const FORWARD: PassSeconds = { ...noSeconds(), forward: 1 }
