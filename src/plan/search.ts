@@ -78,6 +78,16 @@ interface Cell {
   readonly folded: Map<Again['recompute'] | number, StageSums>
 }
 
+/** Layouts of one split, on so many replicas, most first. */
+interface Branch {
+  readonly cell: Cell
+  readonly split: Split
+  readonly replicas: readonly number[]
+  /** How many of what may be recomputed may be good enough: the first so many. */
+  readonly end: number
+  readonly nodes: Map<Again, Node>
+}
+
 /** Layouts that differ in replicas and what they share alone. */
 interface Node {
   readonly cell: Cell
@@ -356,43 +366,83 @@ class Search {
       return this.#exchangeHopeful(cell, split.schedule, n, pass, sends, bubble)
     })
     if (replicas.length === 0) return
-    const nodes = new Map<Again, Node>()
-    const nodeOf = (again: Again): Node => {
-      let node = nodes.get(again)
-      if (node === undefined) {
-        const stages = this.#sums(cell, split, replicas, again)
-        const { slowest, all } = stages
-        const pass = slowest.forward + slowest.backward
-        const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, p, slowest, all, 0)
-        node = { cell, replicas, split, again, pass, bubble, stages }
-        nodes.set(again, node)
-      }
-      return node
+    const end = this.#endOfHope(cell, split, replicas, pass)
+    const branch = { cell, split, replicas, end, nodes: new Map() }
+    const sharings = this.#space.sharings(p).toReversed()
+    // what shares out or offloads less takes more, but for shared gradients, which need buffers
+    if (p > 1) this.#sharing(branch, sharings, 0)
+    else for (const sharing of sharings) this.#sharing(branch, [sharing], 0)
+  }
+
+  /** How many of what may be recomputed may be good enough, the first so many, if a micro-batch takes so long without. */
+  #endOfHope(cell: Cell, split: Split, replicas: readonly number[], pass: number): number {
+    const { recomputes, most, schedule, virtualPipeline } = split
+    if (!recomputingIsLonger(split)) return recomputes.length
+    const bubble = bubbleSeconds(schedule, virtualPipeline, cell.p, NOTHING, cell.all, 0)
+    const hopeful = ({ recompute, layers }: Again) => {
+      const again = cell.stages.again(most, recompute === 'none' ? 0 : (layers ?? most))
+      const longest = Math.max(pass, again)
+      return replicas.some((n) => {
+        const steps = this.#batch / (cell.microBatch * n)
+        return this.#wanted(cell, n, steps * longest + Math.max(0, bubble - longest))
+      })
     }
-    const hopeful = (node: Node) => replicas.some((n) => this.#hopeful(node, n))
-    // whatever is recomputed takes longer; but not surely where gradients of weights fill the bubble, as the stage that is
-    // slowest then may have fewer of them
-    const longer = split.schedule === '1f1b' || split.schedule === 'interleaved'
-    const { recomputes, selective } = split
-    for (const sharing of this.#space.sharings(p).toReversed()) {
-      const first = this.#firstThatFits(cell, split, replicas, sharing)
-      const some = selective.filter((again) => this.#leastFits(cell, split, replicas, again, sharing))
-      if (first === recomputes.length && some.length === 0) {
-        // what shares out or offloads less takes more, but for shared gradients, which need buffers
-        if (p > 1) return
-        continue
-      }
-      if (longer && !hopeful(nodeOf(recomputes[0]?.recompute === 'none' ? recomputes[0] : NONE))) return
-      for (const again of some) {
-        const node = nodeOf(again)
-        if (hopeful(node)) this.#replicas(node, sharing)
-      }
-      for (const again of recomputes.slice(first)) {
-        const node = nodeOf(again)
-        if (hopeful(node)) this.#replicas(node, sharing)
-        else if (longer) break
-      }
+    let [low, high] = [0, recomputes.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (hopeful(recomputes[middle]!)) low = middle + 1
+      else high = middle
     }
+    return low
+  }
+
+  /**
+   * Lets the first that fits of what may be recomputed wait, and with it all that recompute more or save less.
+   * @param sharings What replicas share out, what saves the most first.
+   * @param from Where among what may be recomputed it may be, with the first of them.
+   */
+  #sharing(branch: Branch, [sharing, ...others]: readonly Sharing[], from: number): void {
+    if (sharing === undefined) return
+    const { split, end } = branch
+    const first = this.#firstThatFits(branch, sharing, from)
+    const nodes = split.selective
+      .filter((again) => this.#leastFits(branch, again, sharing))
+      .map((again) => this.#nodeOf(branch, again))
+    const longer = recomputingIsLonger(split)
+    for (const again of split.recomputes.slice(first, longer ? Math.min(first + 1, end) : end))
+      nodes.push(this.#nodeOf(branch, again))
+    const score = Math.min(...nodes.map((node) => this.#scoreOf(node)))
+    const look = () => {
+      for (const node of nodes) this.#replicas(node, sharing)
+      if (longer) this.#longer(branch, sharing, first + 1)
+      this.#sharing(branch, others, first)
+    }
+    // one that is surely better than what is known rules out others that would wait
+    if (score < PROMISING * this.#list.threshold) look()
+    else this.#wait(score, look)
+  }
+
+  /** Lets more layers that are recomputed wait, until it takes too long. */
+  #longer(branch: Branch, sharing: Sharing, place: number): void {
+    if (place >= branch.end) return
+    const node = this.#nodeOf(branch, branch.split.recomputes[place]!)
+    this.#wait(this.#scoreOf(node), () => {
+      this.#replicas(node, sharing)
+      this.#longer(branch, sharing, place + 1)
+    })
+  }
+
+  #nodeOf({ cell, split, replicas, nodes }: Branch, again: Again): Node {
+    let node = nodes.get(again)
+    if (node === undefined) {
+      const stages = this.#sums(cell, split, replicas, again)
+      const { slowest, all } = stages
+      const pass = slowest.forward + slowest.backward
+      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, cell.p, slowest, all, 0)
+      node = { cell, replicas, split, again, pass, bubble, stages }
+      nodes.set(again, node)
+    }
+    return node
   }
 
   /**
@@ -437,24 +487,30 @@ class Search {
     return sums
   }
 
-  /** Where among what may be recomputed a split may begin to fit: the more layers, the less they keep. */
-  #firstThatFits(cell: Cell, split: Split, replicas: readonly number[], sharing: Sharing): number {
+  /** Where among what may be recomputed, from one place on, a split may begin to fit: the more layers, the less they keep. */
+  #firstThatFits(branch: Branch, sharing: Sharing, from: number): number {
+    const { end, split } = branch
     const { recomputes } = split
-    const fits = (i: number) => this.#leastFits(cell, split, replicas, recomputes[i]!, sharing)
-    let [low, high] = [0, recomputes.length - 1]
+    let [low, high] = [from, end - 1]
     // most often nothing helps
-    if (high < 0 || !fits(high)) return recomputes.length
+    if (high < low || !this.#leastFits(branch, recomputes[high]!, sharing)) return end
     while (low < high) {
       const middle = (low + high) >> 1
-      if (fits(middle)) high = middle
+      if (this.#leastFits(branch, recomputes[middle]!, sharing)) high = middle
       else low = middle + 1
     }
     return low
   }
 
-  /** Whether a layout of a node, on so many replicas, could be better than what is known. */
-  #hopeful({ cell, pass, bubble }: Node, n: number): boolean {
-    return this.#wanted(cell, n, (this.#batch / (cell.microBatch * n)) * pass + bubble)
+  /** Seconds of a layout of a node on so many replicas at the least, without waiting. */
+  #idealOf({ cell, pass, bubble }: Node, n: number): number {
+    return (this.#batch / (cell.microBatch * n)) * pass + bubble
+  }
+
+  /** The score of the best layout of a node at the least. */
+  #scoreOf(node: Node): number {
+    const chips = widthOf(node.cell.share) * node.cell.p
+    return Math.min(...node.replicas.map((n) => this.#score(this.#idealOf(node, n), n * chips)))
   }
 
   /** Whether layouts that take so many seconds at the least, without waiting, could be better than what is known. */
@@ -464,13 +520,8 @@ class Search {
   }
 
   /** Whether a layout fits that keeps the least: its replicas are the most. */
-  #leastFits(
-    { share, microBatch, p }: Cell,
-    split: Split,
-    replicas: readonly number[],
-    again: Again,
-    sharing: Sharing,
-  ): boolean {
+  #leastFits({ cell, split, replicas }: Branch, again: Again, sharing: Sharing): boolean {
+    const { share, microBatch, p } = cell
     const fitsOn = (n: number) => this.#fits(layoutOf(share, microBatch, p, n, split, again, sharing))
     // gradients that are shared need buffers, but not on a single replica
     return fitsOn(replicas[0]!) || (sharing.zeroStage >= 2 && fitsOn(replicas.at(-1)!))
@@ -479,7 +530,7 @@ class Search {
   #replicas(node: Node, sharing: Sharing): void {
     const { cell, replicas, split, again, stages } = node
     for (const n of replicas) {
-      if (!this.#hopeful(node, n)) continue
+      if (!this.#wanted(cell, n, this.#idealOf(node, n))) continue
       const layout = layoutOf(cell.share, cell.microBatch, cell.p, n, split, again, sharing)
       const { seconds } = stepSeconds(this.#simulator.costs, layout, stages)
       this.#evaluated++
@@ -497,6 +548,14 @@ class Search {
   }
 }
 
+/**
+ * Whether whatever is recomputed makes a step longer: not surely where gradients of weights fill the bubble, as the stage
+ * that is slowest then may have fewer of them.
+ */
+function recomputingIsLonger({ schedule }: Split): boolean {
+  return schedule === '1f1b' || schedule === 'interleaved'
+}
+
 /** Chips of a stage of one replica. */
 function widthOf({ tensorParallel, contextParallel }: Share): number {
   return tensorParallel * contextParallel
@@ -506,6 +565,9 @@ function widthOf({ tensorParallel, contextParallel }: Share): number {
 function gridOf({ expertParallel, expertTensorParallel }: Share): number {
   return expertParallel * expertTensorParallel
 }
+
+/** Of the threshold: bounds are closer than that to what they bound. */
+const PROMISING = 0.97
 
 const NOTHING = noSeconds()
 const NONE: Again = { recompute: 'none', layers: undefined }

@@ -20,6 +20,8 @@ export class StageBounds {
   readonly #upTo: Float64Array
   /** Of so many layers at the least, wherever they begin; 0 where it was not asked yet. */
   readonly #longest: Float64Array
+  /** To compute a layer again, at the least. */
+  readonly #again: number
   /** By the sizes of both chunks. */
   readonly #elements = new Map<number, StageElements>()
 
@@ -37,6 +39,7 @@ export class StageBounds {
     this.#head = head.forward + head.backward
     this.#upTo = costs.upTo(whole)
     this.#longest = new Float64Array(layers + 1)
+    this.#again = costs.leastAgain(whole)
   }
 
   /** Of the slowest of so many stages however layers are split into them, at the least. */
@@ -92,6 +95,11 @@ export class StageBounds {
       to -= far
     }
     return slowest
+  }
+
+  /** Of a stage of so many layers, some of which are computed again, at the least. */
+  again(size: number, layers: number): number {
+    return this.#longestOf(size) + Math.min(layers, size) * this.#again
   }
 
   /** Weights of the chip, of so many stages under that schedule, that holds the most, at the least; without ends. */

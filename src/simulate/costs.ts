@@ -174,6 +174,11 @@ export class CostModel {
     return sums
   }
 
+  /** Seconds to compute a layer again, of the kind that takes the least. */
+  leastAgain(layout: Layout): number {
+    return Math.min(...this.#costsOf(layout).recomputed.map(({ recompute }) => recompute))
+  }
+
   /** Whether as many layers from two places on cost the same. */
   alike(from: number, other: number, size: number): boolean {
     return this.#counts.every(
