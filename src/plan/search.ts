@@ -137,6 +137,8 @@ class Search {
   readonly #bubbles: Bubbles
   /** By the chips of a stage, and those that experts are spread over. */
   readonly #prices: (width: number, grid: number) => Prices
+  /** What goes with so many stages, what saves the most of the optimizer's state first. */
+  readonly #sharings: (p: number) => readonly Sharing[]
   #evaluated = 0
   #overfull = 0
 
@@ -155,6 +157,14 @@ class Search {
       kept((width) => kept((grid) => space.replicas(microBatch).filter((n) => (n * width) % grid === 0))),
     )
     this.#replicasOf = (microBatch, width, grid) => replicas(microBatch)(width)(grid)
+    this.#sharings = kept((p) =>
+      space
+        .sharings(p)
+        .toSorted(
+          (a, b) =>
+            Number(b.offloadOptimizer) - Number(a.offloadOptimizer) || b.zeroStage - a.zeroStage,
+        ),
+    )
     this.#pipelines = space.pipelines.filter((p) => space.schedules(p).length > 0)
     this.#room = this.#pipelines.map((p) => (this.#holdsWhole(p) ? p * this.#bytes : Number.POSITIVE_INFINITY))
     this.#bubbles = new Bubbles(space, this.#pipelines)
@@ -220,12 +230,12 @@ class Search {
 
   /** Lets a share with its micro-batches wait, by what the passes of the largest take. */
   #share(share: Share, to: number): void {
+    const { least } = this.#prices(widthOf(share), gridOf(share))
+    if (least === Number.POSITIVE_INFINITY) return
     const microBatch = this.#space.microBatches[to]!
     const largest = this.#whole(share, microBatch)
-    const { least } = this.#prices(widthOf(share), gridOf(share))
-    this.#wait(this.#chipSeconds(share, microBatch, largest) * least * ROUNDING, () =>
-      this.#microBatches(share, to, largest),
-    )
+    const chipSeconds = this.#chipSeconds(share, microBatch, largest)
+    this.#wait(chipSeconds * least * ROUNDING, () => this.#microBatches(share, to, largest))
   }
 
   /** Of the passes of the whole batch. */
@@ -242,27 +252,40 @@ class Search {
     })
     const passes = new PassBounds(sample(0), sample(Math.min(1, to)), sample(to))
     const weights = this.#weights(share)
+    const fewest = this.#chipSeconds(share, microBatches[to]!, largest)
     for (const microBatch of microBatches.slice(0, to + 1)) {
-      const scores = this.#scores(share, microBatch, passes.at(microBatch), weights)
-      this.#wait(Math.min(...scores), () => this.#cells(share, microBatch, weights))
+      const all = passes.at(microBatch)
+      const chipSeconds = this.#chipSeconds(share, microBatch, all)
+      this.#wait(this.#leastScore(share, chipSeconds, all, weights), () =>
+        this.#cells(share, microBatch, weights),
+      )
+      // those that are larger have longer bubbles, and passes that take no less than those of the largest
+      if (!this.#enters(this.#leastScore(share, fewest, all, weights))) break
     }
   }
 
   /**
-   * Scores of each number of stages, whatever else there is to a layout, at the least.
-   * @param all Seconds of one micro-batch in all layers of a replica, at the least.
+   * The score of any number of stages, whatever else there is to a layout, at the least.
+   * @param chipSeconds Of the passes of the whole batch.
+   * @param all Seconds of one micro-batch in all layers of a replica.
    * @param weights Bytes of weights and gradients of a replica on chips of one stage.
    */
-  #scores(share: Share, microBatch: number, all: PassSeconds, weights: number): Float64Array {
-    const { passes, bubble } = this.#prices(widthOf(share), gridOf(share))
-    const chipSeconds = this.#chipSeconds(share, microBatch, all)
-    const { step } = this.#simulator.costs.rates
-    const scores = new Float64Array(this.#pipelines.length)
-    for (let i = 0; i < scores.length; i++) {
-      const own = chipSeconds * passes[i]! + (this.#bubbles.least(i, all) + step) * bubble[i]!
-      scores[i] = weights <= this.#room[i]! ? own * ROUNDING : Number.POSITIVE_INFINITY
+  #leastScore(share: Share, chipSeconds: number, all: PassSeconds, weights: number): number {
+    const prices = this.#prices(widthOf(share), gridOf(share))
+    let least = Number.POSITIVE_INFINITY
+    for (let place = 0; place < this.#pipelines.length; place++) {
+      if (weights > this.#room[place]!) continue
+      const score = this.#scoreOn(place, prices, chipSeconds, all)
+      if (score < least) least = score
     }
-    return scores
+    return least
+  }
+
+  /** The same of so many stages. */
+  #scoreOn(place: number, prices: Prices, chipSeconds: number, all: PassSeconds): number {
+    const { step } = this.#simulator.costs.rates
+    const bubble = this.#bubbles.least(place, all)
+    return (chipSeconds * prices.passes[place]! + (bubble + step) * prices.bubble[place]!) * ROUNDING
   }
 
   /** Whether what has such a score at the least may be good enough; never what is impossible. */
@@ -312,13 +335,14 @@ class Search {
   #cells(share: Share, microBatch: number, weights: number): void {
     const { chips } = this.#space
     const all = this.#whole(share, microBatch)
-    const scores = this.#scores(share, microBatch, all, weights)
+    const chipSeconds = this.#chipSeconds(share, microBatch, all)
     const width = widthOf(share)
+    const prices = this.#prices(width, gridOf(share))
     const replicas = this.#replicasOf(microBatch, width, gridOf(share))
     const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
     const stages = new StageBounds(this.#space, this.#simulator, whole)
     for (const [i, p] of this.#pipelines.entries()) {
-      if (!this.#enters(scores[i]!)) continue
+      if (weights > this.#room[i]! || !this.#enters(this.#scoreOn(i, prices, chipSeconds, all))) continue
       let cell: Cell | undefined
       for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
         const pass = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
@@ -368,7 +392,7 @@ class Search {
     if (replicas.length === 0) return
     const end = this.#endOfHope(cell, split, replicas, pass)
     const branch = { cell, split, replicas, end, nodes: new Map() }
-    const sharings = this.#space.sharings(p).toReversed()
+    const sharings = this.#sharings(p)
     // what shares out or offloads less takes more, but for shared gradients, which need buffers
     if (p > 1) this.#sharing(branch, sharings, 0)
     else for (const sharing of sharings) this.#sharing(branch, [sharing], 0)

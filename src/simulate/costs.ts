@@ -44,11 +44,7 @@ interface LayerKind {
 
 interface LayerCosts extends EndCosts {
   /** By kind. */
-  readonly layers: readonly PassSeconds[]
-  /** With all of it recomputed. */
-  readonly recomputed: readonly PassSeconds[]
-  /** With the core of attention recomputed. */
-  readonly selective: readonly PassSeconds[]
+  readonly layers: readonly LayerSeconds[]
 }
 
 /** A layer, and of its forward pass what selective recomputation does again. */
@@ -138,14 +134,16 @@ export class CostModel {
   ): PassSeconds {
     const costs = this.#costsOf(layout)
     const sum = noSeconds()
-    const layers = layout.recompute === 'selective' ? costs.selective : costs.layers
+    const { layers } = costs
+    const selective = layout.recompute === 'selective'
     const again = from + Math.min(recomputed, size)
     for (let kind = 0; kind < layers.length; kind++) {
       const counts = this.#counts[kind]!
+      const { plain, core } = layers[kind]!
       const times = counts[again]! - counts[from]!
-      if (times > 0) add(sum, costs.recomputed[kind]!, times)
+      if (times > 0) add(sum, plain, times, plain.forward)
       const rest = counts[from + size]! - counts[again]!
-      if (rest > 0) add(sum, layers[kind]!, rest)
+      if (rest > 0) add(sum, plain, rest, selective ? core : 0)
     }
     if (isFirst) add(sum, costs.first, 1)
     if (isLast) {
@@ -153,8 +151,9 @@ export class CostModel {
       const { predictionLayers } = this.workload.decoder
       if (predictionLayers > 0) {
         const more = Math.min(Math.max(recomputed - size, 0), predictionLayers)
-        add(sum, costs.recomputed[this.#lastKind]!, more)
-        add(sum, layers[this.#lastKind]!, predictionLayers - more)
+        const { plain, core } = layers[this.#lastKind]!
+        add(sum, plain, more, plain.forward)
+        add(sum, plain, predictionLayers - more, selective ? core : 0)
         add(sum, costs.prediction, predictionLayers)
       }
       add(sum, costs.last, 1 + predictionLayers)
@@ -168,7 +167,8 @@ export class CostModel {
     const sums = new Float64Array(this.workload.decoder.layers + 1)
     for (let kind = 0; kind < layers.length; kind++) {
       const counts = this.#counts[kind]!
-      const seconds = layers[kind]!.forward + layers[kind]!.backward
+      const { forward, backward } = layers[kind]!.plain
+      const seconds = forward + backward
       for (let n = 0; n < sums.length; n++) sums[n]! += counts[n]! * seconds
     }
     return sums
@@ -176,7 +176,7 @@ export class CostModel {
 
   /** Seconds to compute a layer again, of the kind that takes the least. */
   leastAgain(layout: Layout): number {
-    return Math.min(...this.#costsOf(layout).recomputed.map(({ recompute }) => recompute))
+    return Math.min(...this.#costsOf(layout).layers.map(({ plain }) => plain.forward))
   }
 
   /** Whether as many layers from two places on cost the same. */
@@ -234,18 +234,12 @@ export class CostModel {
     const plain =
       this.#plain.find(layout) ??
       this.#plain.keep(layout, this.#makePlain(layout, works ?? this.#worksOf(layout)))
-    const all = this.#kinds.map(
+    const layers = this.#kinds.map(
       (kind, i) =>
         plain.layers[i] ?? this.#layer(layout, works?.layers[i] ?? this.#workOf(layout, kind), true),
     )
-    return {
-      layers: all.map(({ plain }) => plain),
-      recomputed: all.map(({ plain }) => again(plain, plain.forward)),
-      selective: all.map(({ plain, core }) => again(plain, core)),
-      first: plain.ends.first,
-      last: plain.ends.last,
-      prediction: plain.ends.prediction,
-    }
+    const { first, last, prediction } = plain.ends
+    return { layers, first, last, prediction }
   }
 
   #makePlain(layout: Layout, works: ShareWork): PlainCosts {
@@ -406,15 +400,6 @@ export class CostModel {
   }
 }
 
-/** A layer of which some is done again in the backward pass. */
-function again(layer: PassSeconds, recompute: number): PassSeconds {
-  const sum = noSeconds()
-  add(sum, layer, 1)
-  sum.backward += recompute
-  sum.recompute = recompute
-  return sum
-}
-
 /** Values that are kept at most: searches ask for shares in turn, and more would only be in the way. */
 const KEPT = 8192
 
@@ -464,12 +449,15 @@ class KeptByShare<Value> {
   }
 }
 
-/** Adds seconds so many times. */
-export function add(to: PassSeconds, from: PassSeconds, times: number): void {
+/**
+ * Adds seconds so many times.
+ * @param again Seconds of each that are done again in the backward pass.
+ */
+export function add(to: PassSeconds, from: PassSeconds, times: number, again = 0): void {
   to.forward += from.forward * times
-  to.backward += from.backward * times
+  to.backward += (from.backward + again) * times
   to.weight += from.weight * times
-  to.recompute += from.recompute * times
+  to.recompute += (from.recompute + again) * times
   to.tensor += from.tensor * times
   to.context += from.context * times
   to.expert += from.expert * times
