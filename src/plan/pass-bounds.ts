@@ -42,7 +42,7 @@ export class PassBounds {
  */
 export class Bubbles {
   readonly #inverse: Float64Array
-  /** Of forward and backward. */
+  /** Bubbles, of forward and backward. */
   readonly #plain: Float64Array
   /** Of those without twice the gradients of weights. */
   readonly #filled: Float64Array
@@ -50,35 +50,38 @@ export class Bubbles {
   readonly #both: Float64Array
 
   constructor({ schedules }: Space, pipelines: readonly number[]) {
-    const parts = (names: readonly Schedule[], unit: PassSeconds) =>
+    const parts = (names: readonly Schedule[]) =>
       Float64Array.from(pipelines, (p) =>
         Math.min(
           ...schedules(p)
             .filter(({ schedule }) => names.includes(schedule))
             .map(({ schedule, virtualPipeline }) =>
-              bubbleSeconds(schedule, virtualPipeline, p, NOTHING, unit, 0),
+              bubbleSeconds(schedule, virtualPipeline, p, NOTHING, FORWARD, 0),
             ),
         ),
       )
     this.#inverse = Float64Array.from(pipelines, (p) => 1 / p)
-    this.#plain = parts(['1f1b', 'interleaved'], FORWARD)
-    this.#filled = parts(['zero-bubble'], FORWARD)
-    this.#both = parts(['dualpipe', 'dualpipe-v'], FORWARD)
+    this.#plain = parts(['1f1b', 'interleaved'])
+    this.#filled = parts(['zero-bubble'])
+    this.#both = parts(['dualpipe', 'dualpipe-v'])
   }
 
   /**
    * Seconds that the bubble takes more than an even share of one micro-batch's passes, at the least.
    * @param place Of a number of stages.
    * @param all Seconds of one micro-batch in all layers.
+   * @param ends Whether pipelines may start at both ends, or be folded.
    */
-  least(place: number, { forward, backward, weight }: PassSeconds): number {
+  least(place: number, { forward, backward, weight }: PassSeconds, ends: boolean): number {
     const passes = forward + backward
-    // what is 0 may be a part of nothing, or of less
-    const filled = this.#filled[place]! * Math.max(0, passes - 2 * weight)
-    const both = this.#both[place]! * Math.max(0, passes + backward - 3 * weight)
     let least = this.#plain[place]! * passes
+    // infinitely many times nothing is no number, and less than none
+    const filled = this.#filled[place]! * Math.max(0, passes - 2 * weight)
     if (filled < least) least = filled
-    if (both < least) least = both
+    if (ends) {
+      const both = this.#both[place]! * Math.max(0, passes + backward - 3 * weight)
+      if (both < least) least = both
+    }
     return Math.max(0, least - passes * this.#inverse[place]!)
   }
 }

@@ -275,16 +275,16 @@ class Search {
     let least = Number.POSITIVE_INFINITY
     for (let place = 0; place < this.#pipelines.length; place++) {
       if (weights > this.#room[place]!) continue
-      const score = this.#scoreOn(place, prices, chipSeconds, all)
+      const score = this.#scoreOn(share, place, prices, chipSeconds, all)
       if (score < least) least = score
     }
     return least
   }
 
   /** The same of so many stages. */
-  #scoreOn(place: number, prices: Prices, chipSeconds: number, all: PassSeconds): number {
+  #scoreOn(share: Share, place: number, prices: Prices, chipSeconds: number, all: PassSeconds): number {
     const { step } = this.#simulator.costs.rates
-    const bubble = this.#bubbles.least(place, all)
+    const bubble = this.#bubbles.least(place, all, share.contextParallel === 1)
     return (chipSeconds * prices.passes[place]! + (bubble + step) * prices.bubble[place]!) * ROUNDING
   }
 
@@ -342,7 +342,7 @@ class Search {
     const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
     const stages = new StageBounds(this.#space, this.#simulator, whole)
     for (const [i, p] of this.#pipelines.entries()) {
-      if (weights > this.#room[i]! || !this.#enters(this.#scoreOn(i, prices, chipSeconds, all))) continue
+      if (weights > this.#room[i]! || !this.#enters(this.#scoreOn(share, i, prices, chipSeconds, all))) continue
       let cell: Cell | undefined
       for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
         const pass = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
