@@ -106,7 +106,7 @@ function poolLines(
     const both = `${line}${idleText}`
     return columnsOf(both) <= width ? [both] : [line, `   ${idleText.trim()}`]
   })
-  const { evaluated, pruned, overfull } = result
+  const { evaluated, pruned } = result
   return [
     head,
     ...table,
@@ -121,7 +121,7 @@ function poolLines(
       ? []
       : ['', colors.bold('why others lost'), ...list(rejected.map(({ reason }) => reason))]),
     ...wrapped(
-      `${grouped(evaluated)} layouts worked out, ${grouped(pruned)} left out by bounds, ${grouped(overfull)} fast enough but too large`,
+      `${grouped(evaluated)} layouts worked out, ${grouped(pruned)} left out by bounds of time and memory`,
       width,
     ).map(colors.dim),
     ...asked,

@@ -1,20 +1,20 @@
 /** @file The largest micro-batches that could fit, whatever the rest of a layout: attention and the head alone. */
 import { createMemoryModel, LIBRARY_BYTES, type MemoryModel, type Simulator } from '../simulate/index.ts'
-import { layoutOf, type Share, WHOLE } from './space.ts'
+import { divisorsOf, layoutOf, type Share, WHOLE } from './space.ts'
 
 /**
  * Every layout has a stage with the head and a layer with attention, and keeps at least the inputs of that layer and
  * what its attention or the logits take. Weights and all that replicas could share are left out.
  */
-export class BareMemory {
+class BareMemory {
   readonly #model: MemoryModel
   readonly #bytes: number
   readonly #batch: number
+  /** Divisors of the batch. */
   readonly #microBatches: readonly number[]
-  readonly #known = new Map<string, number>()
+  readonly #known = new Map<number, number>()
 
-  /** @param microBatches Least first. */
-  constructor({ workload, engine, machine }: Simulator, microBatches: readonly number[]) {
+  constructor({ workload, engine, machine }: Simulator) {
     const decoder = {
       ...workload.decoder,
       layers: 1,
@@ -27,25 +27,37 @@ export class BareMemory {
     this.#model = createMemoryModel({ ...workload, decoder }, { ...engine, dropout: false })
     this.#bytes = machine.memoryBytes
     this.#batch = workload.globalBatch
-    this.#microBatches = microBatches
+    this.#microBatches = divisorsOf(workload.globalBatch)
   }
 
-  /** How many of the micro-batches may fit: the first so many. */
-  mostMicroBatches(share: Share): number {
+  /** The largest micro-batch that may fit; 0 without any. */
+  largest(share: Share): number {
     const { tensorParallel, sequenceParallel, contextParallel, contextMethod } = share
-    const key = `${tensorParallel} ${sequenceParallel} ${contextParallel} ${contextMethod}`
-    let most = this.#known.get(key)
-    if (most === undefined) {
-      let [low, high] = [0, this.#microBatches.length]
-      while (low < high) {
-        const middle = (low + high + 1) >> 1
-        if (this.#bytesOf(share, this.#microBatches[middle - 1]!) <= this.#bytes) low = middle
-        else high = middle - 1
-      }
-      most = low
-      this.#known.set(key, most)
+    const flags = (sequenceParallel ? 1 : 0) + (contextMethod === 'ring' ? 2 : 0)
+    const key = (tensorParallel * 2 ** 24 + contextParallel) * 4 + flags
+    let largest = this.#known.get(key)
+    if (largest === undefined) {
+      largest = this.#microBatches[this.#count(share) - 1] ?? 0
+      this.#known.set(key, largest)
     }
-    return most
+    return largest
+  }
+
+  /** How many of them may fit: the first so many. */
+  #count(share: Share): number {
+    const [first, second] = this.#microBatches
+    const least = this.#bytesOf(share, first!)
+    if (least > this.#bytes) return 0
+    const next = second === undefined ? Number.POSITIVE_INFINITY : this.#bytesOf(share, second)
+    if (next > this.#bytes) return 1
+    // the highest of points that all rise in proportion is nowhere below the line through two before it
+    const each = (next - least) / (second! - first!)
+    const over = this.#microBatches.findIndex(
+      (microBatch) => least + each * (microBatch - first!) > this.#bytes,
+    )
+    let count = over < 0 ? this.#microBatches.length : over
+    while (count > 2 && this.#bytesOf(share, this.#microBatches[count - 1]!) > this.#bytes) count--
+    return count
   }
 
   #bytesOf(share: Share, microBatch: number): number {
@@ -56,4 +68,16 @@ export class BareMemory {
     const { activations, logits, transient } = this.#model.stages(layout)[0]!.terms
     return activations + logits + transient + LIBRARY_BYTES
   }
+}
+
+const kept = new WeakMap<Simulator, BareMemory>()
+
+/** That of a simulator, for all that is searched with it. */
+export function bareMemoryOf(simulator: Simulator): BareMemory {
+  let bare = kept.get(simulator)
+  if (bare === undefined) {
+    bare = new BareMemory(simulator)
+    kept.set(simulator, bare)
+  }
+  return bare
 }

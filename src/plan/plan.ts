@@ -4,7 +4,7 @@ import { checkedSpace } from './check.ts'
 import { costOf } from './cost.ts'
 import type { Candidate } from './ranking.ts'
 import { rejectionsOf } from './reasons.ts'
-import { search } from './search.ts'
+import { search, searchBest } from './search.ts'
 import { leastMemory, remediesOf } from './shortage.ts'
 import { chipsOf } from './space.ts'
 import type { PlannedLayout, PlanRequest, PlanResult } from './types.ts'
@@ -47,7 +47,7 @@ export function planLayouts(request: PlanRequest): PlanResult {
 export function bestLayout(request: PlanRequest): PlannedLayout | undefined {
   const space = checkedSpace(request)
   const simulator = createSimulator(request.workload, request.machine, request.engine, request.constants)
-  const [best] = search(space, simulator, 1, false).best
+  const best = searchBest(space, simulator)
   return best && plannedOf(request, simulator, best)
 }
 

@@ -2,7 +2,7 @@
 import { type Layout, type Simulator, stepSeconds, type TimeTerms } from '../simulate/index.ts'
 import type { Candidate } from './ranking.ts'
 import { violations } from './rules.ts'
-import { search } from './search.ts'
+import { searchBest } from './search.ts'
 import { leastMemory } from './shortage.ts'
 import { chipsOf, type Space, spaceOf } from './space.ts'
 import type { Aspect, PlanRequest, Rejection, TermDifference } from './types.ts'
@@ -46,13 +46,17 @@ export function rejectionsOf(request: PlanRequest, simulator: Simulator, best: C
   const coarse = spaceOf(request, true)
   const terms = stepSeconds(simulator.costs, best.layout)
   const rejections: Rejection[] = []
+  // families overlap: the best of one may be of others
+  const known: Candidate[] = []
   for (const [aspect, value] of valuesOf(request, coarse)) {
     if (best.layout[aspect] === value) continue
     const name = aspectText(aspect, value)
     const narrowed = { ...request, fixed: { ...request.fixed, [aspect]: value } }
     const space = spaceOf(narrowed, true)
-    const [found] = search(space, simulator, 1, false).best
+    const members = known.filter(({ layout }) => layout[aspect] === value)
+    const found = searchBest(space, simulator, members)
     if (found !== undefined) {
+      known.push(found)
       const lost = differences(terms, stepSeconds(simulator.costs, found.layout)).filter(
         ({ seconds }) => seconds > 0,
       )

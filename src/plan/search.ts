@@ -33,7 +33,7 @@ import {
   stageSums,
   stepSeconds,
 } from '../simulate/index.ts'
-import { BareMemory } from './bare-memory.ts'
+import { bareMemoryOf } from './bare-memory.ts'
 import { createLeastFirst, ROUNDING } from './least-first.ts'
 import { Bubbles, PassBounds } from './pass-bounds.ts'
 import { type Candidate, Ranking } from './ranking.ts'
@@ -51,7 +51,7 @@ import {
   sizeOf,
   WHOLE,
 } from './space.ts'
-import { StageBounds } from './stage-bounds.ts'
+import { type KnownElements, StageBounds } from './stage-bounds.ts'
 import type { SearchCounts } from './types.ts'
 
 export interface Found extends SearchCounts {
@@ -62,6 +62,20 @@ export interface Found extends SearchCounts {
 /** Searches a space for its `top` best layouts that fit; the size of the space is only counted where it is asked for. */
 export function search(space: Space, simulator: Simulator, top: number, counted = true): Found {
   return new Search(space, simulator, top).run(counted)
+}
+
+/**
+ * The best layout of a space that fits; undefined where none does.
+ * @param known Some of the space that fit: what takes longer is not looked at.
+ */
+export function searchBest(
+  space: Space,
+  simulator: Simulator,
+  known: readonly Candidate[] = [],
+): Candidate | undefined {
+  const one = new Search(space, simulator, 1)
+  for (const candidate of known) one.add(candidate)
+  return one.run(false).best[0]
 }
 
 /** Layouts of one share, micro-batch and number of stages. */
@@ -139,8 +153,9 @@ class Search {
   readonly #prices: (width: number, grid: number) => Prices
   /** What goes with so many stages, what saves the most of the optimizer's state first. */
   readonly #sharings: (p: number) => readonly Sharing[]
+  /** What stages hold, by what a chip holds of each part of the model. */
+  readonly #elements: KnownElements = new Map()
   #evaluated = 0
-  #overfull = 0
 
   constructor(space: Space, simulator: Simulator, top: number) {
     this.#space = space
@@ -161,21 +176,28 @@ class Search {
       space
         .sharings(p)
         .toSorted(
-          (a, b) =>
-            Number(b.offloadOptimizer) - Number(a.offloadOptimizer) || b.zeroStage - a.zeroStage,
+          (a, b) => Number(b.offloadOptimizer) - Number(a.offloadOptimizer) || b.zeroStage - a.zeroStage,
         ),
     )
     this.#pipelines = space.pipelines.filter((p) => space.schedules(p).length > 0)
-    this.#room = this.#pipelines.map((p) => (this.#holdsWhole(p) ? p * this.#bytes : Number.POSITIVE_INFINITY))
+    this.#room = this.#pipelines.map((p) =>
+      this.#holdsWhole(p) ? p * this.#bytes : Number.POSITIVE_INFINITY,
+    )
     this.#bubbles = new Bubbles(space, this.#pipelines)
     const prices = kept((width) => kept((grid) => this.#pricesOf(width, grid)))
     this.#prices = (width, grid) => prices(width)(grid)
   }
 
+  /** A layout of the space that fits. */
+  add(candidate: Candidate): void {
+    if (this.#list.wants(candidate)) this.#list.add(candidate)
+  }
+
   run(counted: boolean): Found {
-    const bare = new BareMemory(this.#simulator, this.#space.microBatches)
+    const bare = bareMemoryOf(this.#simulator)
     for (const share of this.#space.shares) {
-      const to = bare.mostMicroBatches(share) - 1
+      const largest = bare.largest(share)
+      const to = this.#space.microBatches.findLastIndex((microBatch) => microBatch <= largest)
       if (to >= 0) this.#share(share, to)
     }
     for (;;) {
@@ -189,7 +211,6 @@ class Search {
       considered,
       evaluated: this.#evaluated,
       pruned: considered - this.#evaluated,
-      overfull: this.#overfull,
     }
   }
 
@@ -340,9 +361,10 @@ class Search {
     const prices = this.#prices(width, gridOf(share))
     const replicas = this.#replicasOf(microBatch, width, gridOf(share))
     const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
-    const stages = new StageBounds(this.#space, this.#simulator, whole)
+    const stages = new StageBounds(this.#space, this.#simulator, whole, this.#elements)
     for (const [i, p] of this.#pipelines.entries()) {
-      if (weights > this.#room[i]! || !this.#enters(this.#scoreOn(share, i, prices, chipSeconds, all))) continue
+      if (weights > this.#room[i]! || !this.#enters(this.#scoreOn(share, i, prices, chipSeconds, all)))
+        continue
       let cell: Cell | undefined
       for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
         const pass = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
@@ -563,7 +585,6 @@ class Search {
       const candidate = { layout, seconds, score }
       if (!this.#list.wants(candidate)) continue
       if (this.#fits(layout)) this.#list.add(candidate)
-      else this.#overfull++
     }
   }
 

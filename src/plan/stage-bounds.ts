@@ -2,11 +2,15 @@
 import {
   type Layout,
   nearLayers,
+  type PartElements,
   type Schedule,
   type Simulator,
   type StageElements,
 } from '../simulate/index.ts'
 import type { Space, Split } from './space.ts'
+
+/** What stages hold, by what a chip holds of each part of the model, and by the sizes of both chunks. */
+export type KnownElements = Map<PartElements, Map<number, StageElements>>
 
 /** Stages of one share of the work: seconds of one micro-batch both ways, nothing recomputed; and what their chips hold. */
 export class StageBounds {
@@ -22,11 +26,13 @@ export class StageBounds {
   readonly #longest: Float64Array
   /** To compute a layer again, at the least. */
   readonly #again: number
-  /** By the sizes of both chunks. */
-  readonly #elements = new Map<number, StageElements>()
+  readonly #elements: Map<number, StageElements>
 
-  /** @param whole Any layout of the share, with its micro-batch. */
-  constructor(space: Space, simulator: Simulator, whole: Layout) {
+  /**
+   * @param whole Any layout of the share, with its micro-batch.
+   * @param known For all shares.
+   */
+  constructor(space: Space, simulator: Simulator, whole: Layout, known: KnownElements) {
     const { costs, workload } = simulator
     const { layers } = workload.decoder
     const embedding = costs.stage(whole, 0, 0, 0, true, false)
@@ -40,6 +46,9 @@ export class StageBounds {
     this.#upTo = costs.upTo(whole)
     this.#longest = new Float64Array(layers + 1)
     this.#again = costs.leastAgain(whole)
+    const parts = costs.parts(whole)
+    this.#elements = known.get(parts) ?? new Map()
+    known.set(parts, this.#elements)
   }
 
   /** Of the slowest of so many stages however layers are split into them, at the least. */

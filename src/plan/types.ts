@@ -120,10 +120,8 @@ export interface SearchCounts {
   readonly considered: number
   /** Layouts whose step time was worked out. */
   readonly evaluated: number
-  /** Layouts that a bound left out. */
+  /** Layouts that a bound of time or memory left out. */
   readonly pruned: number
-  /** Layouts that were fast enough for the list, but do not fit. */
-  readonly overfull: number
 }
 
 export interface PlanResult extends SearchCounts {

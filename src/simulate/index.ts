@@ -23,10 +23,10 @@ export {
   largestTerm,
   type MemoryModel,
   nearLayers,
-  stageSize,
   type Overflow,
   overflowMessage,
   stageLayers,
+  stageSize,
 } from './memory/index.ts'
 export * from './pipeline/index.ts'
 export { createSimulator, type Simulator } from './predict.ts'
@@ -56,5 +56,5 @@ export {
   stepSeconds,
 } from './step.ts'
 export * from './types.ts'
-export type { StageElements } from './weights.ts'
+export type { PartElements, StageElements } from './weights.ts'
 export { sharesTable } from './work.ts'

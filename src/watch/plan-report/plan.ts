@@ -185,8 +185,8 @@ function tableHtml(of: string, rows: readonly TableRow[]): Html {
 }
 
 function lostHtml(result: PlanResult): Html {
-  const { rejected, evaluated, pruned, overfull, considered } = result
-  const counts = `${considered > 0 ? `${grouped(considered)} layouts; ` : ''}${grouped(evaluated)} worked out, ${grouped(pruned)} left out by bounds, ${grouped(overfull)} fast enough but too large.`
+  const { rejected, evaluated, pruned, considered } = result
+  const counts = `${considered > 0 ? `${grouped(considered)} layouts; ` : ''}${grouped(evaluated)} worked out, ${grouped(pruned)} left out by bounds of time and memory.`
   return html`<h2>Why others lost</h2>${
     rejected.length === 0
       ? ''
