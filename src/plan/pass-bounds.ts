@@ -14,16 +14,24 @@ export interface Sample {
  * above the line between two; and what it takes per sequence never grows.
  */
 export class PassBounds {
-  readonly #samples: readonly [Sample, Sample, Sample]
+  readonly #first: Sample
+  readonly #second: Sample
+  readonly #last: Sample
 
   constructor(first: Sample, second: Sample, last: Sample) {
-    this.#samples = [first, second, last]
+    this.#first = first
+    this.#second = second
+    this.#last = last
   }
 
   /** Forward and backward at the least, gradients of weights at the most. */
   at(microBatch: number): PassSeconds {
-    const [first, second, last] = this.#samples
-    for (const sample of this.#samples) if (sample.microBatch === microBatch) return sample.seconds
+    const first = this.#first
+    const second = this.#second
+    const last = this.#last
+    if (microBatch === first.microBatch) return first.seconds
+    if (microBatch === second.microBatch) return second.seconds
+    if (microBatch === last.microBatch) return last.seconds
     const beyond = (microBatch - second.microBatch) / (second.microBatch - first.microBatch)
     const between = (microBatch - second.microBatch) / (last.microBatch - second.microBatch)
     const part = microBatch / last.microBatch

@@ -34,7 +34,9 @@ export class Ranking {
     pipelineParallel: number,
     dataParallel: number,
   ): number {
-    for (const { layout, score } of this.#best) {
+    // by place, as it is asked often: iterators make an object of each
+    for (let i = 0; i < this.#best.length; i++) {
+      const { layout, score } = this.#best[i]!
       if (
         layout.dataParallel === dataParallel &&
         layout.pipelineParallel === pipelineParallel &&

@@ -11,21 +11,16 @@
  * hides behind one pass at the most, so longer passes never make up for themselves by hiding more of it: where there are two
  * micro-batches or more, or no bubble that the slowest stage could take its own passes off.
  *
- * Families are halved again and again: a share of the work with a range of micro-batches, then one of them, then one
- * number of stages, then one split of layers into them. They wait in a queue by their bounds, so that none is looked at
- * whose bound is above the last of the list as it is in the end.
+ * Families are told apart step by step: a share of the work, then one micro-batch, then one number of stages, then one split
+ * of layers into them, then the least that is recomputed and still fits. They wait in a queue by their bounds, so that none is
+ * looked at whose bound is above the last of the list as it is in the end.
  */
 import {
   bubbleSeconds,
-  dataSeconds,
   exposedSends,
-  heldWeights,
   hopSeconds,
   type Layout,
-  type MemoryModel,
   noSeconds,
-  optimizerSeconds,
-  overheadSeconds,
   type PassSeconds,
   type Schedule,
   type Simulator,
@@ -34,14 +29,16 @@ import {
   stepSeconds,
 } from '../simulate/index.ts'
 import { bareMemoryOf } from './bare-memory.ts'
-import { createLeastFirst, ROUNDING } from './least-first.ts'
-import { Bubbles, PassBounds } from './pass-bounds.ts'
+import { createLeastFirst } from './least-first.ts'
+import { PassBounds } from './pass-bounds.ts'
 import { type Candidate, Ranking } from './ranking.ts'
 import {
   type Again,
   chipsOf,
   kept,
   layoutOf,
+  NONE,
+  PLAIN,
   plainLayout,
   type Share,
   type Sharing,
@@ -50,8 +47,10 @@ import {
   scheduleGoes,
   sizeOf,
   WHOLE,
+  widthOf,
 } from './space.ts'
 import { type KnownElements, StageBounds } from './stage-bounds.ts'
+import { type Cell, StepBounds } from './step-bounds.ts'
 import type { SearchCounts } from './types.ts'
 
 export interface Found extends SearchCounts {
@@ -78,20 +77,6 @@ export function searchBest(
   return one.run(false).best[0]
 }
 
-/** Layouts of one share, micro-batch and number of stages. */
-interface Cell {
-  readonly share: Share
-  readonly microBatch: number
-  readonly p: number
-  /** Seconds of one micro-batch in all layers of a replica. */
-  readonly all: PassSeconds
-  readonly stages: StageBounds
-  /** Sums over stages that are as even as can be, by what is recomputed: schedules share them, unless chips have two. */
-  readonly even: Map<Again['recompute'] | number, StageSums>
-  readonly paired: Map<Again['recompute'] | number, StageSums>
-  readonly folded: Map<Again['recompute'] | number, StageSums>
-}
-
 /** Layouts of one split, on so many replicas, most first. */
 interface Branch {
   readonly cell: Cell
@@ -102,11 +87,8 @@ interface Branch {
   readonly nodes: Map<Again, Node>
 }
 
-/** Layouts that differ in replicas and what they share alone. */
+/** Layouts of a split that differ in replicas and what they share alone. */
 interface Node {
-  readonly cell: Cell
-  readonly replicas: readonly number[]
-  readonly split: Split
   readonly again: Again
   /** Seconds of a micro-batch on the slowest stage. */
   readonly pass: number
@@ -115,42 +97,15 @@ interface Node {
   readonly stages: StageSums
 }
 
-/** Scores of what goes into a step, by the place of a number of stages. */
-interface Prices {
-  /** Of a chip-second of passes. */
-  readonly passes: readonly number[]
-  /** Of a second in the bubble. */
-  readonly bubble: readonly number[]
-  /** Of passes, on any. */
-  readonly least: number
-}
-
-interface Going {
-  readonly replicas: readonly number[]
-  readonly least: number
-}
-
 class Search {
   readonly #space: Space
   readonly #simulator: Simulator
-  readonly #memory: MemoryModel
-  readonly #bytes: number
   readonly #layers: number
   readonly #batch: number
-  readonly #byChips: boolean
-  readonly #limit: number
-  readonly #domain: number
   readonly #list: Ranking
+  readonly #bounds: StepBounds
   /** What is left to look at, by the least score that it can have. */
   readonly #waiting = createLeastFirst<() => void>()
-  /** Replicas that go with a micro-batch, chips of a stage and chips that experts are spread over, most first. */
-  readonly #replicasOf: (microBatch: number, width: number, grid: number) => readonly number[]
-  /** Numbers of stages that some schedule has, and what so many hold of weights and gradients at the most. */
-  readonly #pipelines: readonly number[]
-  readonly #room: readonly number[]
-  readonly #bubbles: Bubbles
-  /** By the chips of a stage, and those that experts are spread over. */
-  readonly #prices: (width: number, grid: number) => Prices
   /** What goes with so many stages, what saves the most of the optimizer's state first. */
   readonly #sharings: (p: number) => readonly Sharing[]
   /** What stages hold, by what a chip holds of each part of the model. */
@@ -160,32 +115,12 @@ class Search {
   constructor(space: Space, simulator: Simulator, top: number) {
     this.#space = space
     this.#simulator = simulator
-    this.#memory = simulator.memory
-    this.#bytes = simulator.machine.memoryBytes
     this.#layers = simulator.workload.decoder.layers
     this.#batch = simulator.workload.globalBatch
-    this.#byChips = space.request.objective === 'chip-time'
-    this.#limit = space.request.maximumSeconds ?? Number.POSITIVE_INFINITY
-    this.#domain = simulator.machine.links[0]!.size
     this.#list = new Ranking(top)
-    const replicas = kept((microBatch) =>
-      kept((width) => kept((grid) => space.replicas(microBatch).filter((n) => (n * width) % grid === 0))),
-    )
-    this.#replicasOf = (microBatch, width, grid) => replicas(microBatch)(width)(grid)
-    this.#sharings = kept((p) =>
-      space
-        .sharings(p)
-        .toSorted(
-          (a, b) => Number(b.offloadOptimizer) - Number(a.offloadOptimizer) || b.zeroStage - a.zeroStage,
-        ),
-    )
-    this.#pipelines = space.pipelines.filter((p) => space.schedules(p).length > 0)
-    this.#room = this.#pipelines.map((p) =>
-      this.#holdsWhole(p) ? p * this.#bytes : Number.POSITIVE_INFINITY,
-    )
-    this.#bubbles = new Bubbles(space, this.#pipelines)
-    const prices = kept((width) => kept((grid) => this.#pricesOf(width, grid)))
-    this.#prices = (width, grid) => prices(width)(grid)
+    this.#bounds = new StepBounds(space, simulator, this.#list)
+    const saved = ({ offloadOptimizer, zeroStage }: Sharing) => (offloadOptimizer ? 4 : 0) + zeroStage
+    this.#sharings = kept((p) => space.sharings(p).toSorted((a, b) => saved(b) - saved(a)))
   }
 
   /** A layout of the space that fits. */
@@ -214,205 +149,103 @@ class Search {
     }
   }
 
-  /** Whether so many stages hold their weights and gradients whole, rather than share them with other replicas. */
-  #holdsWhole(p: number): boolean {
-    return this.#space.sharings(p).every(({ zeroStage }) => zeroStage < 2)
-  }
-
-  /** Bytes of weights and gradients of a whole replica on the chips of a stage. */
-  #weights(share: Share): number {
-    const layout = layoutOf(share, this.#space.microBatches[0]!, 1, 1, WHOLE, NONE, PLAIN)
-    const { dense, expert } = this.#simulator.costs.elements(layout, 0, this.#layers, true, true)
-    return (2 + this.#simulator.engine.gradientBytes) * (dense + expert)
+  /** Lets something wait to be looked at, where it may be good enough. */
+  #wait(score: number, look: () => void): void {
+    if (this.#bounds.enters(score)) this.#waiting.push(score, look)
   }
 
   /** Seconds of one micro-batch in all layers of a replica, embedding and head included. */
   #whole(share: Share, microBatch: number): PassSeconds {
-    const layout = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
-    return this.#simulator.costs.stage(layout, 0, this.#layers, 0, true, true)
-  }
-
-  /** Scores of a chip-second of passes, and of a second in the bubble, on so many stages at the least. */
-  #pricesOf(width: number, grid: number): Prices {
-    const replicas = this.#replicasOf(1, width, grid)
-    const { straggling } = this.#simulator.costs.rates
-    const most = this.#pipelines.map((p) => {
-      const n = replicas.find((n) => n * width * p <= this.#space.chips)
-      return n === undefined ? 0 : n * width * p
-    })
-    const waiting = (chips: number) => 1 + overheadSeconds(1, { straggling, step: 0 }, chips / this.#domain)
-    // more chips take less time, as long as a doubling costs less than a third; chip-time only grows with them
-    const passes = most.map((chips) =>
-      chips === 0 ? Number.POSITIVE_INFINITY : this.#byChips ? 1 : waiting(chips) / chips,
-    )
-    const bubble = this.#pipelines.map((p) => (this.#byChips ? (replicas.at(-1) ?? 0) * width * p : 1))
-    return { passes, bubble, least: Math.min(...passes) }
+    return this.#simulator.costs.stage(wholeLayout(share, microBatch), 0, this.#layers, 0, true, true)
   }
 
   /** Lets a share with its micro-batches wait, by what the passes of the largest take. */
   #share(share: Share, to: number): void {
-    const { least } = this.#prices(widthOf(share), gridOf(share))
-    if (least === Number.POSITIVE_INFINITY) return
+    // before anything is worked out
+    if (this.#bounds.ofPasses(share, 1) === Number.POSITIVE_INFINITY) return
     const microBatch = this.#space.microBatches[to]!
     const largest = this.#whole(share, microBatch)
-    const chipSeconds = this.#chipSeconds(share, microBatch, largest)
-    this.#wait(chipSeconds * least * ROUNDING, () => this.#microBatches(share, to, largest))
+    const chipSeconds = this.#bounds.chipSeconds(share, microBatch, largest)
+    this.#wait(this.#bounds.ofPasses(share, chipSeconds), () => this.#microBatches(share, to, largest))
   }
 
-  /** Of the passes of the whole batch. */
-  #chipSeconds(share: Share, microBatch: number, { forward, backward }: PassSeconds): number {
-    return widthOf(share) * (forward + backward) * (this.#batch / microBatch)
-  }
-
-  /** Lets each micro-batch of a share wait, by what it takes at the least. */
+  /** Lets each micro-batch of a share wait, up to the largest. */
   #microBatches(share: Share, to: number, largest: PassSeconds): void {
     const { microBatches } = this.#space
+    const bounds = this.#bounds
     const sample = (i: number) => ({
       microBatch: microBatches[i]!,
       seconds: i === to ? largest : this.#whole(share, microBatches[i]!),
     })
     const passes = new PassBounds(sample(0), sample(Math.min(1, to)), sample(to))
-    const weights = this.#weights(share)
-    const fewest = this.#chipSeconds(share, microBatches[to]!, largest)
+    const weights = bounds.weightsOf(share)
+    const fewest = bounds.chipSeconds(share, microBatches[to]!, largest)
     for (const microBatch of microBatches.slice(0, to + 1)) {
       const all = passes.at(microBatch)
-      const chipSeconds = this.#chipSeconds(share, microBatch, all)
-      this.#wait(this.#leastScore(share, chipSeconds, all, weights), () =>
+      // those that are larger have longer bubbles, and passes that take no less than those of the largest
+      if (!bounds.enters(bounds.ofBubble(share, fewest, all, weights))) return
+      const chipSeconds = bounds.chipSeconds(share, microBatch, all)
+      this.#wait(bounds.ofBubble(share, chipSeconds, all, weights), () =>
         this.#cells(share, microBatch, weights),
       )
-      // those that are larger have longer bubbles, and passes that take no less than those of the largest
-      if (!this.#enters(this.#leastScore(share, fewest, all, weights))) break
     }
   }
 
-  /**
-   * The score of any number of stages, whatever else there is to a layout, at the least.
-   * @param chipSeconds Of the passes of the whole batch.
-   * @param all Seconds of one micro-batch in all layers of a replica.
-   * @param weights Bytes of weights and gradients of a replica on chips of one stage.
-   */
-  #leastScore(share: Share, chipSeconds: number, all: PassSeconds, weights: number): number {
-    const prices = this.#prices(widthOf(share), gridOf(share))
-    let least = Number.POSITIVE_INFINITY
-    for (let place = 0; place < this.#pipelines.length; place++) {
-      if (weights > this.#room[place]!) continue
-      const score = this.#scoreOn(share, place, prices, chipSeconds, all)
-      if (score < least) least = score
-    }
-    return least
-  }
-
-  /** The same of so many stages. */
-  #scoreOn(share: Share, place: number, prices: Prices, chipSeconds: number, all: PassSeconds): number {
-    const { step } = this.#simulator.costs.rates
-    const bubble = this.#bubbles.least(place, all, share.contextParallel === 1)
-    return (chipSeconds * prices.passes[place]! + (bubble + step) * prices.bubble[place]!) * ROUNDING
-  }
-
-  /** Whether what has such a score at the least may be good enough; never what is impossible. */
-  #enters(score: number): boolean {
-    return score < Number.POSITIVE_INFINITY && score <= this.#list.threshold
-  }
-
-  /** Lets something wait to be looked at, where it may be good enough. */
-  #wait(score: number, look: () => void): void {
-    if (this.#enters(score)) this.#waiting.push(score, look)
-  }
-
-  /**
-   * Those of so many replicas on which some passes and a bubble may be good enough, most first, and the least score on any.
-   * @param passes Seconds that one replica would take for the whole batch.
-   * @param chips Those of a replica.
-   */
-  #going(passes: number, bubble: number, replicas: readonly number[], chips: number): Going {
-    const { threshold } = this.#list
-    const going: number[] = []
-    let least = Number.POSITIVE_INFINITY
-    for (const n of replicas) {
-      const ideal = passes / n + bubble
-      // fewer take longer, even without waiting
-      if (!this.#byChips && ideal * ROUNDING > threshold) break
-      const score = this.#score(ideal, n * chips)
-      if (score > threshold) continue
-      going.push(n)
-      least = Math.min(least, score)
-    }
-    return { replicas: going, least }
-  }
-
-  /** The score of a step on so many chips with what waiting for each other adds; infinite where it takes too long. */
-  #score(ideal: number, chips: number): number {
-    const seconds = this.#seconds(ideal, chips)
-    if (seconds > this.#limit) return Number.POSITIVE_INFINITY
-    return this.#byChips ? seconds * chips : seconds
-  }
-
-  /** Adds what waiting for each other costs on so many chips, and what belongs to no pass; a little less, for rounding. */
-  #seconds(ideal: number, chips: number): number {
-    return (ideal + overheadSeconds(ideal, this.#simulator.costs.rates, chips / this.#domain)) * ROUNDING
-  }
-
-  /** Looks at one micro-batch of a share. */
+  /** Lets each number of stages of one micro-batch of a share wait, under each schedule. */
   #cells(share: Share, microBatch: number, weights: number): void {
-    const { chips } = this.#space
+    const bounds = this.#bounds
     const all = this.#whole(share, microBatch)
-    const chipSeconds = this.#chipSeconds(share, microBatch, all)
-    const width = widthOf(share)
-    const prices = this.#prices(width, gridOf(share))
-    const replicas = this.#replicasOf(microBatch, width, gridOf(share))
-    const whole = layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
+    const chipSeconds = bounds.chipSeconds(share, microBatch, all)
+    const replicas = bounds.replicasOf(share, microBatch)
+    const whole = wholeLayout(share, microBatch)
     const stages = new StageBounds(this.#space, this.#simulator, whole, this.#elements)
-    for (const [i, p] of this.#pipelines.entries()) {
-      if (weights > this.#room[i]! || !this.#enters(this.#scoreOn(share, i, prices, chipSeconds, all)))
-        continue
-      let cell: Cell | undefined
+    for (let place = 0; place < bounds.pipelines.length; place++) {
+      if (!bounds.enters(bounds.ofStages(place, share, chipSeconds, all, weights))) continue
+      const p = bounds.pipelines[place]!
+      const cell = { share, microBatch, p, all, stages, sums: new Map() }
       for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
-        const pass = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
-        const bubble = Math.max(0, bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0) - pass)
         const able = replicas.filter(
           (n) =>
-            n * width * p <= chips &&
+            n * widthOf(share) * p <= this.#space.chips &&
             scheduleGoes(schedule, p, share.contextParallel, this.#batch / (microBatch * n)),
         )
-        const going = this.#going((this.#batch / microBatch) * pass, bubble, able, width * p)
-        cell ??= { share, microBatch, p, all, stages, even: new Map(), paired: new Map(), folded: new Map() }
-        const own = cell
-        this.#wait(going.least, () => this.#splits(own, schedule, virtualPipeline, going.replicas))
+        const pass = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
+        const bubble = wholeBubble(cell, schedule, virtualPipeline, 0)
+        const hopeful = bounds.hopeful(cell, pass, bubble, able)
+        this.#wait(hopeful.score, () => this.#splits(cell, schedule, pass, bubble, hopeful.replicas))
       }
     }
   }
 
-  /** Looks at the splits under one schedule, with so many chunks at the most, by the longest stage and those at the ends. */
-  #splits(cell: Cell, schedule: Schedule, virtualPipeline: number, going: readonly number[]): void {
-    const { share, microBatch, p, all, stages } = cell
-    const even = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
-    const mostChunks = bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0)
-    const replicas = going.filter((n) => this.#exchangeHopeful(cell, schedule, n, even, 0, mostChunks))
+  /**
+   * Lets the splits under one schedule wait.
+   * @param pass Seconds of a micro-batch on the slowest stage of any; `bubble` is that of the one with the most chunks.
+   */
+  #splits(cell: Cell, schedule: Schedule, pass: number, bubble: number, hopeful: readonly number[]): void {
+    const replicas = hopeful.filter((n) => this.#bounds.allowsExchange(cell, schedule, n, pass, 0, bubble))
     if (replicas.length === 0) return
-    for (const split of this.#space.splits(p)) {
+    for (const split of this.#space.splits(cell.p)) {
       if (split.schedule !== schedule) continue
-      const { virtualPipeline } = split
-      const pass = stages.slowest(split)
-      const bubble = bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, 0)
-      const passes = (this.#batch / microBatch) * pass
-      const going = this.#going(passes, Math.max(0, bubble - pass), replicas, widthOf(share) * p)
-      this.#wait(going.least, () => this.#split(cell, split, going.replicas, pass))
+      const slowest = cell.stages.slowest(split)
+      const idle = wholeBubble(cell, schedule, split.virtualPipeline, 0)
+      const own = this.#bounds.hopeful(cell, slowest, idle, replicas)
+      this.#wait(own.score, () => this.#split(cell, split, slowest, own.replicas))
     }
   }
 
-  /** Looks at one split, whose slowest stage takes so many seconds for a micro-batch at the least. */
-  #split(cell: Cell, split: Split, going: readonly number[], pass: number): void {
+  /** Lets one split wait, whose slowest stage takes so many seconds for a micro-batch, with what is recomputed so that it fits. */
+  #split(cell: Cell, split: Split, pass: number, hopeful: readonly number[]): void {
     const { costs } = this.#simulator
     const { share, microBatch, p } = cell
-    const replicas = going.filter((n) => {
+    const replicas = hopeful.filter((n) => {
       const layout = layoutOf(share, microBatch, p, n, split, NONE, PLAIN)
       const hop = p > 1 ? hopSeconds(costs, layout) : 0
       const sends = p > 1 ? exposedSends(costs, layout) * hop : 0
-      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, p, NOTHING, cell.all, hop)
-      return this.#exchangeHopeful(cell, split.schedule, n, pass, sends, bubble)
+      const bubble = wholeBubble(cell, split.schedule, split.virtualPipeline, hop)
+      return this.#bounds.allowsExchange(cell, split.schedule, n, pass, sends, bubble)
     })
     if (replicas.length === 0) return
-    const end = this.#endOfHope(cell, split, replicas, pass)
+    const end = this.#endOfHope(cell, split, pass, replicas)
     const branch = { cell, split, replicas, end, nodes: new Map() }
     const sharings = this.#sharings(p)
     // what shares out or offloads less takes more, but for shared gradients, which need buffers
@@ -421,25 +254,15 @@ class Search {
   }
 
   /** How many of what may be recomputed may be good enough, the first so many, if a micro-batch takes so long without. */
-  #endOfHope(cell: Cell, split: Split, replicas: readonly number[], pass: number): number {
+  #endOfHope(cell: Cell, split: Split, pass: number, replicas: readonly number[]): number {
     const { recomputes, most, schedule, virtualPipeline } = split
     if (!recomputingIsLonger(split)) return recomputes.length
-    const bubble = bubbleSeconds(schedule, virtualPipeline, cell.p, NOTHING, cell.all, 0)
-    const hopeful = ({ recompute, layers }: Again) => {
+    const bubble = wholeBubble(cell, schedule, virtualPipeline, 0)
+    return firstWhere(0, recomputes.length, (i) => {
+      const { recompute, layers } = recomputes[i]!
       const again = cell.stages.again(most, recompute === 'none' ? 0 : (layers ?? most))
-      const longest = Math.max(pass, again)
-      return replicas.some((n) => {
-        const steps = this.#batch / (cell.microBatch * n)
-        return this.#wanted(cell, n, steps * longest + Math.max(0, bubble - longest))
-      })
-    }
-    let [low, high] = [0, recomputes.length]
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (hopeful(recomputes[middle]!)) low = middle + 1
-      else high = middle
-    }
-    return low
+      return this.#bounds.hopeful(cell, Math.max(pass, again), bubble, replicas).replicas.length === 0
+    })
   }
 
   /**
@@ -447,21 +270,21 @@ class Search {
    * @param sharings What replicas share out, what saves the most first.
    * @param from Where among what may be recomputed it may be, with the first of them.
    */
-  #sharing(branch: Branch, [sharing, ...others]: readonly Sharing[], from: number): void {
+  #sharing(branch: Branch, sharings: readonly Sharing[], from: number): void {
+    const sharing = sharings[0]
     if (sharing === undefined) return
     const { split, end } = branch
     const first = this.#firstThatFits(branch, sharing, from)
-    const nodes = split.selective
-      .filter((again) => this.#leastFits(branch, again, sharing))
-      .map((again) => this.#nodeOf(branch, again))
     const longer = recomputingIsLonger(split)
-    for (const again of split.recomputes.slice(first, longer ? Math.min(first + 1, end) : end))
-      nodes.push(this.#nodeOf(branch, again))
-    const score = Math.min(...nodes.map((node) => this.#scoreOf(node)))
+    const nodes = [
+      ...split.selective.filter((again) => this.#leastFits(branch, again, sharing)),
+      ...split.recomputes.slice(first, longer ? Math.min(first + 1, end) : end),
+    ].map((again) => this.#nodeOf(branch, again))
+    const score = Math.min(...nodes.map((node) => this.#scoreOf(branch, node)))
     const look = () => {
-      for (const node of nodes) this.#replicas(node, sharing)
+      for (const node of nodes) this.#replicas(branch, node, sharing)
       if (longer) this.#longer(branch, sharing, first + 1)
-      this.#sharing(branch, others, first)
+      this.#sharing(branch, sharings.slice(1), first)
     }
     // one that is surely better than what is known rules out others that would wait
     if (score < PROMISING * this.#list.threshold) look()
@@ -472,8 +295,8 @@ class Search {
   #longer(branch: Branch, sharing: Sharing, place: number): void {
     if (place >= branch.end) return
     const node = this.#nodeOf(branch, branch.split.recomputes[place]!)
-    this.#wait(this.#scoreOf(node), () => {
-      this.#replicas(node, sharing)
+    this.#wait(this.#scoreOf(branch, node), () => {
+      this.#replicas(branch, node, sharing)
       this.#longer(branch, sharing, place + 1)
     })
   }
@@ -485,84 +308,50 @@ class Search {
       const { slowest, all } = stages
       const pass = slowest.forward + slowest.backward
       const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, cell.p, slowest, all, 0)
-      node = { cell, replicas, split, again, pass, bubble, stages }
+      node = { again, pass, bubble, stages }
       nodes.set(again, node)
     }
     return node
   }
 
-  /**
-   * Whether a layout could be good enough on n replicas, with what they and its stages send each other.
-   * @param pass Seconds of a micro-batch on the slowest stage at the least; `sends` is what it waits for besides.
-   * @param bubble Seconds of it with those of the slowest stage.
-   */
-  #exchangeHopeful(
-    cell: Cell,
-    schedule: Schedule,
-    n: number,
-    pass: number,
-    sends: number,
-    bubble: number,
-  ): boolean {
-    const { share, microBatch, p } = cell
-    const { costs } = this.#simulator
-    const steps = this.#batch / (microBatch * n)
-    const passes = steps * (pass + sends) + Math.max(0, bubble - pass)
-    if (!this.#wanted(cell, n, passes)) return false
-    const elements = cell.stages.elements(schedule, p)
-    const beside = p === 1 || steps >= 2 ? pass : Number.POSITIVE_INFINITY
-    return this.#space.sharings(p).some((sharing) => {
-      const layout = layoutOf(share, microBatch, p, n, { ...WHOLE, schedule }, NONE, sharing)
-      const weights = heldWeights(layout, elements)
-      const data = dataSeconds(costs, layout, weights, beside, steps)
-      return this.#wanted(cell, n, passes + data + optimizerSeconds(costs, layout, weights))
-    })
-  }
-
-  #sums(cell: Cell, split: Split, replicas: readonly number[], again: Again) {
-    const { share, microBatch, p } = cell
-    const { schedule } = split
-    const known = schedule === 'dualpipe-v' ? cell.folded : schedule === 'dualpipe' ? cell.paired : cell.even
-    const key = again.layers ?? again.recompute
-    let sums = split.stageLayers === undefined ? known.get(key) : undefined
-    if (sums === undefined) {
-      const layout = layoutOf(share, microBatch, p, replicas[0]!, split, again, PLAIN)
-      sums = stageSums(this.#simulator.costs, layout)
-      if (split.stageLayers === undefined) known.set(key, sums)
+  #sums(
+    { share, microBatch, p, sums }: Cell,
+    split: Split,
+    replicas: readonly number[],
+    again: Again,
+  ): StageSums {
+    const { schedule, stageLayers } = split
+    // schedules share those of stages that are as even as can be, unless chips have two of them
+    const twice = schedule === 'dualpipe' || schedule === 'dualpipe-v' ? schedule : ''
+    const key = `${again.layers ?? again.recompute}${twice}`
+    let own = stageLayers === undefined ? sums.get(key) : undefined
+    if (own === undefined) {
+      own = stageSums(
+        this.#simulator.costs,
+        layoutOf(share, microBatch, p, replicas[0]!, split, again, PLAIN),
+      )
+      if (stageLayers === undefined) sums.set(key, own)
     }
-    return sums
+    return own
   }
 
   /** Where among what may be recomputed, from one place on, a split may begin to fit: the more layers, the less they keep. */
   #firstThatFits(branch: Branch, sharing: Sharing, from: number): number {
     const { end, split } = branch
-    const { recomputes } = split
-    let [low, high] = [from, end - 1]
+    const fits = (i: number) => this.#leastFits(branch, split.recomputes[i]!, sharing)
     // most often nothing helps
-    if (high < low || !this.#leastFits(branch, recomputes[high]!, sharing)) return end
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.#leastFits(branch, recomputes[middle]!, sharing)) high = middle
-      else low = middle + 1
-    }
-    return low
-  }
-
-  /** Seconds of a layout of a node on so many replicas at the least, without waiting. */
-  #idealOf({ cell, pass, bubble }: Node, n: number): number {
-    return (this.#batch / (cell.microBatch * n)) * pass + bubble
+    return from >= end || !fits(end - 1) ? end : firstWhere(from, end - 1, fits)
   }
 
   /** The score of the best layout of a node at the least. */
-  #scoreOf(node: Node): number {
-    const chips = widthOf(node.cell.share) * node.cell.p
-    return Math.min(...node.replicas.map((n) => this.#score(this.#idealOf(node, n), n * chips)))
+  #scoreOf({ cell, replicas }: Branch, node: Node): number {
+    const chips = widthOf(cell.share) * cell.p
+    return Math.min(...replicas.map((n) => this.#bounds.score(this.#idealOf(cell, node, n), n * chips)))
   }
 
-  /** Whether layouts that take so many seconds at the least, without waiting, could be better than what is known. */
-  #wanted({ share, p }: Cell, n: number, ideal: number): boolean {
-    const score = this.#score(ideal, n * widthOf(share) * p)
-    return this.#enters(score) && score <= this.#list.known(share, p, n)
+  /** Seconds of a layout of a node on so many replicas at the least, besides waiting. */
+  #idealOf({ microBatch }: Cell, { pass, bubble }: Node, n: number): number {
+    return (this.#batch / (microBatch * n)) * pass + bubble
   }
 
   /** Whether a layout fits that keeps the least: its replicas are the most. */
@@ -573,24 +362,34 @@ class Search {
     return fitsOn(replicas[0]!) || (sharing.zeroStage >= 2 && fitsOn(replicas.at(-1)!))
   }
 
-  #replicas(node: Node, sharing: Sharing): void {
-    const { cell, replicas, split, again, stages } = node
+  /** Works out the layouts of a node. */
+  #replicas({ cell, split, replicas }: Branch, node: Node, sharing: Sharing): void {
+    const { maximumSeconds = Number.POSITIVE_INFINITY, objective } = this.#space.request
     for (const n of replicas) {
-      if (!this.#wanted(cell, n, this.#idealOf(node, n))) continue
-      const layout = layoutOf(cell.share, cell.microBatch, cell.p, n, split, again, sharing)
-      const { seconds } = stepSeconds(this.#simulator.costs, layout, stages)
+      if (!this.#bounds.allows(cell, n, this.#idealOf(cell, node, n))) continue
+      const layout = layoutOf(cell.share, cell.microBatch, cell.p, n, split, node.again, sharing)
+      const { seconds } = stepSeconds(this.#simulator.costs, layout, node.stages)
       this.#evaluated++
-      if (seconds > this.#limit) continue
-      const score = this.#byChips ? seconds * chipsOf(layout) : seconds
+      if (seconds > maximumSeconds) continue
+      const score = objective === 'chip-time' ? seconds * chipsOf(layout) : seconds
       const candidate = { layout, seconds, score }
-      if (!this.#list.wants(candidate)) continue
-      if (this.#fits(layout)) this.#list.add(candidate)
+      if (this.#list.wants(candidate) && this.#fits(layout)) this.#list.add(candidate)
     }
   }
 
   #fits(layout: Layout): boolean {
-    return this.#memory.fits(layout, this.#bytes)
+    return this.#simulator.memory.fits(layout, this.#simulator.machine.memoryBytes)
   }
+}
+
+/** All layers of a share on one stage. */
+function wholeLayout(share: Share, microBatch: number): Layout {
+  return layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
+}
+
+/** Seconds of the bubble of a cell with those of the slowest stage, nothing recomputed. */
+function wholeBubble({ p, all }: Cell, schedule: Schedule, virtualPipeline: number, hop: number): number {
+  return bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, hop)
 }
 
 /**
@@ -601,19 +400,18 @@ function recomputingIsLonger({ schedule }: Split): boolean {
   return schedule === '1f1b' || schedule === 'interleaved'
 }
 
-/** Chips of a stage of one replica. */
-function widthOf({ tensorParallel, contextParallel }: Share): number {
-  return tensorParallel * contextParallel
-}
-
-/** Chips that the experts of a layer are spread over. */
-function gridOf({ expertParallel, expertTensorParallel }: Share): number {
-  return expertParallel * expertTensorParallel
+/** The first number from one to another for which something holds that holds for all after it; the other if for none. */
+function firstWhere(from: number, to: number, holds: (i: number) => boolean): number {
+  let [low, high] = [from, to]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (holds(middle)) high = middle
+    else low = middle + 1
+  }
+  return low
 }
 
 /** Of the threshold: bounds are closer than that to what they bound. */
 const PROMISING = 0.97
 
 const NOTHING = noSeconds()
-const NONE: Again = { recompute: 'none', layers: undefined }
-const PLAIN: Sharing = { zeroStage: 0, offloadOptimizer: false }

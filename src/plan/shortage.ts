@@ -1,6 +1,6 @@
 /** @file What is missing where nothing fits: the layout that comes closest, and what would make room. */
 import { createSimulator, type Layout, largestTerm, type Simulator } from '../simulate/index.ts'
-import { layoutOf, plainLayout, type Space, scheduleGoes, spaceOf } from './space.ts'
+import { gridOf, layoutOf, plainLayout, type Space, scheduleGoes, spaceOf, widthOf } from './space.ts'
 import type { MemoryShortage, PlanRequest } from './types.ts'
 
 /** The fullest stage of a layout, and how much more than a chip has it takes; below 0 where it fits. */
@@ -25,8 +25,8 @@ export function leastMemory(space: Space, simulator: Simulator): MemoryShortage 
   const [microBatch] = space.microBatches
   if (microBatch === undefined) return undefined
   for (const share of space.shares) {
-    const width = share.tensorParallel * share.contextParallel
-    const grid = share.expertParallel * share.expertTensorParallel
+    const width = widthOf(share)
+    const grid = gridOf(share)
     for (const p of space.pipelines) {
       const dataParallel = space
         .replicas(microBatch)

@@ -46,11 +46,15 @@ export interface Again {
   readonly layers: number | undefined
 }
 
+export const NONE: Again = { recompute: 'none', layers: undefined }
+
 /** What replicas share out, and where the optimizer's state is. */
 export interface Sharing {
   readonly zeroStage: Layout['zeroStage']
   readonly offloadOptimizer: boolean
 }
+
+export const PLAIN: Sharing = { zeroStage: 0, offloadOptimizer: false }
 
 /** The values of a request, worked out once. */
 export interface Space {
@@ -206,14 +210,24 @@ const KINDS = {
   'dualpipe-v': 'folded',
 } as const satisfies Record<Schedule, string>
 
+/** Chips of a stage of one replica. */
+export function widthOf({ tensorParallel, contextParallel }: Share): number {
+  return tensorParallel * contextParallel
+}
+
+/** Chips that the experts of a layer are spread over. */
+export function gridOf({ expertParallel, expertTensorParallel }: Share): number {
+  return expertParallel * expertTensorParallel
+}
+
 /** Layouts in a space, counted without looking at any. */
 export function sizeOf(space: Space): number {
   const { shares, microBatches, pipelines, chips } = space
   // shares differ in the chips of a stage, in those that experts are spread over, and in whether context is split
   const widths = new Map<string, { width: number; grid: number; context: number; count: number }>()
   for (const share of shares) {
-    const width = share.tensorParallel * share.contextParallel
-    const grid = share.expertParallel * share.expertTensorParallel
+    const width = widthOf(share)
+    const grid = gridOf(share)
     const context = share.contextParallel > 1 ? 2 : 1
     const key = `${width} ${grid} ${context}`
     const known = widths.get(key)
