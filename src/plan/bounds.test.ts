@@ -1,0 +1,131 @@
+/** @file Bounds against what they bound: stages over all splits of a decoder of several kinds of layers, passes over micro-batches. */
+import { expect, test } from 'vitest'
+import { catalogChips } from '../chips/index.ts'
+import { type Decoder, readDecoder } from '../model/index.ts'
+import {
+  bubbleSeconds,
+  createSimulator,
+  ENGINES,
+  machineOf,
+  noSeconds,
+  type Simulator,
+  stageSums,
+} from '../simulate/index.ts'
+import { Bubbles, PassBounds } from './pass-bounds.ts'
+import { divisorsOf, layoutOf, NONE, PLAIN, type Share, type Space, spaceOf, WHOLE } from './space.ts'
+import { StageBounds } from './stage-bounds.ts'
+
+const LAYERS = 11
+
+/** For what is summed in another order. */
+const ROUNDED = 1 + 1e-9
+
+function decoder(): Decoder {
+  const plain = readDecoder({
+    model_type: 'mixtral',
+    hidden_size: 1024,
+    intermediate_size: 4096,
+    num_hidden_layers: LAYERS,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    vocab_size: 32000,
+    max_position_embeddings: 4096,
+    rms_norm_eps: 1e-5,
+    hidden_act: 'silu',
+    tie_word_embeddings: false,
+    num_local_experts: 4,
+    num_experts_per_tok: 2,
+  })
+  return {
+    ...plain,
+    expertLayers: plain.expertLayers.map((_, i) => i >= 3),
+    windows: plain.windows.map((_, i) => (i % 3 === 0 ? undefined : 128)),
+    predictionLayers: 1,
+  }
+}
+
+const ENGINES_AND_ALL = [
+  ...Object.values(ENGINES),
+  { ...ENGINES['megatron-lm'], id: 'all', name: 'an engine of everything' },
+]
+
+function searched(engine: (typeof ENGINES_AND_ALL)[number], sequenceLength = 2048): [Space, Simulator] {
+  const chip = catalogChips().find(({ id }) => id === 'a100-40gb-sxm')!
+  const machine = machineOf(chip, 16, 'bf16', { networkBytesPerSecond: 25e9 })
+  const workload = { decoder: decoder(), sequenceLength, globalBatch: 192, precision: 'bf16' } as const
+  return [spaceOf({ workload, machine, engine }), createSimulator(workload, machine, engine)]
+}
+
+function wholeOf(share: Share, microBatch: number) {
+  return layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
+}
+
+test.each(ENGINES_AND_ALL)('no stage takes or holds less, with $name', (engine) => {
+  const [space, simulator] = searched(engine)
+  const share = space.shares.at(-1)!
+  const bounds = new StageBounds(space, simulator, wholeOf(share, 2), new Map())
+  for (const p of space.pipelines) {
+    for (const split of space.splits(p)) {
+      const sumsWith = (again: typeof NONE) =>
+        stageSums(simulator.costs, layoutOf(share, 2, p, 1, split, again, PLAIN))
+      const { slowest, held } = sumsWith(NONE)
+      const plain = slowest.forward + slowest.backward
+      expect(bounds.slowest(split) / plain).toBeCloseTo(1, 9)
+      expect(bounds.even(split.schedule, p)).toBeLessThanOrEqual(plain * ROUNDED)
+      const least = bounds.elements(split.schedule, p)
+      expect(held.some(({ dense, expert }) => dense >= least.dense && expert >= least.expert)).toBe(true)
+      if (split.schedule !== '1f1b' && split.schedule !== 'interleaved') continue
+      for (const again of split.recomputes) {
+        const { slowest } = sumsWith(again)
+        const layers = again.recompute === 'none' ? 0 : (again.layers ?? split.most)
+        const longest = bounds.again(split.most, layers)
+        expect(longest).toBeLessThanOrEqual((slowest.forward + slowest.backward) * ROUNDED)
+        expect(longest).toBeGreaterThan(0)
+      }
+    }
+  }
+})
+
+test.each(ENGINES_AND_ALL)('no micro-batch takes less than others tell, with $name', (engine) => {
+  // where kernels take longer to start than to run, and where they do not
+  for (const sequenceLength of [64, 4096]) {
+    const [space, simulator] = searched(engine, sequenceLength)
+    const sample = (share: Share, microBatch: number) => ({
+      microBatch,
+      seconds: simulator.costs.stage(wholeOf(share, microBatch), 0, LAYERS, 0, true, true),
+    })
+    for (const share of space.shares) {
+      const [first, second, ...others] = divisorsOf(192)
+      const last = others.pop()!
+      const bounds = new PassBounds(sample(share, first!), sample(share, second!), sample(share, last))
+      for (const microBatch of [first!, second!, ...others, last]) {
+        const least = bounds.at(microBatch)
+        const { seconds } = sample(share, microBatch)
+        expect(least.forward).toBeLessThanOrEqual(seconds.forward * ROUNDED)
+        expect(least.backward).toBeLessThanOrEqual(seconds.backward * ROUNDED)
+        expect(least.weight * ROUNDED).toBeGreaterThanOrEqual(seconds.weight)
+        // close enough to be of use
+        expect(least.forward / seconds.forward).toBeGreaterThan(0.5)
+      }
+    }
+  }
+})
+
+test.each(ENGINES_AND_ALL)('no bubble is shorter, with $name', (engine) => {
+  const [space, simulator] = searched(engine)
+  const pipelines = space.pipelines.filter((p) => space.schedules(p).length > 0)
+  const bubbles = new Bubbles(space, pipelines)
+  const all = simulator.costs.stage(wholeOf(space.shares[0]!, 4), 0, LAYERS, 0, true, true)
+  for (const [place, p] of pipelines.entries()) {
+    const each = space.schedules(p).map(({ schedule, virtualPipeline }) => ({
+      ends: schedule === 'dualpipe' || schedule === 'dualpipe-v',
+      seconds: Math.max(
+        0,
+        bubbleSeconds(schedule, virtualPipeline, p, noSeconds(), all, 0) - (all.forward + all.backward) / p,
+      ),
+    }))
+    const leastOf = (some: typeof each) => Math.min(...some.map(({ seconds }) => seconds))
+    expect(bubbles.least(place, all, true)).toBeCloseTo(leastOf(each), 12)
+    expect(bubbles.least(place, all, false)).toBeCloseTo(leastOf(each.filter(({ ends }) => !ends)), 12)
+  }
+})
