@@ -53,11 +53,6 @@ interface PlanFigure {
   readonly best: string
 }
 
-/** What this file prints when it is run for ourselves alone. */
-interface Ours {
-  readonly figures: readonly PlanFigure[]
-}
-
 const OURS = 'regauge'
 
 /** https://huggingface.co/meta-llama/Meta-Llama-3-8B */
@@ -109,39 +104,40 @@ const SEARCHES: readonly (readonly [
   ],
 ]
 
-/** Plans each workload over the whole space, without reasons; the first time in a process, as a user does. */
-async function planFigures(): Promise<readonly PlanFigure[]> {
+/** Plans one workload over the whole space, without reasons: the first plan of a process, set up as the command is. */
+async function planFigure(place: number): Promise<PlanFigure> {
   // as it is shipped, without what a loader of TypeScript adds to each function
-  const built = new URL('../dist/index.js', import.meta.url).href
+  const built = (path: string) => import(new URL(`../dist/${path}`, import.meta.url).href)
+  const { compileLater }: typeof import('../src/cli/compile-later.ts') = await built('cli/compile-later.js')
   const { catalogChips, ENGINES, machineOf, planLayouts, readDecoder }: typeof import('../src/index.ts') =
-    await import(built)
-  return SEARCHES.map(([workload, model, chip, count, engine, sequenceLength, globalBatch]) => {
-    const config =
-      typeof model === 'string'
-        ? JSON.parse(readFileSync(`examples/models/${model}/config.json`, 'utf8'))
-        : model
-    const found = catalogChips().find(({ id }) => id === chip)!
-    const machine = machineOf(found, count, 'bf16', { networkBytesPerSecond: 25e9 })
-    const before = process.cpuUsage()
-    const { best, considered, evaluated } = planLayouts({
-      workload: { decoder: readDecoder(config), sequenceLength, globalBatch, precision: 'bf16' },
-      machine,
-      engine: ENGINES[engine],
-      reasons: false,
-    })
-    const { user, system } = process.cpuUsage(before)
-    const [first] = best
-    return {
-      workload,
-      layouts: evaluated,
-      space: considered,
-      seconds: (user + system) / 1e6,
-      best:
-        first === undefined
-          ? 'none that fits'
-          : `${first.seconds.toFixed(1)} s, ${(first.peakBytes / 2 ** 30).toFixed(1)} GiB, ${first.chips} chips, ${JSON.stringify(first.layout)}`,
-    }
+    await built('index.js')
+  compileLater()
+  const [workload, model, chip, count, engine, sequenceLength, globalBatch] = SEARCHES[place]!
+  const config =
+    typeof model === 'string'
+      ? JSON.parse(readFileSync(`examples/models/${model}/config.json`, 'utf8'))
+      : model
+  const found = catalogChips().find(({ id }) => id === chip)!
+  const machine = machineOf(found, count, 'bf16', { networkBytesPerSecond: 25e9 })
+  const before = process.cpuUsage()
+  const { best, considered, evaluated } = planLayouts({
+    workload: { decoder: readDecoder(config), sequenceLength, globalBatch, precision: 'bf16' },
+    machine,
+    engine: ENGINES[engine],
+    reasons: false,
   })
+  const { user, system } = process.cpuUsage(before)
+  const [first] = best
+  return {
+    workload,
+    layouts: evaluated,
+    space: considered,
+    seconds: (user + system) / 1e6,
+    best:
+      first === undefined
+        ? 'none that fits'
+        : `${first.seconds.toFixed(1)} s, ${(first.peakBytes / 2 ** 30).toFixed(1)} GiB, ${first.chips} chips, ${JSON.stringify(first.layout)}`,
+  }
 }
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -149,10 +145,11 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '20' },
-    ours: { type: 'boolean', default: false },
+    // of a workload, to plan alone
+    ours: { type: 'string' },
   },
 })
-if (values.ours) console.log(JSON.stringify({ figures: await planFigures() } satisfies Ours))
+if (values.ours !== undefined) console.log(JSON.stringify(await planFigure(Number(values.ours))))
 else await compare(Number(values.rounds), values.seconds)
 
 /** Runs ourselves and the peers in turn, each in a process of its own, and prints the rates and the best layouts. */
@@ -182,9 +179,12 @@ async function compare(rounds: number, seconds: string): Promise<void> {
     peer(name, 'REGAUGE_SIMUMAX', 'simumax.py', ['--workload', workload], once)
 
   const BEST = 'Calculon, best of a random sample'
-  const results = await interleave<Line | Ours>(
+  const results = await interleave<Line | PlanFigure>(
     [
-      { name: OURS, command: ['node', '--import', 'tsx', 'bench/plan.ts', '--ours'] },
+      ...SEARCHES.map(([workload], place) => ({
+        name: `${OURS}, ${workload}`,
+        command: ['node', '--import', 'tsx', 'bench/plan.ts', '--ours', String(place)],
+      })),
       calculon('Calculon', ['rate', '--logger', 'shipped']),
       calculon('Calculon, logger at WARNING', ['rate', '--logger', 'warning']),
       simumax('SimuMax', 'llama3-8b'),
@@ -193,14 +193,12 @@ async function compare(rounds: number, seconds: string): Promise<void> {
     ],
     rounds,
   )
-  const figures = (results.get(OURS) ?? []).flatMap((output) => ('figures' in output ? output.figures : []))
-  results.delete(OURS)
+  const outputs = [...results.values()].flat()
+  const figures = outputs.filter((output) => 'layouts' in output)
   const peers = new Map<string, readonly Line[]>()
   for (const [name, outputs] of results) {
-    peers.set(
-      name,
-      outputs.filter((output) => 'version' in output),
-    )
+    const lines = outputs.filter((output) => 'version' in output)
+    if (lines.length > 0) peers.set(name, lines)
   }
   if (figures.length === 0) console.log('regauge: no figures yet')
   if (peers.size === 0) {

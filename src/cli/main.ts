@@ -1,12 +1,10 @@
 #!/usr/bin/env node
 /** @file The executable: hands the process's words and streams over, and takes the exit code. */
-import { setFlagsFromString } from 'node:v8'
 import { reportError, runCli } from './app.ts'
+import { compileLater } from './compile-later.ts'
 import { openTerminal } from './ui/terminal.ts'
 
-// By itself V8 compiles what has run for about a millisecond, and compiling takes most of a plan; what trains for long is
-// compiled all the same.
-setFlagsFromString('--interrupt-budget=1000000')
+compileLater()
 
 const words = process.argv.slice(2)
 
