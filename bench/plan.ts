@@ -11,8 +11,10 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { HfConfig } from '../src/formats/index.ts'
+import { spaceOf } from '../src/plan/space.ts'
 import type { EngineName } from '../src/simulate/index.ts'
 import { type Contender, interleave, median, printTable } from './children.ts'
+import { sampleOf } from './sample.ts'
 
 /** What a script of a peer prints. */
 interface Line {
@@ -43,13 +45,16 @@ type Workload =
   | 'deepseekv3 on 30000 ascend-910b2, batch 15360'
 
 /** Layouts that we predicted of a workload, and the CPU-seconds that it took. */
-interface PlanFigure {
+interface Figure {
   readonly workload: Workload
   /** Layouts whose step was worked out. */
   readonly layouts: number
+  readonly seconds: number
+}
+
+interface PlanFigure extends Figure {
   /** The whole space, all of it accounted for: the others are bounded away. */
   readonly space: number
-  readonly seconds: number
   readonly best: string
 }
 
@@ -104,35 +109,54 @@ const SEARCHES: readonly (readonly [
   ],
 ]
 
-/** Plans one workload over the whole space, without reasons: the first plan of a process, set up as the command is. */
-async function planFigure(place: number): Promise<PlanFigure> {
+/** Layouts that are worked out each by itself. */
+const SAMPLED = 200_000
+
+/**
+ * Plans one workload over the whole space, without reasons; or works out step and memory of layouts drawn from it, none left
+ * out. It is the first that a process does, set up as the command is.
+ */
+async function figureOf(place: number, sampled: boolean): Promise<Figure | PlanFigure> {
   // as it is shipped, without what a loader of TypeScript adds to each function
   const built = (path: string) => import(new URL(`../dist/${path}`, import.meta.url).href)
   const { compileLater }: typeof import('../src/cli/compile-later.ts') = await built('cli/compile-later.js')
-  const { catalogChips, ENGINES, machineOf, planLayouts, readDecoder }: typeof import('../src/index.ts') =
-    await built('index.js')
-  compileLater()
-  const [workload, model, chip, count, engine, sequenceLength, globalBatch] = SEARCHES[place]!
+  const ours: typeof import('../src/index.ts') = await built('index.js')
+  const [workload, model, chip, count, name, sequenceLength, globalBatch] = SEARCHES[place]!
   const config =
     typeof model === 'string'
       ? JSON.parse(readFileSync(`examples/models/${model}/config.json`, 'utf8'))
       : model
-  const found = catalogChips().find(({ id }) => id === chip)!
-  const machine = machineOf(found, count, 'bf16', { networkBytesPerSecond: 25e9 })
-  const before = process.cpuUsage()
-  const { best, considered, evaluated } = planLayouts({
-    workload: { decoder: readDecoder(config), sequenceLength, globalBatch, precision: 'bf16' },
+  const found = ours.catalogChips().find(({ id }) => id === chip)!
+  const machine = ours.machineOf(found, count, 'bf16', { networkBytesPerSecond: 25e9 })
+  const engine = ours.ENGINES[name]
+  const request = {
+    workload: { decoder: ours.readDecoder(config), sequenceLength, globalBatch, precision: 'bf16' },
     machine,
-    engine: ENGINES[engine],
+    engine,
     reasons: false,
-  })
-  const { user, system } = process.cpuUsage(before)
-  const [first] = best
+  } as const
+  const timed = <Value>(act: () => Value) => {
+    const before = process.cpuUsage()
+    const value = act()
+    const { user, system } = process.cpuUsage(before)
+    return { value, seconds: (user + system) / 1e6 }
+  }
+  if (sampled) {
+    const layouts = sampleOf(spaceOf(request), SAMPLED)
+    const simulator = ours.createSimulator(request.workload, machine, engine)
+    const { value, seconds } = timed(() =>
+      layouts.map((layout) => [simulator.seconds(layout), simulator.memory.peak(layout)]),
+    )
+    return { workload, layouts: value.length, seconds }
+  }
+  compileLater()
+  const { value, seconds } = timed(() => ours.planLayouts(request))
+  const [first] = value.best
   return {
     workload,
-    layouts: evaluated,
-    space: considered,
-    seconds: (user + system) / 1e6,
+    layouts: value.evaluated,
+    space: value.considered,
+    seconds,
     best:
       first === undefined
         ? 'none that fits'
@@ -145,11 +169,13 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '20' },
-    // of a workload, to plan alone
+    // the place of a workload, to plan alone
     ours: { type: 'string' },
+    sampled: { type: 'boolean', default: false },
   },
 })
-if (values.ours !== undefined) console.log(JSON.stringify(await planFigure(Number(values.ours))))
+if (values.ours !== undefined)
+  console.log(JSON.stringify(await figureOf(Number(values.ours), values.sampled)))
 else await compare(Number(values.rounds), values.seconds)
 
 /** Runs ourselves and the peers in turn, each in a process of its own, and prints the rates and the best layouts. */
@@ -179,12 +205,15 @@ async function compare(rounds: number, seconds: string): Promise<void> {
     peer(name, 'REGAUGE_SIMUMAX', 'simumax.py', ['--workload', workload], once)
 
   const BEST = 'Calculon, best of a random sample'
-  const results = await interleave<Line | PlanFigure>(
+  const results = await interleave<Line | Figure | PlanFigure>(
     [
-      ...SEARCHES.map(([workload], place) => ({
-        name: `${OURS}, ${workload}`,
-        command: ['node', '--import', 'tsx', 'bench/plan.ts', '--ours', String(place)],
-      })),
+      ...SEARCHES.flatMap(([workload], place) => {
+        const command = ['node', '--import', 'tsx', 'bench/plan.ts', '--ours', String(place)]
+        return [
+          { name: `${OURS}, ${workload}`, command },
+          { name: `${OURS}, a sample of ${workload}`, command: [...command, '--sampled'] },
+        ]
+      }),
       calculon('Calculon', ['rate', '--logger', 'shipped']),
       calculon('Calculon, logger at WARNING', ['rate', '--logger', 'warning']),
       simumax('SimuMax', 'llama3-8b'),
@@ -194,7 +223,9 @@ async function compare(rounds: number, seconds: string): Promise<void> {
     rounds,
   )
   const outputs = [...results.values()].flat()
-  const figures = outputs.filter((output) => 'layouts' in output)
+  const own = outputs.filter((output): output is Figure | PlanFigure => 'layouts' in output)
+  const figures = own.filter((figure) => 'space' in figure)
+  const samples = own.filter((figure) => !('space' in figure))
   const peers = new Map<string, readonly Line[]>()
   for (const [name, outputs] of results) {
     const lines = outputs.filter((output) => 'version' in output)
@@ -206,13 +237,13 @@ async function compare(rounds: number, seconds: string): Promise<void> {
   }
 
   const ourRate = (workload: string): number | undefined => {
-    const own = figures.filter((figure) => figure.workload === workload)
+    const own = samples.filter((figure) => figure.workload === workload)
     return own.length === 0 ? undefined : median(own.map((figure) => figure.layouts / figure.seconds))
   }
   const best = peers.get(BEST)
   peers.delete(BEST)
-  const ourRows = [...new Set(figures.map((figure) => figure.workload))].map((workload) => {
-    const own = figures.filter((figure) => figure.workload === workload)
+  const ourRows = [...new Set(samples.map((figure) => figure.workload))].map((workload) => {
+    const own = samples.filter((figure) => figure.workload === workload)
     return [
       OURS,
       workload,
@@ -237,16 +268,19 @@ async function compare(rounds: number, seconds: string): Promise<void> {
   })
   const rows = [...ourRows, ...peerRows]
   if (rows.length > 0) {
-    console.log(`\nlayouts evaluated a CPU-second; medians over rounds in turn, of ${rounds}`)
+    console.log(
+      `\nlayouts drawn from a space and each worked out by itself; medians over rounds in turn, of ${rounds}`,
+    )
     printTable(['', 'workload', 'layouts', 'CPU s', 'a CPU-second', 'ours/it'], rows)
   }
-  for (const { workload, space, best } of figures.filter(
+  console.log('')
+  for (const { workload, space, layouts, best } of figures.filter(
     (figure, i) => figures.findIndex(({ workload }) => workload === figure.workload) === i,
   )) {
     const seconds = median(figures.flatMap((figure) => (figure.workload === workload ? figure.seconds : [])))
     const rate = Math.round(space / seconds).toLocaleString('en')
     console.log(
-      `${OURS}: ${workload}: a whole space of ${space.toLocaleString('en')} layouts in ${seconds.toFixed(2)} CPU-seconds, ${rate} a CPU-second\n  ${best}`,
+      `${OURS}: ${workload}: a whole space of ${space.toLocaleString('en')} layouts planned in ${seconds.toFixed(2)} CPU-seconds, ${rate} a CPU-second, ${layouts.toLocaleString('en')} of them worked out\n  ${best}`,
     )
   }
   for (const [name, lines] of peers) {
