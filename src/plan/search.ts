@@ -182,12 +182,11 @@ class Search {
     const fewest = bounds.chipSeconds(share, microBatches[to]!, largest)
     for (const microBatch of microBatches.slice(0, to + 1)) {
       const all = passes.at(microBatch)
-      // those that are larger have longer bubbles, and passes that take no less than those of the largest
-      if (!bounds.enters(bounds.ofBubble(share, fewest, all, weights))) return
       const chipSeconds = bounds.chipSeconds(share, microBatch, all)
-      this.#wait(bounds.ofBubble(share, chipSeconds, all, weights), () =>
-        this.#cells(share, microBatch, weights),
-      )
+      const score = least(bounds.ofStages(share, chipSeconds, all, weights))
+      this.#wait(score, () => this.#cells(share, microBatch, weights))
+      // those that are larger have longer bubbles, and passes that take no less than those of the largest
+      if (!bounds.enters(score) && !bounds.enters(least(bounds.ofStages(share, fewest, all, weights)))) return
     }
   }
 
@@ -199,8 +198,9 @@ class Search {
     const replicas = bounds.replicasOf(share, microBatch)
     const whole = wholeLayout(share, microBatch)
     const stages = new StageBounds(this.#space, this.#simulator, whole, this.#elements)
-    for (let place = 0; place < bounds.pipelines.length; place++) {
-      if (!bounds.enters(bounds.ofStages(place, share, chipSeconds, all, weights))) continue
+    const scores = bounds.ofStages(share, chipSeconds, all, weights)
+    for (let place = 0; place < scores.length; place++) {
+      if (!bounds.enters(scores[place]!)) continue
       const p = bounds.pipelines[place]!
       const cell = { share, microBatch, p, all, stages, sums: new Map() }
       for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
@@ -380,6 +380,12 @@ class Search {
   #fits(layout: Layout): boolean {
     return this.#simulator.memory.fits(layout, this.#simulator.machine.memoryBytes)
   }
+}
+
+function least(scores: Float64Array): number {
+  let least = Number.POSITIVE_INFINITY
+  for (let i = 0; i < scores.length; i++) if (scores[i]! < least) least = scores[i]!
+  return least
 }
 
 /** All layers of a share on one stage. */

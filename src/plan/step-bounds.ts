@@ -109,26 +109,23 @@ export class StepBounds {
   }
 
   /**
-   * The same with the bubble.
+   * The same with the bubble, on each number of stages.
    * @param all Seconds of one micro-batch in all layers of a replica.
    * @param weights Bytes of weights and gradients of a replica on chips of one stage.
    */
-  ofBubble(share: Share, chipSeconds: number, all: PassSeconds, weights: number): number {
-    let least = Number.POSITIVE_INFINITY
-    for (let place = 0; place < this.pipelines.length; place++) {
-      const score = this.ofStages(place, share, chipSeconds, all, weights)
-      if (score < least) least = score
-    }
-    return least
-  }
-
-  /** The same of so many stages, by their place. */
-  ofStages(place: number, share: Share, chipSeconds: number, all: PassSeconds, weights: number): number {
-    if (weights > this.#room[place]!) return Number.POSITIVE_INFINITY
+  ofStages(share: Share, chipSeconds: number, all: PassSeconds, weights: number): Float64Array {
     const { passes, bubble } = this.#prices(widthOf(share))(gridOf(share))
     const { step } = this.#simulator.costs.rates
-    const idle = this.#bubbles.least(place, all, share.contextParallel === 1) + step
-    return (chipSeconds * passes[place]! + idle * bubble[place]!) * ROUNDING
+    const ends = share.contextParallel === 1
+    const scores = new Float64Array(passes.length)
+    for (let place = 0; place < scores.length; place++) {
+      const idle = this.#bubbles.least(place, all, ends) + step
+      scores[place] =
+        weights > this.#room[place]!
+          ? Number.POSITIVE_INFINITY
+          : (chipSeconds * passes[place]! + idle * bubble[place]!) * ROUNDING
+    }
+    return scores
   }
 
   /** Scores of a chip-second of passes, and of a second in the bubble, on so many stages at the least. */
