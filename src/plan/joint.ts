@@ -314,7 +314,9 @@ export function joined(
   const steps = workload.globalBatch / (first.layout.microBatch * first.layout.dataParallel)
   const passes: (readonly PassTimes[])[] = []
   const links: TransferTimes[] = []
-  let after = 0
+  // all stages wait for the norm of all gradients between the exchange and the update
+  let exchange = 0
+  let update = 0
   let domains = 0
   const latest = { straggling: 0, step: 0 }
   let from = 0
@@ -337,12 +339,10 @@ export function joined(
       weights.push(heldWeights(layout, elements))
       from += size
     }
-    for (const own of weights)
-      after = Math.max(
-        after,
-        dataSeconds(simulator.costs, layout, own, slowest, steps) +
-          optimizerSeconds(simulator.costs, layout, own),
-      )
+    for (const own of weights) {
+      exchange = Math.max(exchange, dataSeconds(simulator.costs, layout, own, slowest, steps))
+      update = Math.max(update, optimizerSeconds(simulator.costs, layout, own))
+    }
     const { rates } = simulator.costs
     domains += Math.max(1, chipsOf(layout) / pool.machine.links[0]!.size)
     latest.straggling = Math.max(latest.straggling, rates.straggling)
@@ -363,7 +363,8 @@ export function joined(
       pipelineSeconds({ schedule: '1f1b', microBatches: steps, passes, links, overlapsTransfers: true }),
       steps * transfer,
     ) +
-    after +
+    exchange +
+    update +
     table
   const seconds = ideal + overheadSeconds(ideal, latest, domains)
   return {
