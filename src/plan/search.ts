@@ -44,7 +44,6 @@ import {
   type Sharing,
   type Space,
   type Split,
-  scheduleGoes,
   sizeOf,
   WHOLE,
   widthOf,
@@ -204,14 +203,9 @@ class Search {
       const p = bounds.pipelines[place]!
       const cell = { share, microBatch, p, all, stages, sums: new Map() }
       for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
-        const able = replicas.filter(
-          (n) =>
-            n * widthOf(share) * p <= this.#space.chips &&
-            scheduleGoes(schedule, p, share.contextParallel, this.#batch / (microBatch * n)),
-        )
         const pass = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
         const bubble = wholeBubble(cell, schedule, virtualPipeline, 0)
-        const hopeful = bounds.hopeful(cell, pass, bubble, able)
+        const hopeful = bounds.hopeful(cell, pass, bubble, replicas, schedule)
         this.#wait(hopeful.score, () => this.#splits(cell, schedule, pass, bubble, hopeful.replicas))
       }
     }
@@ -382,7 +376,7 @@ class Search {
   }
 }
 
-function least(scores: Float64Array): number {
+function least(scores: readonly number[]): number {
   let least = Number.POSITIVE_INFINITY
   for (let i = 0; i < scores.length; i++) if (scores[i]! < least) least = scores[i]!
   return least

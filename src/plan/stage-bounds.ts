@@ -21,9 +21,9 @@ export class StageBounds {
   readonly #embedding: number
   readonly #head: number
   /** Of the first so many layers, from none to all. */
-  readonly #upTo: Float64Array
-  /** Of so many layers at the least, wherever they begin; 0 where it was not asked yet. */
-  readonly #longest: Float64Array
+  readonly #upTo: readonly number[]
+  /** Of so many layers at the least, wherever they begin; no number where it was not asked yet. */
+  readonly #longest: number[]
   /** To compute a layer again, at the least. */
   readonly #again: number
   readonly #elements: Map<number, StageElements>
@@ -44,7 +44,7 @@ export class StageBounds {
     this.#embedding = embedding.forward + embedding.backward
     this.#head = head.forward + head.backward
     this.#upTo = costs.upTo(whole)
-    this.#longest = new Float64Array(layers + 1)
+    this.#longest = new Array(layers + 1).fill(Number.NaN)
     this.#again = costs.leastAgain(whole)
     const parts = costs.parts(whole)
     this.#elements = known.get(parts) ?? new Map()
@@ -139,7 +139,7 @@ export class StageBounds {
 
   #longestOf(size: number): number {
     const known = this.#longest[size]!
-    if (size === 0 || known > 0) return known
+    if (!Number.isNaN(known)) return known
     let least = Number.POSITIVE_INFINITY
     for (const from of this.#space.windows(size))
       least = Math.min(least, this.#upTo[from + size]! - this.#upTo[from]!)

@@ -12,7 +12,18 @@ import {
 import { ROUNDING } from './least-first.ts'
 import { Bubbles } from './pass-bounds.ts'
 import type { Ranking } from './ranking.ts'
-import { gridOf, kept, layoutOf, NONE, PLAIN, type Share, type Space, WHOLE, widthOf } from './space.ts'
+import {
+  gridOf,
+  kept,
+  layoutOf,
+  NONE,
+  PLAIN,
+  type Share,
+  type Space,
+  scheduleGoes,
+  WHOLE,
+  widthOf,
+} from './space.ts'
 import type { StageBounds } from './stage-bounds.ts'
 
 /** Layouts of one share, micro-batch and number of stages. */
@@ -113,17 +124,15 @@ export class StepBounds {
    * @param all Seconds of one micro-batch in all layers of a replica.
    * @param weights Bytes of weights and gradients of a replica on chips of one stage.
    */
-  ofStages(share: Share, chipSeconds: number, all: PassSeconds, weights: number): Float64Array {
+  ofStages(share: Share, chipSeconds: number, all: PassSeconds, weights: number): number[] {
     const { passes, bubble } = this.#prices(widthOf(share))(gridOf(share))
     const { step } = this.#simulator.costs.rates
     const ends = share.contextParallel === 1
-    const scores = new Float64Array(passes.length)
-    for (let place = 0; place < scores.length; place++) {
+    const scores: number[] = []
+    for (let place = 0; place < passes.length; place++) {
       const idle = this.#bubbles.least(place, all, ends) + step
-      scores[place] =
-        weights > this.#room[place]!
-          ? Number.POSITIVE_INFINITY
-          : (chipSeconds * passes[place]! + idle * bubble[place]!) * ROUNDING
+      const own = (chipSeconds * passes[place]! + idle * bubble[place]!) * ROUNDING
+      scores.push(weights > this.#room[place]! ? Number.POSITIVE_INFINITY : own)
     }
     return scores
   }
@@ -162,15 +171,19 @@ export class StepBounds {
    * Of so many replicas, those on which some passes and a bubble may be good enough.
    * @param pass Seconds of a micro-batch on the slowest stage.
    * @param bubble Seconds of the bubble with those of the slowest stage.
+   * @param replicas Most first.
+   * @param schedule That has to go with them, where it is not known yet to do so.
    */
   hopeful(
-    { share, microBatch, p }: HeadOfCell,
+    cell: Cell,
     pass: number,
     bubble: number,
     replicas: readonly number[],
+    schedule?: Schedule,
   ): Hopeful {
+    const { share, microBatch, p } = cell
     const { threshold } = this.#list
-    const passes = (this.#batch / microBatch) * pass
+    const all = this.#batch / microBatch
     // what the slowest stage adds to its passes, the bubble cannot lose more than once
     const rest = Math.max(0, bubble - pass)
     const chips = widthOf(share) * p
@@ -179,9 +192,11 @@ export class StepBounds {
     // by place: iterators make an object of each
     for (let i = 0; i < replicas.length; i++) {
       const n = replicas[i]!
-      const ideal = passes / n + rest
+      if (n * chips > this.#space.chips) continue
+      const ideal = (all / n) * pass + rest
       // fewer take longer, even without waiting
       if (!this.#byChips && ideal * ROUNDING > threshold) break
+      if (schedule !== undefined && !scheduleGoes(schedule, p, share.contextParallel, all / n)) continue
       const score = this.score(ideal, n * chips)
       if (score > threshold) continue
       hopeful.push(n)
@@ -191,7 +206,7 @@ export class StepBounds {
   }
 
   /** Whether layouts that take so long at the least, besides waiting, could be better than what is known of their degrees. */
-  allows({ share, p }: HeadOfCell, n: number, ideal: number): boolean {
+  allows({ share, p }: Cell, n: number, ideal: number): boolean {
     const score = this.score(ideal, n * widthOf(share) * p)
     return this.enters(score) && score <= this.#list.known(share, p, n)
   }
@@ -224,5 +239,3 @@ export class StepBounds {
     })
   }
 }
-
-type HeadOfCell = Pick<Cell, 'share' | 'microBatch' | 'p'>

@@ -162,14 +162,14 @@ export class CostModel {
   }
 
   /** Seconds of the first so many layers both ways, from none to all: nothing recomputed, without ends. */
-  upTo(layout: Layout): Float64Array {
+  upTo(layout: Layout): number[] {
     const { layers } = this.#costsOf(layout)
-    const sums = new Float64Array(this.workload.decoder.layers + 1)
-    for (let kind = 0; kind < layers.length; kind++) {
-      const counts = this.#counts[kind]!
-      const { forward, backward } = layers[kind]!.plain
-      const seconds = forward + backward
-      for (let n = 0; n < sums.length; n++) sums[n]! += counts[n]! * seconds
+    const each = layers.map(({ plain }) => plain.forward + plain.backward)
+    const sums: number[] = []
+    for (let n = 0; n <= this.workload.decoder.layers; n++) {
+      let sum = 0
+      for (let kind = 0; kind < each.length; kind++) sum += this.#counts[kind]![n]! * each[kind]!
+      sums.push(sum)
     }
     return sums
   }
