@@ -105,6 +105,9 @@ class Search {
   readonly #bounds: StepBounds
   /** What is left to look at, by the least score that it can have. */
   readonly #waiting = createLeastFirst<() => void>()
+  /** What of it the last look found. */
+  readonly #fresh: (() => void)[] = []
+  readonly #freshScores: number[] = []
   /** What goes with so many stages, what saves the most of the optimizer's state first. */
   readonly #sharings: (p: number) => readonly Sharing[]
   /** What stages hold, by what a chip holds of each part of the model. */
@@ -135,7 +138,7 @@ class Search {
       if (to >= 0) this.#share(share, to)
     }
     for (;;) {
-      const look = this.#waiting.pop(this.#list.threshold)
+      const look = this.#next()
       if (look === undefined) break
       look()
     }
@@ -150,7 +153,24 @@ class Search {
 
   /** Lets something wait to be looked at, where it may be good enough. */
   #wait(score: number, look: () => void): void {
-    if (this.#bounds.enters(score)) this.#waiting.push(score, look)
+    if (!this.#bounds.enters(score)) return
+    this.#fresh.push(look)
+    this.#freshScores.push(score)
+  }
+
+  /**
+   * What is to be looked at next: what may score the least; but until there is a list to be better than, the best of what the
+   * last look found, so that there soon is one.
+   */
+  #next(): (() => void) | undefined {
+    const scores = this.#freshScores
+    const deeper = this.#list.threshold === Number.POSITIVE_INFINITY && scores.length > 0
+    const best = deeper ? scores.indexOf(least(scores)) : -1
+    const next = this.#fresh[best]
+    for (let i = 0; i < scores.length; i++) if (i !== best) this.#waiting.push(scores[i]!, this.#fresh[i]!)
+    this.#fresh.length = 0
+    scores.length = 0
+    return next ?? this.#waiting.pop(this.#list.threshold)
   }
 
   /** Seconds of one micro-batch in all layers of a replica, embedding and head included. */
@@ -201,7 +221,7 @@ class Search {
     for (let place = 0; place < scores.length; place++) {
       if (!bounds.enters(scores[place]!)) continue
       const p = bounds.pipelines[place]!
-      const cell = { share, microBatch, p, all, stages, sums: new Map() }
+      const cell: Cell = { share, microBatch, p, all, stages, sums: new Map() }
       for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
         const pass = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
         const bubble = wholeBubble(cell, schedule, virtualPipeline, 0)

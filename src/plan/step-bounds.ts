@@ -156,7 +156,9 @@ export class StepBounds {
 
   /** Whether what scores so much at the least may be good enough; never what is impossible. */
   enters(score: number): boolean {
-    return score < Number.POSITIVE_INFINITY && score <= this.#list.threshold
+    // where time is the score, what takes too long is not waited for
+    const most = this.#byChips ? this.#list.threshold : Math.min(this.#list.threshold, this.#limit)
+    return score < Number.POSITIVE_INFINITY && score <= most
   }
 
   /** Of a step that takes so long besides waiting for each other; infinite where it is too long. */
