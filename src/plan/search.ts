@@ -185,8 +185,10 @@ class Search {
       const chipSeconds = bounds.chipSeconds(share, microBatch, all)
       const score = least(bounds.ofStages(share, chipSeconds, all, weights))
       this.#wait(score, () => this.#cells(share, microBatch, weights))
-      // those that are larger have longer bubbles, and passes that take no less than those of the largest
-      if (!bounds.enters(score) && !bounds.enters(least(bounds.ofStages(share, fewest, all, weights)))) return
+      if (bounds.enters(score)) continue
+      // those that are larger take no less, and per sequence no less than the largest, whose gradients of weights fill the most
+      const larger = { ...all, weight: largest.weight }
+      if (!bounds.enters(least(bounds.ofStages(share, fewest, larger, weights)))) return
     }
   }
 
