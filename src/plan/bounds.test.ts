@@ -181,7 +181,10 @@ test.each(ENGINES_AND_ALL)('no bubble is shorter, with $name', (engine) => {
   }
 })
 
-test.each(ENGINES_AND_ALL)('no micro-batch that fits is left out, with $name', (engine) => {
+test.each([
+  ...ENGINES_AND_ALL,
+  { ...ENGINES['megatron-lm'], id: 'stored', name: 'an engine that stores scores', fusedAttention: false },
+])('no micro-batch that fits is left out, with $name', (engine) => {
   const one = readDecoder({
     model_type: 'llama',
     hidden_size: 2048,
