@@ -58,9 +58,13 @@ export interface Found extends SearchCounts {
   readonly best: readonly Candidate[]
 }
 
-/** Searches a space for its `top` best layouts that fit; the size of the space is only counted where it is asked for. */
-export function search(space: Space, simulator: Simulator, top: number, counted = true): Found {
-  return new Search(space, simulator, top).run(counted)
+/** Searches a space for its `top` best layouts that fit. */
+export function search(space: Space, simulator: Simulator, top: number): Found {
+  const all = new Search(space, simulator, top)
+  const best = all.run()
+  const { evaluated } = all
+  const considered = sizeOf(space)
+  return { best, considered, evaluated, pruned: considered - evaluated }
 }
 
 /**
@@ -74,7 +78,7 @@ export function searchBest(
 ): Candidate | undefined {
   const one = new Search(space, simulator, 1)
   for (const candidate of known) one.add(candidate)
-  return one.run(false).best[0]
+  return one.run()[0]
 }
 
 /** Layouts of one split, on so many replicas, most first. */
@@ -110,7 +114,8 @@ class Search {
   readonly #sharings: (p: number) => readonly Sharing[]
   /** What stages hold, by what a chip holds of each part of the model. */
   readonly #elements: KnownElements = new Map()
-  #evaluated = 0
+  /** Layouts whose step time was worked out. */
+  evaluated = 0
 
   constructor(space: Space, simulator: Simulator, top: number) {
     this.#space = space
@@ -128,7 +133,8 @@ class Search {
     if (this.#list.wants(candidate)) this.#list.add(candidate)
   }
 
-  run(counted: boolean): Found {
+  /** Best first. */
+  run(): Candidate[] {
     const bare = bareMemoryOf(this.#simulator)
     for (const share of this.#space.shares) {
       const largest = bare.largest(share)
@@ -140,13 +146,7 @@ class Search {
       if (look === undefined) break
       look()
     }
-    const considered = counted ? sizeOf(this.#space) : this.#evaluated
-    return {
-      best: this.#list.sorted().map((one) => ({ ...one, layout: plainLayout(one.layout) })),
-      considered,
-      evaluated: this.#evaluated,
-      pruned: considered - this.#evaluated,
-    }
+    return this.#list.sorted().map((one) => ({ ...one, layout: plainLayout(one.layout) }))
   }
 
   /** Lets something wait to be looked at, where it may be good enough. */
@@ -371,7 +371,7 @@ class Search {
       if (!this.#bounds.allows(cell, n, this.#idealOf(cell, node, n))) continue
       const layout = layoutOf(cell.share, cell.microBatch, cell.p, n, split, node.again, sharing)
       const { seconds } = stepSeconds(this.#simulator.costs, layout, node.stages)
-      this.#evaluated++
+      this.evaluated++
       if (seconds > maximumSeconds) continue
       const score = objective === 'chip-time' ? seconds * chipsOf(layout) : seconds
       const candidate = { layout, seconds, score }
