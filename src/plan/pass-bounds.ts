@@ -3,7 +3,7 @@ import { bubbleSeconds, noSeconds, type PassSeconds, type Schedule } from '../si
 import type { Space } from './space.ts'
 
 /** Seconds of one micro-batch of so many sequences. */
-export interface Sample {
+interface Sample {
   readonly microBatch: number
   readonly seconds: PassSeconds
 }

@@ -53,7 +53,7 @@ import { type KnownElements, StageBounds } from './stage-bounds.ts'
 import { type Cell, StepBounds } from './step-bounds.ts'
 import type { SearchCounts } from './types.ts'
 
-export interface Found extends SearchCounts {
+interface Found extends SearchCounts {
   /** Best first, no two of the same degrees. */
   readonly best: readonly Candidate[]
 }

@@ -38,7 +38,7 @@ interface Prices {
 }
 
 /** Replicas on which layouts may be good enough, most first, and the least that they may score. */
-export interface Hopeful {
+interface Hopeful {
   readonly replicas: readonly number[]
   readonly score: number
 }
@@ -164,7 +164,7 @@ export class StepBounds {
    * @param bubble Seconds of the bubble with those of the slowest stage.
    */
   hopeful(
-    { share, microBatch, p }: HeadOfCell,
+    { share, microBatch, p }: Cell,
     pass: number,
     bubble: number,
     replicas: readonly number[],
@@ -183,7 +183,7 @@ export class StepBounds {
       // fewer take longer, even without waiting
       if (!this.#byChips && ideal * ROUNDING > threshold) break
       const score = this.score(ideal, n * chips)
-      if (score > threshold) continue
+      if (!this.enters(score)) continue
       hopeful.push(n)
       least = Math.min(least, score)
     }
@@ -191,7 +191,7 @@ export class StepBounds {
   }
 
   /** Whether layouts that take so long at the least, besides waiting, could be better than what is known of their degrees. */
-  allows({ share, p }: HeadOfCell, n: number, ideal: number): boolean {
+  allows({ share, p }: Cell, n: number, ideal: number): boolean {
     const score = this.score(ideal, n * widthOf(share) * p)
     return this.enters(score) && score <= this.#list.known(share, p, n)
   }
@@ -224,5 +224,3 @@ export class StepBounds {
     })
   }
 }
-
-type HeadOfCell = Pick<Cell, 'share' | 'microBatch' | 'p'>
