@@ -10,7 +10,8 @@ import { divisorsOf, layoutOf, type Share, WHOLE } from './space.ts'
 
 /**
  * Every layout has a stage with the head and a layer with attention, and keeps at least the inputs of that layer and
- * what its attention or the logits take. Weights and all that replicas could share are left out.
+ * what its attention or the logits take. Weights and all that replicas could share are left out. The layer has an MLP of
+ * no width: experts in its place take no less, with the gathered input of the head that their last stage keeps.
  */
 class BareMemory {
   readonly #model: MemoryModel
@@ -18,7 +19,7 @@ class BareMemory {
   readonly #batch: number
   /** Divisors of the batch. */
   readonly #microBatches: readonly number[]
-  /** With which of these a layer takes the least: where scores are stored, either keeps less at some time. */
+  /** What may take the least: of scores that are stored, to compute them again with attention or with all of the layer. */
   readonly #recomputes: readonly Recompute[]
   readonly #known = new Map<number, number>()
 

@@ -250,7 +250,7 @@ class Search {
     const end = this.#endOfHope(cell, split, pass, replicas)
     const branch = { cell, split, replicas, end, nodes: new Map() }
     const sharings = this.#sharings(p)
-    // what shares out or offloads less takes more, but for shared gradients, which need buffers
+    // what shares out or offloads less takes more, but for shared gradients, which need buffers: only one stage has those
     if (p > 1) this.#sharing(branch, sharings, 0)
     else for (const sharing of sharings) this.#sharing(branch, [sharing], 0)
   }
@@ -268,9 +268,10 @@ class Search {
   }
 
   /**
-   * Lets the first that fits of what may be recomputed wait, and with it all that recompute more or save less.
+   * Lets the first that fits of what may be recomputed wait, and after it all that recompute more or save less: those take no
+   * less time, so that none of them waits where it does not.
    * @param sharings What replicas share out, what saves the most first.
-   * @param from Where among what may be recomputed it may be, with the first of them.
+   * @param from The place among what may be recomputed to begin at: those before do not fit even with what saves more.
    */
   #sharing(branch: Branch, sharings: readonly Sharing[], from: number): void {
     const sharing = sharings[0]
