@@ -113,8 +113,9 @@ const SEARCHES: readonly (readonly [
 const SAMPLED = 200_000
 
 /**
- * Plans one workload over the whole space, without reasons; or works out step and memory of layouts drawn from it, none left
- * out. It is the first that a process does, set up as the command is.
+ * Plans one workload over the whole space, without reasons, as the first that a process does and compiled as the command is;
+ * or works out step and memory of layouts drawn from it, none left out.
+ * @param place Of the workload.
  */
 async function figureOf(place: number, sampled: boolean): Promise<Figure | PlanFigure> {
   // as it is shipped, without what a loader of TypeScript adds to each function

@@ -2,7 +2,7 @@
 import { setFlagsFromString } from 'node:v8'
 
 /**
- * Makes V8 compile later than by itself, which is what has run for about a millisecond: compiling takes most of a plan then;
+ * Makes V8 compile functions later. By itself it compiles what has run for about a millisecond, which takes most of a plan;
  * what trains for long is compiled all the same.
  */
 export function compileLater(): void {

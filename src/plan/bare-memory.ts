@@ -1,10 +1,17 @@
 /** @file The largest micro-batches that could fit, whatever the rest of a layout: attention and the head alone. */
-import { createMemoryModel, LIBRARY_BYTES, type MemoryModel, type Simulator } from '../simulate/index.ts'
+import {
+  createMemoryModel,
+  LIBRARY_BYTES,
+  type MemoryModel,
+  type Recompute,
+  type Simulator,
+} from '../simulate/index.ts'
 import { divisorsOf, layoutOf, type Share, WHOLE } from './space.ts'
 
 /**
  * Every layout has a stage with the head and a layer with attention, and keeps at least the inputs of that layer and
- * what its attention or the logits take. Weights and all that replicas could share are left out.
+ * what its attention or the logits take. Weights and all that replicas could share are left out. The layer has an MLP of
+ * no width: experts in its place take no less, with the gathered input of the head that their last stage keeps.
  */
 class BareMemory {
   readonly #model: MemoryModel
@@ -12,6 +19,8 @@ class BareMemory {
   readonly #batch: number
   /** Divisors of the batch. */
   readonly #microBatches: readonly number[]
+  /** What may take the least: of scores that are stored, to compute them again with attention or with all of the layer. */
+  readonly #recomputes: readonly Recompute[]
   readonly #known = new Map<number, number>()
 
   constructor({ workload, engine, machine }: Simulator) {
@@ -28,6 +37,7 @@ class BareMemory {
     this.#bytes = machine.memoryBytes
     this.#batch = workload.globalBatch
     this.#microBatches = divisorsOf(workload.globalBatch)
+    this.#recomputes = engine.fusedAttention ? ['full'] : ['full', 'selective']
   }
 
   /** The largest micro-batch that may fit; 0 without any. */
@@ -37,18 +47,19 @@ class BareMemory {
     const key = (tensorParallel * 2 ** 24 + contextParallel) * 4 + flags
     let largest = this.#known.get(key)
     if (largest === undefined) {
-      largest = this.#microBatches[this.#count(share) - 1] ?? 0
+      const counts = this.#recomputes.map((recompute) => this.#count(share, recompute))
+      largest = this.#microBatches[Math.max(...counts) - 1] ?? 0
       this.#known.set(key, largest)
     }
     return largest
   }
 
   /** How many of them may fit: the first so many. */
-  #count(share: Share): number {
+  #count(share: Share, recompute: Recompute): number {
     const [first, second] = this.#microBatches
-    const least = this.#bytesOf(share, first!)
+    const least = this.#bytesOf(share, first!, recompute)
     if (least > this.#bytes) return 0
-    const next = second === undefined ? Number.POSITIVE_INFINITY : this.#bytesOf(share, second)
+    const next = second === undefined ? Number.POSITIVE_INFINITY : this.#bytesOf(share, second, recompute)
     if (next > this.#bytes) return 1
     // the highest of points that all rise in proportion is nowhere below the line through two before it
     const each = (next - least) / (second! - first!)
@@ -56,13 +67,13 @@ class BareMemory {
       (microBatch) => least + each * (microBatch - first!) > this.#bytes,
     )
     let count = over < 0 ? this.#microBatches.length : over
-    while (count > 2 && this.#bytesOf(share, this.#microBatches[count - 1]!) > this.#bytes) count--
+    while (count > 2 && this.#bytesOf(share, this.#microBatches[count - 1]!, recompute) > this.#bytes) count--
     return count
   }
 
-  #bytesOf(share: Share, microBatch: number): number {
+  #bytesOf(share: Share, microBatch: number, recompute: Recompute): number {
     const alone = { ...share, expertParallel: 1, expertTensorParallel: 1 }
-    const again = { recompute: 'full', layers: undefined } as const
+    const again = { recompute, layers: undefined }
     const sharing = { zeroStage: 1, offloadOptimizer: true } as const
     const layout = layoutOf(alone, microBatch, 1, this.#batch / microBatch, WHOLE, again, sharing)
     const { activations, logits, transient } = this.#model.stages(layout)[0]!.terms

@@ -1,4 +1,7 @@
-/** @file Bounds against what they bound: stages over all splits of a decoder of several kinds of layers, passes over micro-batches. */
+/**
+ * @file Bounds against what they bound: stages over all splits of a decoder of several kinds of layers, passes over
+ * micro-batches, memory and whole steps over layouts from all over a space.
+ */
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
@@ -6,14 +9,36 @@ import {
   bubbleSeconds,
   createSimulator,
   ENGINES,
+  type Engine,
+  exposedSends,
+  hopSeconds,
+  type Layout,
   machineOf,
   noSeconds,
   type Simulator,
   stageSums,
 } from '../simulate/index.ts'
+import { bareMemoryOf } from './bare-memory.ts'
 import { Bubbles, PassBounds } from './pass-bounds.ts'
-import { divisorsOf, layoutOf, NONE, PLAIN, type Share, type Space, spaceOf, WHOLE } from './space.ts'
+import { Ranking } from './ranking.ts'
+import {
+  chipsOf,
+  divisorsOf,
+  gridOf,
+  layoutOf,
+  NONE,
+  PLAIN,
+  type Share,
+  type Space,
+  type Split,
+  scheduleGoes,
+  spaceOf,
+  WHOLE,
+  widthOf,
+} from './space.ts'
 import { StageBounds } from './stage-bounds.ts'
+import { StepBounds } from './step-bounds.ts'
+import type { PlanRequest } from './types.ts'
 
 const LAYERS = 11
 
@@ -49,11 +74,37 @@ const ENGINES_AND_ALL = [
   { ...ENGINES['megatron-lm'], id: 'all', name: 'an engine of everything' },
 ]
 
-function searched(engine: (typeof ENGINES_AND_ALL)[number], sequenceLength = 2048): [Space, Simulator] {
+function searched(
+  engine: Engine,
+  sequenceLength = 2048,
+  changed: Partial<PlanRequest> = {},
+): [Space, Simulator] {
   const chip = catalogChips().find(({ id }) => id === 'a100-40gb-sxm')!
   const machine = machineOf(chip, 16, 'bf16', { networkBytesPerSecond: 25e9 })
   const workload = { decoder: decoder(), sequenceLength, globalBatch: 192, precision: 'bf16' } as const
-  return [spaceOf({ workload, machine, engine }), createSimulator(workload, machine, engine)]
+  const request = { workload, machine, engine, ...changed }
+  return [spaceOf(request), createSimulator(request.workload, machine, engine)]
+}
+
+/** Layouts from all over a space, of some of its shares and splits, on the most and the fewest replicas. */
+function* someOf(space: Space): Generator<{ share: Share; split: Split; layout: Layout }> {
+  const { request, shares, pipelines, chips } = space
+  const { globalBatch } = request.workload
+  for (const share of shares.filter((_, i) => i % Math.ceil(shares.length / 12) === 0))
+    for (const p of pipelines.filter((p) => p * widthOf(share) <= chips))
+      for (const microBatch of [1, 4, globalBatch / 4, globalBatch]) {
+        const replicas = space
+          .replicas(microBatch)
+          .filter((n) => n * widthOf(share) * p <= chips && (n * widthOf(share)) % gridOf(share) === 0)
+        for (const split of space.splits(p).filter((_, i) => i % 5 === 0))
+          for (const n of new Set([...replicas.slice(0, 1), ...replicas.slice(-1)])) {
+            if (!scheduleGoes(split.schedule, p, share.contextParallel, globalBatch / (microBatch * n)))
+              continue
+            for (const again of [NONE, ...split.selective, ...split.recomputes.slice(-1)])
+              for (const sharing of space.sharings(p))
+                yield { share, split, layout: layoutOf(share, microBatch, p, n, split, again, sharing) }
+          }
+      }
 }
 
 function wholeOf(share: Share, microBatch: number) {
@@ -127,5 +178,76 @@ test.each(ENGINES_AND_ALL)('no bubble is shorter, with $name', (engine) => {
     const leastOf = (some: typeof each) => Math.min(...some.map(({ seconds }) => seconds))
     expect(bubbles.least(place, all, true)).toBeCloseTo(leastOf(each), 12)
     expect(bubbles.least(place, all, false)).toBeCloseTo(leastOf(each.filter(({ ends }) => !ends)), 12)
+  }
+})
+
+test.each([
+  ...ENGINES_AND_ALL,
+  { ...ENGINES['megatron-lm'], id: 'stored', name: 'an engine that stores scores', fusedAttention: false },
+])('no micro-batch that fits is left out, with $name', (engine) => {
+  const one = readDecoder({
+    model_type: 'llama',
+    hidden_size: 2048,
+    intermediate_size: 128,
+    num_hidden_layers: 1,
+    num_attention_heads: 64,
+    num_key_value_heads: 64,
+    vocab_size: 1024,
+    max_position_embeddings: 4096,
+    rms_norm_eps: 1e-5,
+    hidden_act: 'silu',
+    tie_word_embeddings: false,
+  })
+  const workload = { sequenceLength: 256, globalBatch: 1536, precision: 'bf16' } as const
+  let tight = 0
+  for (const each of [decoder(), one]) {
+    const [space, simulator] = searched(engine, workload.sequenceLength, {
+      workload: { ...workload, decoder: each },
+    })
+    for (const { share, layout } of someOf(space)) {
+      if (layout.recompute === 'none') continue
+      // chips that it just fits on
+      const machine = { ...simulator.machine, memoryBytes: simulator.memory.peak(layout) }
+      const largest = bareMemoryOf({ ...simulator, machine }).largest(share)
+      expect(largest).toBeGreaterThanOrEqual(layout.microBatch)
+      if (largest === layout.microBatch && largest < workload.globalBatch) tight++
+    }
+  }
+  expect(tight).toBeGreaterThan(0)
+})
+
+test.each(
+  ENGINES_AND_ALL.flatMap((engine) => [
+    { name: engine.name, engine, objective: 'time' as const },
+    { name: engine.name, engine, objective: 'chip-time' as const },
+  ]),
+)('no layout is looked at for more $objective than it takes, with $name', ({ engine, objective }) => {
+  const [space, simulator] = searched(engine, 512, { objective })
+  const { costs } = simulator
+  for (const { share, split, layout } of someOf(space)) {
+    const { microBatch, pipelineParallel: p, dataParallel: n } = layout
+    const { schedule } = split
+    const seconds = simulator.seconds(layout)
+    const score = objective === 'chip-time' ? seconds * chipsOf(layout) : seconds
+    // what is known is this layout alone: all families that it is of must be looked at
+    const list = new Ranking(1)
+    list.add({ layout, seconds, score })
+    const bounds = new StepBounds(space, simulator, list)
+    const whole = wholeOf(share, microBatch)
+    const all = costs.stage(whole, 0, LAYERS, 0, true, true)
+    const chipSeconds = bounds.chipSeconds(share, microBatch, all)
+    const place = bounds.pipelines.indexOf(p)
+    const ofStages = bounds.ofStages(share, chipSeconds, all, 0)[place]!
+    expect(bounds.ofPasses(share, chipSeconds)).toBeLessThanOrEqual(ofStages)
+    expect(ofStages).toBeLessThanOrEqual(score)
+
+    const stages = new StageBounds(space, simulator, whole, new Map())
+    const cell = { share, microBatch, p, all, stages, sums: new Map() }
+    const bubble = (hop: number) => bubbleSeconds(schedule, split.virtualPipeline, p, noSeconds(), all, hop)
+    const slowest = stages.slowest(split)
+    expect(bounds.hopeful(cell, slowest, bubble(0), [n]).replicas).toEqual([n])
+    const hop = p > 1 ? hopSeconds(costs, layout) : 0
+    const sends = exposedSends(costs, layout) * hop
+    expect(bounds.allowsExchange(cell, schedule, n, slowest, sends, bubble(hop))).toBe(true)
   }
 })

@@ -3,15 +3,16 @@ import { bubbleSeconds, noSeconds, type PassSeconds, type Schedule } from '../si
 import type { Space } from './space.ts'
 
 /** Seconds of one micro-batch of so many sequences. */
-export interface Sample {
+interface Sample {
   readonly microBatch: number
   readonly seconds: PassSeconds
 }
 
 /**
  * Passes by the size of a micro-batch, from two small ones and the largest. Each is a sum of maxima and norms of what
- * grows in proportion to it or not at all, and so convex in it: nowhere below the line through two that are smaller, nowhere
- * above the line between two; and what it takes per sequence never grows.
+ * grows in proportion to it or not at all (messages that hide behind attention with it: the longer of both, and some more),
+ * and so convex in it: nowhere below the line through two that are smaller, nowhere above the line between two; and what it
+ * takes per sequence never grows.
  */
 export class PassBounds {
   readonly #first: Sample
@@ -83,7 +84,7 @@ export class Bubbles {
   least(place: number, { forward, backward, weight }: PassSeconds, ends: boolean): number {
     const passes = forward + backward
     let least = this.#plain[place]! * passes
-    // infinitely many times nothing is no number, and less than none
+    // where no schedule is of a group, infinity times 0 is not a number, and no comparison with that holds
     const filled = this.#filled[place]! * Math.max(0, passes - 2 * weight)
     if (filled < least) least = filled
     if (ends) {

@@ -52,14 +52,18 @@ import { type KnownElements, StageBounds } from './stage-bounds.ts'
 import { type Cell, StepBounds } from './step-bounds.ts'
 import type { SearchCounts } from './types.ts'
 
-export interface Found extends SearchCounts {
+interface Found extends SearchCounts {
   /** Best first, no two of the same degrees. */
   readonly best: readonly Candidate[]
 }
 
-/** Searches a space for its `top` best layouts that fit; the size of the space is only counted where it is asked for. */
-export function search(space: Space, simulator: Simulator, top: number, counted = true): Found {
-  return new Search(space, simulator, top).run(counted)
+/** Searches a space for its `top` best layouts that fit. */
+export function search(space: Space, simulator: Simulator, top: number): Found {
+  const all = new Search(space, simulator, top)
+  const best = all.run()
+  const { evaluated } = all
+  const considered = sizeOf(space)
+  return { best, considered, evaluated, pruned: considered - evaluated }
 }
 
 /**
@@ -73,7 +77,7 @@ export function searchBest(
 ): Candidate | undefined {
   const one = new Search(space, simulator, 1)
   for (const candidate of known) one.add(candidate)
-  return one.run(false).best[0]
+  return one.run()[0]
 }
 
 /** Layouts of one split, on so many replicas, most first. */
@@ -112,7 +116,8 @@ class Search {
   readonly #sharings: (p: number) => readonly Sharing[]
   /** What stages hold, by what a chip holds of each part of the model. */
   readonly #elements: KnownElements = new Map()
-  #evaluated = 0
+  /** Layouts whose step time was worked out. */
+  evaluated = 0
 
   constructor(space: Space, simulator: Simulator, top: number) {
     this.#space = space
@@ -130,7 +135,8 @@ class Search {
     if (this.#list.wants(candidate)) this.#list.add(candidate)
   }
 
-  run(counted: boolean): Found {
+  /** Best first. */
+  run(): Candidate[] {
     const bare = bareMemoryOf(this.#simulator)
     for (const share of this.#space.shares) {
       const largest = bare.largest(share)
@@ -142,13 +148,7 @@ class Search {
       if (look === undefined) break
       look()
     }
-    const considered = counted ? sizeOf(this.#space) : this.#evaluated
-    return {
-      best: this.#list.sorted().map((one) => ({ ...one, layout: plainLayout(one.layout) })),
-      considered,
-      evaluated: this.#evaluated,
-      pruned: considered - this.#evaluated,
-    }
+    return this.#list.sorted().map((one) => ({ ...one, layout: plainLayout(one.layout) }))
   }
 
   /** Lets something wait to be looked at, where it may be good enough. */
@@ -204,8 +204,10 @@ class Search {
       const chipSeconds = bounds.chipSeconds(share, microBatch, all)
       const score = least(bounds.ofStages(share, chipSeconds, all, weights))
       this.#wait(score, () => this.#cells(share, microBatch, weights))
-      // those that are larger have longer bubbles, and passes that take no less than those of the largest
-      if (!bounds.enters(score) && !bounds.enters(least(bounds.ofStages(share, fewest, all, weights)))) return
+      if (bounds.enters(score)) continue
+      // those that are larger take no less, and per sequence no less than the largest, whose gradients of weights fill the most
+      const larger = { ...all, weight: largest.weight }
+      if (!bounds.enters(least(bounds.ofStages(share, fewest, larger, weights)))) return
     }
   }
 
@@ -262,7 +264,7 @@ class Search {
     const end = this.#endOfHope(cell, split, pass, replicas)
     const branch = { cell, split, replicas, end, nodes: new Map() }
     const sharings = this.#sharings(p)
-    // what shares out or offloads less takes more, but for shared gradients, which need buffers
+    // what shares out or offloads less takes more, but for shared gradients, which need buffers: only one stage has those
     if (p > 1) this.#sharing(branch, sharings, 0)
     else for (const sharing of sharings) this.#sharing(branch, [sharing], 0)
   }
@@ -280,9 +282,10 @@ class Search {
   }
 
   /**
-   * Lets the first that fits of what may be recomputed wait, and with it all that recompute more or save less.
+   * Lets the first that fits of what may be recomputed wait, and after it all that recompute more or save less: those take no
+   * less time, so that none of them waits where it does not.
    * @param sharings What replicas share out, what saves the most first.
-   * @param from Where among what may be recomputed it may be, with the first of them.
+   * @param from The place among what may be recomputed to begin at: those before do not fit even with what saves more.
    */
   #sharing(branch: Branch, sharings: readonly Sharing[], from: number): void {
     const sharing = sharings[0]
@@ -383,7 +386,7 @@ class Search {
       if (!this.#bounds.allows(cell, n, this.#idealOf(cell, node, n))) continue
       const layout = layoutOf(cell.share, cell.microBatch, cell.p, n, split, node.again, sharing)
       const { seconds } = stepSeconds(this.#simulator.costs, layout, node.stages)
-      this.#evaluated++
+      this.evaluated++
       if (seconds > maximumSeconds) continue
       const score = objective === 'chip-time' ? seconds * chipsOf(layout) : seconds
       const candidate = { layout, seconds, score }

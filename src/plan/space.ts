@@ -46,6 +46,7 @@ export interface Again {
   readonly layers: number | undefined
 }
 
+/** Nothing is recomputed. */
 export const NONE: Again = { recompute: 'none', layers: undefined }
 
 /** What replicas share out, and where the optimizer's state is. */
@@ -54,6 +55,7 @@ export interface Sharing {
   readonly offloadOptimizer: boolean
 }
 
+/** Replicas share nothing, and chips keep all that is theirs. */
 export const PLAIN: Sharing = { zeroStage: 0, offloadOptimizer: false }
 
 /** The values of a request, worked out once. */

@@ -49,7 +49,7 @@ interface Prices {
 }
 
 /** Replicas on which layouts may be good enough, most first, and the least that they may score. */
-export interface Hopeful {
+interface Hopeful {
   readonly replicas: readonly number[]
   readonly score: number
 }
@@ -177,13 +177,12 @@ export class StepBounds {
    * @param schedule That has to go with them, where it is not known yet to do so.
    */
   hopeful(
-    cell: Cell,
+    { share, microBatch, p }: Cell,
     pass: number,
     bubble: number,
     replicas: readonly number[],
     schedule?: Schedule,
   ): Hopeful {
-    const { share, microBatch, p } = cell
     const { threshold } = this.#list
     const all = this.#batch / microBatch
     // what the slowest stage adds to its passes, the bubble cannot lose more than once
@@ -200,7 +199,7 @@ export class StepBounds {
       if (!this.#byChips && ideal * ROUNDING > threshold) break
       if (schedule !== undefined && !scheduleGoes(schedule, p, share.contextParallel, all / n)) continue
       const score = this.score(ideal, n * chips)
-      if (score > threshold) continue
+      if (!this.enters(score)) continue
       hopeful.push(n)
       least = Math.min(least, score)
     }
