@@ -223,8 +223,9 @@ async function compare(rounds: number, seconds: string): Promise<void> {
     ],
     rounds,
   )
-  const outputs = [...results.values()].flat()
-  const own = outputs.filter((output): output is Figure | PlanFigure => 'layouts' in output)
+  const own = [...results.values()]
+    .flat()
+    .filter((output): output is Figure | PlanFigure => 'layouts' in output)
   const figures = own.filter((figure) => 'space' in figure)
   const samples = own.filter((figure) => !('space' in figure))
   const peers = new Map<string, readonly Line[]>()
