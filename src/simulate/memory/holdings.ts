@@ -67,10 +67,10 @@ export function addHoldings(
     // the layer that runs and the next; embedding and head stay gathered
     sums.communication += HALF * (2 * largestLayer + tablesOf(decoder, first, last) * parts.table)
   }
-  for (const own of [plan, other]) {
+  if (layout.pipelineParallel > 1) {
     // what the previous stage sends while this one works; the first one, where it is the last as well, has one too
-    if (own !== undefined && layout.pipelineParallel > 1 && (!own.first || own.last))
-      sums.communication += streamBytes(extent)
+    if (!plan.first || plan.last) sums.communication += streamBytes(extent)
+    if (other !== undefined && (!other.first || other.last)) sums.communication += streamBytes(extent)
   }
   // the head's gathered input is never given back
   if (last) sums.communication += gatheredBytes(extent)
