@@ -299,8 +299,9 @@ class Search {
     ].map((again) => this.#nodeOf(branch, again))
     const score = Math.min(...nodes.map((node) => this.#scoreOf(branch, node)))
     const look = () => {
-      for (const node of nodes) this.#replicas(branch, node, sharing)
-      if (longer) this.#longer(branch, sharing, first + 1)
+      let short = false
+      for (const node of nodes) short = this.#replicas(branch, node, sharing) || short
+      if (longer && short) this.#longer(branch, sharing, first + 1)
       this.#sharing(branch, sharings.slice(1), first)
     }
     // one that is surely better than what is known rules out others that would wait
@@ -308,13 +309,12 @@ class Search {
     else this.#wait(score, look)
   }
 
-  /** Lets more layers that are recomputed wait, until it takes too long. */
+  /** Lets more layers that are recomputed wait, for what would be good enough and does not fit; until it takes too long. */
   #longer(branch: Branch, sharing: Sharing, place: number): void {
     if (place >= branch.end) return
     const node = this.#nodeOf(branch, branch.split.recomputes[place]!)
     this.#wait(this.#scoreOf(branch, node), () => {
-      this.#replicas(branch, node, sharing)
-      this.#longer(branch, sharing, place + 1)
+      if (this.#replicas(branch, node, sharing)) this.#longer(branch, sharing, place + 1)
     })
   }
 
@@ -379,9 +379,10 @@ class Search {
     return fitsOn(replicas[0]!) || (sharing.zeroStage >= 2 && fitsOn(replicas.at(-1)!))
   }
 
-  /** Works out the layouts of a node. */
-  #replicas({ cell, split, replicas }: Branch, node: Node, sharing: Sharing): void {
+  /** Works out the layouts of a node; whether one that would be good enough does not fit. */
+  #replicas({ cell, split, replicas }: Branch, node: Node, sharing: Sharing): boolean {
     const { maximumSeconds = Number.POSITIVE_INFINITY, objective } = this.#space.request
+    let short = false
     for (const n of replicas) {
       if (!this.#bounds.allows(cell, n, this.#idealOf(cell, node, n))) continue
       const layout = layoutOf(cell.share, cell.microBatch, cell.p, n, split, node.again, sharing)
@@ -390,8 +391,11 @@ class Search {
       if (seconds > maximumSeconds) continue
       const score = objective === 'chip-time' ? seconds * chipsOf(layout) : seconds
       const candidate = { layout, seconds, score }
-      if (this.#list.wants(candidate) && this.#fits(layout)) this.#list.add(candidate)
+      if (!this.#list.wants(candidate)) continue
+      if (this.#fits(layout)) this.#list.add(candidate)
+      else short = true
     }
+    return short
   }
 
   #fits(layout: Layout): boolean {

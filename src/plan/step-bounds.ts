@@ -131,7 +131,9 @@ export class StepBounds {
     const scores: number[] = []
     for (let place = 0; place < passes.length; place++) {
       const idle = this.#bubbles.least(place, all, ends) + step
-      const own = (chipSeconds * passes[place]! + idle * bubble[place]!) * ROUNDING
+      // however many chips there are, a replica has one micro-batch at the least
+      const once = this.#byChips ? 0 : (all.forward + all.backward) / this.pipelines[place]!
+      const own = (Math.max(chipSeconds * passes[place]!, once) + idle * bubble[place]!) * ROUNDING
       scores.push(weights > this.#room[place]! ? Number.POSITIVE_INFINITY : own)
     }
     return scores
