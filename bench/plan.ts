@@ -8,11 +8,12 @@
  * calculon-ai/calculon; REGAUGE_SIMUMAX one of MooreThreads/SimuMax. What is not given is skipped, and said to be.
  * CPU-seconds rather than seconds, so that neither cores nor other programs count.
  */
+
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import type { EngineName } from '../src/engines/index.ts'
 import type { HfConfig } from '../src/formats/index.ts'
 import { spaceOf } from '../src/plan/space.ts'
-import type { EngineName } from '../src/simulate/index.ts'
 import { type Contender, interleave, median, printTable } from './children.ts'
 import { sampleOf } from './sample.ts'
 

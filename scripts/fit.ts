@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'
-import type { Constants } from '../src/simulate/constants.ts'
+import type { Constants } from '../src/simulate/fitted/constants.ts'
 import { writeWhole } from '../src/watch/report/place.ts'
 import { casesOf } from './evidence/cases.ts'
 import { bandsOf, leaveCoresOut, leaveOneOut } from './evidence/errors.ts'
@@ -15,7 +15,7 @@ import { constantsIn, fitConstants, shipped } from './evidence/fit.ts'
 import { CHIPS_FILE, readEvidence, readKernelsOf } from './evidence/index.ts'
 import { ownKernels, productCases } from './evidence/kernels.ts'
 
-const TARGET = join(import.meta.dirname, '../src/simulate/fitted.ts')
+const TARGET = join(import.meta.dirname, '../src/simulate/fitted/values.ts')
 
 const [folder, ...rest] = process.argv.slice(2)
 if (folder === undefined || rest.length > 0) {

@@ -4,11 +4,13 @@
  *
  *     npx tsx scripts/published-choices.ts
  */
+
 import { readFileSync } from 'node:fs'
 import { catalogChips } from '../src/chips/index.ts'
+import { ENGINES, type EngineName } from '../src/engines/index.ts'
 import { readDecoder } from '../src/model/index.ts'
 import { type Fixed, type PlanRequest, planLayouts } from '../src/plan/index.ts'
-import { ENGINES, type EngineName, type Layout, machineOf, type Precision } from '../src/simulate/index.ts'
+import { type Layout, machineOf, type Precision } from '../src/simulate/index.ts'
 
 export interface PublishedChoice {
   readonly run: string

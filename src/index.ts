@@ -19,7 +19,6 @@
  * ```
  */
 
-// Accelerators: figures with sources, export rules, what bounds work on them. SI units, bytes, FLOP/s.
 export {
   type Bound,
   boundOf,
@@ -67,6 +66,8 @@ export {
   type TrainBpeOptions,
   trainBpe,
 } from './data/index.ts'
+// Accelerators: figures with sources, export rules, what bounds work on them. SI units, bytes, FLOP/s.
+export { abilitiesOf, ENGINE_NAMES, ENGINES, type EngineName, violations } from './engines/index.ts'
 export { type ErrorKind, EXIT_CODES, formatIssue, type Issue, RegaugeError } from './errors.ts'
 // Formats that others defined.
 export {
@@ -90,7 +91,6 @@ export * from './graph/index.ts'
 export * from './model/index.ts'
 // Plans: what layouts of a model on chips take, and which takes the least. Seconds, bytes.
 export {
-  abilitiesOf,
   type Objective as PlanObjective,
   type PlannedLayout,
   type PlanRequest,
@@ -98,7 +98,6 @@ export {
   planLayouts,
   type Rejection as RejectedLayouts,
   type RunCost,
-  violations,
 } from './plan/index.ts'
 // Programs on a device.
 export * from './runtime/index.ts'
@@ -107,10 +106,7 @@ export {
   type ClusterFigures,
   type Constant,
   createSimulator,
-  ENGINE_NAMES,
-  ENGINES,
   type Engine,
-  type EngineName,
   type EvidenceGrade,
   type Layout,
   layoutPipeline,

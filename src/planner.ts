@@ -4,6 +4,15 @@
  * @example
  * import { createSimulator, ENGINES, machineOf, planLayouts, readDecoder } from 'regauge/planner'
  */
+
+export {
+  type Abilities,
+  abilitiesOf,
+  ENGINE_NAMES,
+  ENGINES,
+  type EngineName,
+  violations,
+} from './engines/index.ts'
 export { type Decoder, decoderFlops, decoderParameters, readDecoder } from './model/index.ts'
 export * from './plan/index.ts'
 export * from './simulate/index.ts'

@@ -10,7 +10,7 @@ import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'
 
 const GOLDEN = join(import.meta.dirname, 'golden/evidence')
-const FITTED = join(import.meta.dirname, '../src/simulate/fitted.ts')
+const FITTED = join(import.meta.dirname, '../src/simulate/fitted/values.ts')
 const chips = await loadChips(CHIPS_FILE)
 
 let folder: string

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { KERNELS_FOLDER, ownKernels } from '../scripts/evidence/kernels.ts'
 import { catalogChips } from '../src/chips/index.ts'
-import { FITTED } from '../src/simulate/fitted.ts'
+import { FITTED } from '../src/simulate/fitted/values.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kernels-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hashFile } from '../src/formats/index.ts'
-import { readHistory } from '../src/train/history.ts'
+import { readHistory } from '../src/train/log/history.ts'
 import { transpileSources } from './transpile.ts'
 
 /** Kills in all, over as many runs as they take. */

@@ -1,7 +1,7 @@
 /** @file A run that is killed on one runtime and goes on on another is still the same run. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { readHistory } from '../src/train/history.ts'
+import { readHistory } from '../src/train/log/history.ts'
 import { missingRuntime } from './runtimes.ts'
 import { openWorkplace } from './workplace.ts'
 

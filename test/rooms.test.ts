@@ -16,6 +16,7 @@ const ROOMS = [
   'data',
   'train',
   'simulate',
+  'engines',
   'plan',
 
   'verify',
@@ -24,10 +25,10 @@ const ROOMS = [
 ]
 
 /** What belongs to no room and is for all. */
-const COMMON = ['errors.ts', 'version.ts']
+const COMMON = ['errors.ts', 'harmless.ts', 'version.ts', 'words.ts']
 
 /** Rooms in which vendors and their products may be named. */
-const VENDOR_ROOMS = ['chips', 'runtime']
+const VENDOR_ROOMS = ['chips', 'engines', 'runtime']
 const VENDORS =
   /\b(AMD|Ascend|CANN|CUDA|DirectML|Huawei|Intel|NPU|NVIDIA|ROCm|TensorRT|WebGPU|cann|cuda|npu|webgpu)\b/
 

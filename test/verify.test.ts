@@ -10,7 +10,7 @@ import { type GradientRule, gradientRules } from '../src/graph/gradient-rules.ts
 import { mul, type Node, type Op } from '../src/graph/index.ts'
 import { PRESETS, readArchitecture } from '../src/model/index.ts'
 import { createRuntime, type ProviderName } from '../src/runtime/index.ts'
-import { stateText } from '../src/train/checkpoint-files.ts'
+import { stateText } from '../src/train/checkpoint/files.ts'
 import {
   type Batch,
   completeRun,

@@ -1,8 +1,8 @@
 /** @file Measured steps, made ready to be compared with what is predicted. */
 import type { Chip } from '../../src/chips/index.ts'
 import { RegaugeError } from '../../src/errors.ts'
-import { type Constants, ratesOf } from '../../src/simulate/constants.ts'
 import { CostModel } from '../../src/simulate/costs.ts'
+import { type Constants, ratesOf } from '../../src/simulate/fitted/constants.ts'
 import { machineOf } from '../../src/simulate/machine.ts'
 import { mixedStepSeconds } from '../../src/simulate/mixed.ts'
 import { layoutIssues, workloadIssues } from '../../src/simulate/sound.ts'

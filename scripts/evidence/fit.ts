@@ -6,7 +6,7 @@ import {
   type RateName,
   type Shifts,
   toScale,
-} from '../../src/simulate/constants.ts'
+} from '../../src/simulate/fitted/constants.ts'
 import type { Case } from './cases.ts'
 import type { KernelCase } from './kernels.ts'
 import { BY_ARCHITECTURE, BY_ENGINE, BY_LINEAGE, PRIOR, PRIORS } from './priors.ts'

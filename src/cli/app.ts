@@ -1,8 +1,8 @@
 /** @file From the words of a command line to an exit code: dispatch, and the telling of errors. */
 
 import { formatIssue, RegaugeError } from '../errors.ts'
+import { harmless } from '../harmless.ts'
 import { BUGS, VERSION } from '../version.ts'
-import { harmless } from '../watch/index.ts'
 import type { Command } from './context.ts'
 import { helpText } from './help.ts'
 import type { CommandName, OptionValues } from './options.ts'

@@ -1,6 +1,7 @@
 /** @file Chips on the command line: found by words, with their figures in units for people. */
+
 import { type Chip, findChip, loadChips } from '../chips/index.ts'
-import { harmless } from '../watch/index.ts'
+import { harmless } from '../harmless.ts'
 import type { Terminal } from './ui/terminal.ts'
 
 /** What is printed for a figure that nobody published. */

@@ -1,8 +1,9 @@
 /** @file The one table of commands and options: parsing, help, errors and shell completion are made from it. */
 
 import { EXAMPLE_CHIPS, RUNTIMES, STATUSES } from '../chips/index.ts'
+import { ENGINE_NAMES } from '../engines/index.ts'
 import { PROVIDER_NAMES } from '../runtime/index.ts'
-import { ENGINE_NAMES, PRECISIONS } from '../simulate/index.ts'
+import { PRECISIONS } from '../simulate/index.ts'
 
 /** What a word on the command line stands for, for completion. */
 export type WordKind = 'run-file' | 'folder' | 'file' | 'text'

@@ -1,4 +1,5 @@
 /** @file A plan as lines for people: the best layouts, why others lost, pools beside each other, days against chips. */
+
 import { layoutText, type TimeTerms } from '../simulate/index.ts'
 import {
   bestText,
@@ -6,18 +7,17 @@ import {
   energyText,
   GRADES,
   gibibytes,
-  grouped,
   largestTerm,
   moneyText,
   type PlannedPool,
   type PlanReport,
   parameters,
   partText,
-  percent,
   seconds,
   TIME_TERMS,
   TOGETHER_NOTE,
 } from '../watch/index.ts'
+import { grouped, percent } from '../words.ts'
 import { si } from './chips.ts'
 import { modelText, type PlannedModel } from './planning.ts'
 import { tableLines } from './ui/table.ts'

@@ -1,16 +1,15 @@
 /** @file What `simulate` and `plan` share: the model, chips with an engine, and text of what is predicted. */
+
 import { statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { type Chip, engineNameOf } from '../chips/index.ts'
+import { abilitiesOf, ENGINES, type EngineName } from '../engines/index.ts'
 import { RegaugeError } from '../errors.ts'
 import { readHfConfig } from '../formats/index.ts'
 import { type Decoder, decoderParameters, readDecoder } from '../model/index.ts'
-import { abilitiesOf } from '../plan/index.ts'
 import {
   type Constant,
-  ENGINES,
   type Engine,
-  type EngineName,
   type Layout,
   type Machine,
   MOST,
@@ -18,7 +17,8 @@ import {
   parseLayout,
   type Workload,
 } from '../simulate/index.ts'
-import { grouped, PAGE_HINT, parameters, requirePlace, samePlace, TRACE_HINT } from '../watch/index.ts'
+import { PAGE_HINT, parameters, requirePlace, samePlace, TRACE_HINT } from '../watch/index.ts'
+import { grouped } from '../words.ts'
 import { type Problems, type Report, usageIssues } from './quantities.ts'
 
 /** A model to plan for. */

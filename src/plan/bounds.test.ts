@@ -2,13 +2,14 @@
  * @file Bounds against what they bound: stages over all splits of a decoder of several kinds of layers, passes over
  * micro-batches, memory and whole steps over layouts from all over a space.
  */
+
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
+import { ENGINES } from '../engines/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
 import {
   bubbleSeconds,
   createSimulator,
-  ENGINES,
   type Engine,
   exposedSends,
   hopSeconds,

@@ -1,7 +1,8 @@
 /** @file What can be wrong with a request, all of it at once. */
+
+import { abilitiesOf } from '../engines/index.ts'
 import { type Issue, RegaugeError } from '../errors.ts'
 import { amountIssues, countIssues, MOST, machineIssues, workloadIssues } from '../simulate/index.ts'
-import { abilitiesOf } from './abilities.ts'
 import { type Space, spaceOf } from './space.ts'
 import { type Aspect, OBJECTIVES, type PlanRequest } from './types.ts'
 

@@ -1,8 +1,9 @@
 /** @file One layout beside the best: what it breaks, where it does not fit, and what it loses. */
+
+import { violations } from '../engines/index.ts'
 import { createSimulator, type Layout, largestTerm, layoutIssues, MOST } from '../simulate/index.ts'
 import { bestLayout } from './plan.ts'
 import { differences } from './reasons.ts'
-import { violations } from './rules.ts'
 import { chipsOf } from './space.ts'
 import type { Explanation, MemoryShortage, PlannedLayout, PlanRequest } from './types.ts'
 import { secondsText, shortageText, termText } from './words.ts'

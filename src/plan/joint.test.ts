@@ -1,8 +1,10 @@
 /** @file Pipelines over two pools: what bounds leave out is never better than what they find. */
+
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
+import { ENGINES } from '../engines/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
-import { ENGINES, machineOf } from '../simulate/index.ts'
+import { machineOf } from '../simulate/index.ts'
 import { joined, jointsOf, pipeline, sidesOf } from './joint.ts'
 import type { FleetRequest, Pool } from './types.ts'
 

@@ -1,18 +1,12 @@
 /** @file Plans of small runs: what is answered besides the best layout. */
+
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
+import { ENGINES, violations } from '../engines/index.ts'
 import { RegaugeError } from '../errors.ts'
 import { readDecoder } from '../model/index.ts'
-import { createSimulator, ENGINES, machineOf } from '../simulate/index.ts'
-import {
-  explainLayout,
-  fewestChips,
-  frontier,
-  type PlanRequest,
-  planFleet,
-  planLayouts,
-  violations,
-} from './index.ts'
+import { createSimulator, machineOf } from '../simulate/index.ts'
+import { explainLayout, fewestChips, frontier, type PlanRequest, planFleet, planLayouts } from './index.ts'
 
 const chip = catalogChips().find(({ id }) => id === 'a100-40gb-sxm')!
 

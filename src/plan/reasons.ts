@@ -1,9 +1,10 @@
 /** @file Why the other layouts lost: families of one value of one parameter, each by its best, beside the best of all. */
+
+import { violations } from '../engines/index.ts'
 import { type Layout, type Simulator, stepSeconds, type TimeTerms } from '../simulate/index.ts'
+import { leastMemory } from './no-room.ts'
 import type { Candidate } from './ranking.ts'
-import { violations } from './rules.ts'
 import { searchBest } from './search.ts'
-import { leastMemory } from './shortage.ts'
 import { chipsOf, type Space, spaceOf } from './space.ts'
 import type { Aspect, PlanRequest, Rejection, TermDifference } from './types.ts'
 import { aspectText, lostText, secondsText, shortageText } from './words.ts'

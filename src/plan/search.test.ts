@@ -1,17 +1,12 @@
 /** @file The search against trying everything: the same layouts, whatever its bounds leave out. */
+
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
+import { ENGINES, type EngineName, violations } from '../engines/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
-import {
-  createSimulator,
-  ENGINES,
-  type EngineName,
-  type Layout,
-  machineOf,
-  SCHEDULES,
-} from '../simulate/index.ts'
-import { planLayouts, violations } from './index.ts'
+import { createSimulator, type Layout, machineOf, SCHEDULES } from '../simulate/index.ts'
+import { planLayouts } from './index.ts'
 import { compare } from './ranking.ts'
 import { searchBest } from './search.ts'
 import { chipsOf, divisorsOf, sizeOf, spaceOf, unevenStages } from './space.ts'

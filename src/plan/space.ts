@@ -4,8 +4,9 @@
  * by them. Groups of replicas that share (`shardGroup`) are left out: what they save in time is not predicted, and they
  * take more memory.
  */
+
+import { type Abilities, abilitiesOf, chunksDivide } from '../engines/index.ts'
 import { evenShare, type Layout, type Recompute, type Schedule, stageSize } from '../simulate/index.ts'
-import { type Abilities, abilitiesOf, chunksDivide } from './abilities.ts'
 import type { Fixed, PlanRequest } from './types.ts'
 
 /** Layers that the first stage may hold beside an even share, and the last: embedding, head and lighter layers lie there. */

@@ -1,9 +1,11 @@
 /** @file Messages of a stage, in bytes: links have no latency and all of their rate here, and nothing is hidden. */
+
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
+import { ENGINES } from '../engines/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
-import { CostModel, ENGINES, FITTED, type Layout, machineOf, ONE_CHIP, ratesOf } from './index.ts'
+import { CostModel, FITTED, type Layout, machineOf, ONE_CHIP, ratesOf } from './index.ts'
 
 const CHIP = catalogChips().find(({ id }) => id === 'h100-sxm')!
 const ENGINE = ENGINES['megatron-lm']

@@ -1,7 +1,7 @@
 /** @file Seconds of a micro-batch in a layer and on a stage, on one kind of chip under one engine. */
 import { HALF, SINGLE } from './bytes.ts'
 import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds } from './collectives.ts'
-import { deviceSeconds, later, type Rates } from './rates.ts'
+import { deviceSeconds, later, type Rates } from './fitted/rates.ts'
 import { degreesKey, tokensKey } from './share-key.ts'
 import type { Engine, Layout, Machine, Workload } from './types.ts'
 import { type PartElements, partElements, type StageElements, stageElements } from './weights.ts'

@@ -1,4 +1,6 @@
 /** @file Step time and memory of a layout of a model on chips: what a run would take there. */
+
+export { CostModel, noSeconds, type PassSeconds } from './costs.ts'
 export {
   bandOf,
   type Constants,
@@ -9,10 +11,9 @@ export {
   type RateName,
   ratesOf,
   type Shifts,
-} from './constants.ts'
-export { CostModel, noSeconds, type PassSeconds } from './costs.ts'
-export { ENGINE_NAMES, ENGINES, type EngineName } from './engines.ts'
-export { FITTED } from './fitted.ts'
+} from './fitted/constants.ts'
+export type { Rates } from './fitted/rates.ts'
+export { FITTED } from './fitted/values.ts'
 export { layoutPipeline } from './layout-pipeline.ts'
 export { LAYOUT_KEYS, layoutText, parseLayout } from './layout-text.ts'
 export { type ClusterFigures, machineOf } from './machine.ts'
@@ -30,7 +31,6 @@ export {
 } from './memory/index.ts'
 export * from './pipeline/index.ts'
 export { createSimulator, type Simulator } from './predict.ts'
-export type { Rates } from './rates.ts'
 export {
   amountIssues,
   countIssues,

@@ -1,11 +1,12 @@
 /** @file Layouts as text: read, written and read again, and every mistake in them; and the pipelines they make. */
+
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
+import { ENGINES } from '../engines/index.ts'
 import type { Decoder } from '../model/index.ts'
 import {
   createSimulator,
-  ENGINES,
   type Layout,
   layoutPipeline,
   layoutText,

@@ -1,8 +1,8 @@
 /** @file What a layout of a run on a machine would take: seconds, where they go, memory, and how sure that is. */
 import { decoderFlops } from '../model/index.ts'
-import { bandOf, type Constants, constantsOf, gradeOf, ratesOf } from './constants.ts'
 import { CostModel } from './costs.ts'
-import { FITTED } from './fitted.ts'
+import { bandOf, type Constants, constantsOf, gradeOf, ratesOf } from './fitted/constants.ts'
+import { FITTED } from './fitted/values.ts'
 import { createMemoryModel, type MemoryModel } from './memory/index.ts'
 import { layoutIssues, machineIssues, throwUnsound, workloadIssues } from './sound.ts'
 import { stepSeconds } from './step.ts'

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { loadChips } from '../chips/index.ts'
+import { ENGINES } from '../engines/index.ts'
 import { RegaugeError } from '../errors.ts'
 import { type Experts, readDecoder } from '../model/index.ts'
 import {
@@ -10,7 +11,6 @@ import {
   planFleet,
   planLayouts,
 } from '../plan/index.ts'
-import { ENGINES } from './engines.ts'
 import { machineOf } from './machine.ts'
 import { createSimulator } from './predict.ts'
 import { type Layout, type Machine, ONE_CHIP, type Workload } from './types.ts'

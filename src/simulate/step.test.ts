@@ -1,9 +1,11 @@
 /** @file Seconds of steps held to the last bit: caches and shortcuts must not change what is predicted. */
+
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
+import { ENGINES } from '../engines/index.ts'
 import { readDecoder } from '../model/index.ts'
-import { CostModel, ENGINES, type Layout, machineOf, ONE_CHIP, type Rates, stepSeconds } from './index.ts'
+import { CostModel, type Layout, machineOf, ONE_CHIP, type Rates, stepSeconds } from './index.ts'
 import { hopSeconds } from './step.ts'
 
 /** Round numbers near what is fitted, so that a new fit changes nothing here. */

@@ -1,12 +1,13 @@
 /** @file What chips hold of a model's weights, against the model's own count and against what a step moves. */
+
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
+import { ENGINES } from '../engines/index.ts'
 import { type Decoder, decoderParameters, readDecoder } from '../model/index.ts'
 import {
   CostModel,
   createMemoryModel,
-  ENGINES,
   type Engine,
   FITTED,
   type Layout,

@@ -1,8 +1,8 @@
 /** @file Work of layers held against the model's FLOPs, and against how it must split. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { ENGINES } from '../engines/index.ts'
 import { type Decoder, decoderFlops, meanSeen, readDecoder } from '../model/index.ts'
-import { ENGINES } from './engines.ts'
 import { extentOf } from './memory/extent.ts'
 import { expertPasses } from './memory/feed-forward.ts'
 import { type Engine, type Layout, ONE_CHIP } from './types.ts'

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { fails, openRuns, type Started } from '../../test/whole-runs.ts'
-import { readHistory } from './history.ts'
+import { readHistory } from './log/history.ts'
 import type { Run } from './run/index.ts'
 
 const { place, start } = openRuns()

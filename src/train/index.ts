@@ -1,4 +1,6 @@
 /** @file Training: runs, their events, checkpoints, the loop, and `train`, which does all of it. */
+
+export { exactSettings, requireSameSettings } from './checkpoint/exactness.ts'
 export {
   CHECKPOINT_FILES,
   type Checkpoint,
@@ -8,7 +10,7 @@ export {
   removedNote,
   verifyCheckpoint,
   wholeCheckpoints,
-} from './checkpoint-files.ts'
+} from './checkpoint/files.ts'
 export { createDevice, type Device } from './device.ts'
 export {
   type Estimate,
@@ -17,26 +19,15 @@ export {
   type MemoryTerms,
   type TensorPlace,
   tensorPlace,
-} from './estimate.ts'
-export { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.ts'
-export * from './events.ts'
-export { exactSettings, requireSameSettings } from './exactness.ts'
-export { fingerprint } from './fingerprint.ts'
-export { chooseToken, createGenerator, type Generator, type SamplingOptions } from './generate.ts'
-export { historyOf, type RunHistory, readHistory } from './history.ts'
+} from './estimate/estimate.ts'
+export { type CheckOptions, checkRun, programsOf, type RunPlan, trainerOptions } from './estimate/preview.ts'
 export { requireKernels, requirePrecision } from './kernels.ts'
+export * from './log/events.ts'
+export { fingerprint } from './log/fingerprint.ts'
+export { historyOf, type RunHistory, readHistory } from './log/history.ts'
+export { describeMachine } from './log/machine.ts'
 export { type HeldOut, heldoutLoss, type LoopContext, type LoopEnd, trainLoop } from './loop.ts'
-export { describeMachine } from './machine.ts'
-export {
-  type ContinueOptions,
-  continueText,
-  createSampler,
-  findModelFolder,
-  type Model,
-  openModel,
-} from './model.ts'
 export type { PlaceOptions } from './place.ts'
-export { type CheckOptions, checkRun, programsOf, type RunPlan, trainerOptions } from './plan.ts'
 export { prepareShards, prepareTokenizer } from './prepare-data.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
@@ -66,3 +57,13 @@ export {
   type Trainer,
   type TrainerOptions,
 } from './trainer.ts'
+export { type EvaluateOptions, type Evaluation, evaluateModel } from './use/evaluate.ts'
+export { chooseToken, createGenerator, type Generator, type SamplingOptions } from './use/generate.ts'
+export {
+  type ContinueOptions,
+  continueText,
+  createSampler,
+  findModelFolder,
+  type Model,
+  openModel,
+} from './use/model.ts'

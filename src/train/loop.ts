@@ -1,8 +1,8 @@
 /** @file The training loop: batches in, steps, evaluations, samples and checkpoints out, until the end or a stop. */
 import { RegaugeError } from '../errors.ts'
-import type { WrittenCheckpoint } from './checkpoint.ts'
-import type { RunEvent } from './events.ts'
-import { fingerprint } from './fingerprint.ts'
+import type { WrittenCheckpoint } from './checkpoint/write.ts'
+import type { RunEvent } from './log/events.ts'
+import { fingerprint } from './log/fingerprint.ts'
 import { learningRateAt, type Schedule } from './schedule.ts'
 import type { Batch, Trainer } from './trainer.ts'
 

@@ -14,10 +14,10 @@ import {
   trainBpe,
 } from '../data/index.ts'
 import { RegaugeError } from '../errors.ts'
-import { writeDurably } from './checkpoint.ts'
-import { CHECKPOINT_FILES as FILES } from './checkpoint-files.ts'
+import { CHECKPOINT_FILES as FILES } from './checkpoint/files.ts'
+import { writeDurably } from './checkpoint/write.ts'
+import { requireSequence, textNotes } from './estimate/text-size.ts'
 import type { ResolvedRun } from './run/index.ts'
-import { requireSequence, textNotes } from './text-size.ts'
 
 /**
  * The tokenizer of a run, as `tokenizer.json` and `tokenizer_config.json` in its folder: trained on the training

@@ -13,7 +13,7 @@ import { sameShape } from '../graph/index.ts'
 import { type Architecture, initialValues, type Parameter, parametersOf } from '../model/index.ts'
 import type { DeviceTensor, Runtime } from '../runtime/index.ts'
 import { stateNames } from '../steps/index.ts'
-import { CHECKPOINT_FILES, type Checkpoint } from './checkpoint-files.ts'
+import { CHECKPOINT_FILES, type Checkpoint } from './checkpoint/files.ts'
 import type { ResolvedRun } from './run/index.ts'
 
 /** Named float32 tensors that live from run to run. One that no program may write over in place has a spare. */

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { bits, fails, openRuns, STEPS, type Started } from '../../test/whole-runs.ts'
 import { readEvents as readBoard } from '../formats/index.ts'
-import type { RunEvent } from './events.ts'
-import { readHistory } from './history.ts'
-import { createSampler } from './model.ts'
+import type { RunEvent } from './log/events.ts'
+import { readHistory } from './log/history.ts'
 import { loadRun } from './run/index.ts'
 import { type TrainOptions, train } from './train.ts'
+import { createSampler } from './use/model.ts'
 
 const { place, runOf, start, stopped } = openRuns()
 

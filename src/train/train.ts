@@ -7,7 +7,7 @@ import { hashFile } from '../formats/index.ts'
 import type { Architecture } from '../model/index.ts'
 import { measureMatmul, openRuntime, type Runtime } from '../runtime/index.ts'
 import { VERSION } from '../version.ts'
-import { checkSpace, writeCheckpoint } from './checkpoint.ts'
+import { exactSettings, requireSameSettings } from './checkpoint/exactness.ts'
 import {
   type Checkpoint,
   damagedCheckpoints,
@@ -17,18 +17,18 @@ import {
   newestGoodCheckpoint,
   noneGood,
   removePartial,
-} from './checkpoint-files.ts'
-import { estimateWithin, tensorPlace } from './estimate.ts'
-import type { RunEvent } from './events.ts'
-import { exactSettings, requireSameSettings } from './exactness.ts'
-import { type RunHistory, readHistory } from './history.ts'
+} from './checkpoint/files.ts'
+import { checkSpace, writeCheckpoint } from './checkpoint/write.ts'
+import { estimateWithin, tensorPlace } from './estimate/estimate.ts'
+import { makePlan, type RunPlan, trainerOptions } from './estimate/preview.ts'
 import { requireKernels, requirePrecision } from './kernels.ts'
 import { lockRunFolder } from './lock.ts'
+import type { RunEvent } from './log/events.ts'
+import { type RunHistory, readHistory } from './log/history.ts'
+import { describeMachine } from './log/machine.ts'
+import { openMetrics } from './log/metrics.ts'
 import { type LoopEnd, type Progress, trainLoop } from './loop.ts'
-import { describeMachine } from './machine.ts'
-import { openMetrics } from './metrics.ts'
 import { openPlace, type PlaceOptions, placeOf } from './place.ts'
-import { makePlan, type RunPlan, trainerOptions } from './plan.ts'
 import { prepareShards, prepareTokenizer, writeWhole } from './prepare-data.ts'
 import { resolveArchitecture } from './resolve-model.ts'
 import { formatRun, type PlannedSteps, plannedSteps, type ResolvedRun } from './run/index.ts'

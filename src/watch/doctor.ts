@@ -4,7 +4,7 @@ import { access, statfs } from 'node:fs/promises'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { RegaugeError } from '../errors.ts'
 import type { Graph } from '../graph/index.ts'
-import { bytes } from './format.ts'
+import { bytes } from '../words.ts'
 
 /** One finding. What is broken has a fix. */
 export interface Finding {

@@ -2,8 +2,6 @@
 import type * as Report from './report.ts'
 
 export { diagnose, type Finding } from './doctor.ts'
-export * from './format.ts'
-export { harmless } from './harmless.ts'
 export * from './plan-report/index.ts'
 export {
   compareRuns,

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { formatRun } from '../train/index.ts'
 import { VERSION } from '../version.ts'
-import { bytes, compact, duration, grouped, localTime, small } from './format.ts'
+import { bytes, compact, duration, grouped, localTime, small } from '../words.ts'
 import { figuresOf, type RunRecord, readRun } from './records.ts'
 import { type Chart, chartHtml, type Point, smoothed } from './report/chart.ts'
 import { type Html, html } from './report/html.ts'

@@ -1,7 +1,7 @@
 /** @file The page of a comparison: curves over each other, how far they are apart, criteria, tensors. */
 import type { Comparison, CriterionVerdict, Evidence, Judgement, Verification } from '../verify/index.ts'
 import { relativeDifference, STRICT, worse } from '../verify/index.ts'
-import { bytes, grouped, localTime, small } from './format.ts'
+import { bytes, grouped, localTime, small } from '../words.ts'
 import { type Chart, chartHtml, type Point } from './report/chart.ts'
 import { type Html, html } from './report/html.ts'
 import { pageHtml } from './report/page.ts'

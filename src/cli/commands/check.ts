@@ -1,7 +1,8 @@
 /** @file `regauge check`: what a run will take, without training. */
 
+import { harmless } from '../../harmless.ts'
 import { checkRun, type RunPlan } from '../../train/index.ts'
-import { bytes, compact, duration, grouped, harmless } from '../../watch/index.ts'
+import { bytes, compact, duration, grouped } from '../../words.ts'
 import type { Command } from '../context.ts'
 import { placeOptions, runAt } from '../run-at.ts'
 import type { Terminal } from '../ui/terminal.ts'

@@ -1,9 +1,11 @@
 /** @file `regauge chips compare`: figures side by side; for a model, what fits and what bounds its operations. */
+
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { boundOf, type Chip, chipsToHold, efficiencyOf, PRECISIONS, trainingRate } from '../../chips/index.ts'
 import { RegaugeError } from '../../errors.ts'
 import { readHfConfig } from '../../formats/index.ts'
+import { harmless } from '../../harmless.ts'
 import {
   type Operation,
   parameterCount,
@@ -13,7 +15,7 @@ import {
   trainingStateBytes,
 } from '../../model/index.ts'
 import { findModelFolder } from '../../train/index.ts'
-import { compact, grouped, harmless } from '../../watch/index.ts'
+import { compact, grouped } from '../../words.ts'
 import { chipsNamed, ratio, si, UNKNOWN, wayText } from '../chips.ts'
 import type { Command } from '../context.ts'
 import { tableLines } from '../ui/table.ts'

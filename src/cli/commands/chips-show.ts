@@ -1,4 +1,5 @@
 /** @file `regauge chips show`: all that is known of one accelerator, what the export rules make of it, and sources. */
+
 import {
   type Chip,
   type ExportFindings,
@@ -11,7 +12,8 @@ import {
   PRECISIONS,
 } from '../../chips/index.ts'
 import { RegaugeError } from '../../errors.ts'
-import { grouped, harmless } from '../../watch/index.ts'
+import { harmless } from '../../harmless.ts'
+import { grouped } from '../../words.ts'
 import { chipsNamed, ratio, si, UNKNOWN, wayText } from '../chips.ts'
 import type { Command } from '../context.ts'
 import type { Terminal } from '../ui/terminal.ts'

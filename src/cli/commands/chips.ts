@@ -1,7 +1,8 @@
 /** @file `regauge chips`: the accelerators of the catalog and of the user, in short. */
+
 import { type Chip, loadChips } from '../../chips/index.ts'
 import { nearest, RegaugeError } from '../../errors.ts'
-import { harmless } from '../../watch/index.ts'
+import { harmless } from '../../harmless.ts'
 import { UNKNOWN } from '../chips.ts'
 import type { Command } from '../context.ts'
 import { tableLines } from '../ui/table.ts'

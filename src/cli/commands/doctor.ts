@@ -1,8 +1,9 @@
 /** @file `regauge doctor`: what this machine has, what is missing, and what to do about it. */
 
 import { EXIT_CODES } from '../../errors.ts'
+import { harmless } from '../../harmless.ts'
 import { loadRun, programsOf } from '../../train/index.ts'
-import { diagnose, harmless } from '../../watch/index.ts'
+import { diagnose } from '../../watch/index.ts'
 import type { Command } from '../context.ts'
 import { tableLines } from '../ui/table.ts'
 

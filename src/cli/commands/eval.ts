@@ -3,7 +3,7 @@
 import { RegaugeError } from '../../errors.ts'
 import { parseTarget } from '../../runtime/index.ts'
 import { evaluateModel, openModel } from '../../train/index.ts'
-import { duration, grouped } from '../../watch/index.ts'
+import { duration, grouped } from '../../words.ts'
 import type { Command } from '../context.ts'
 
 export const run: Command<'eval'> = async ({ arguments: [path], options, json, terminal }) => {

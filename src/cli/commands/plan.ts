@@ -1,6 +1,8 @@
 /** @file `regauge plan`: the layouts of a model that take the least on chips at hand, and why the others lost. */
+
 import { type Chip, EXAMPLE_CHIPS, findChip, loadChips } from '../../chips/index.ts'
 import { RegaugeError } from '../../errors.ts'
+import { harmless } from '../../harmless.ts'
 import { decoderFlops } from '../../model/index.ts'
 import {
   explainLayout,
@@ -23,14 +25,8 @@ import {
   type Precision,
   type Workload,
 } from '../../simulate/index.ts'
-import {
-  type FrontierPoint,
-  grouped,
-  harmless,
-  type PlannedPool,
-  type PlanReport,
-  writePlan,
-} from '../../watch/index.ts'
+import { type FrontierPoint, type PlannedPool, type PlanReport, writePlan } from '../../watch/index.ts'
+import { grouped } from '../../words.ts'
 import { chipNamed } from '../chips.ts'
 import type { Command } from '../context.ts'
 import type { OptionValues } from '../options.ts'

@@ -1,7 +1,8 @@
 /** @file `regauge runs compare`: figures side by side, and the values of the run files that differ. */
 
 import { RegaugeError } from '../../errors.ts'
-import { compact, compareRuns, findRun, grouped, readRun } from '../../watch/index.ts'
+import { compareRuns, findRun, readRun } from '../../watch/index.ts'
+import { compact, grouped } from '../../words.ts'
 import type { Command } from '../context.ts'
 import { stateText } from '../ui/state.ts'
 import { tableLines } from '../ui/table.ts'

@@ -1,5 +1,7 @@
 /** @file `regauge runs list`: the runs in a folder with their state and figures. */
-import { compact, figuresOf, grouped, localTime, type RunRecord, readRuns } from '../../watch/index.ts'
+
+import { figuresOf, type RunRecord, readRuns } from '../../watch/index.ts'
+import { compact, grouped, localTime } from '../../words.ts'
 import type { Command } from '../context.ts'
 import { stateText } from '../ui/state.ts'
 import { tableLines } from '../ui/table.ts'

@@ -1,16 +1,7 @@
 /** @file `regauge runs show`: one run with its curve, figures, samples, checkpoints and notes. */
-import {
-  bytes,
-  compact,
-  figuresOf,
-  findRun,
-  grouped,
-  harmless,
-  localTime,
-  percent,
-  type RunRecord,
-  readRun,
-} from '../../watch/index.ts'
+import { harmless } from '../../harmless.ts'
+import { figuresOf, findRun, type RunRecord, readRun } from '../../watch/index.ts'
+import { bytes, compact, grouped, localTime, percent } from '../../words.ts'
 import type { Command } from '../context.ts'
 import { curveLines } from '../ui/curve.ts'
 import { stateText } from '../ui/state.ts'

@@ -1,10 +1,11 @@
 /** @file `regauge simulate`: what one layout of a model on chips would take: time, memory, where they go, how sure. */
+
 import { EXAMPLE_CHIPS, loadChips } from '../../chips/index.ts'
+import { ENGINES, violations } from '../../engines/index.ts'
 import { RegaugeError } from '../../errors.ts'
-import { violations } from '../../plan/index.ts'
+import { harmless } from '../../harmless.ts'
 import {
   createSimulator,
-  ENGINES,
   layoutPipeline,
   layoutText,
   machineOf,
@@ -13,15 +14,11 @@ import {
   stageLayers,
 } from '../../simulate/index.ts'
 import {
-  compact,
   GRADES,
   gibibytes,
-  grouped,
-  harmless,
   largestTerm,
   MEMORY_TERMS,
   parameters,
-  percent,
   type Simulation,
   seconds,
   simulationFile,
@@ -29,6 +26,7 @@ import {
   traceFile,
   writePlaced,
 } from '../../watch/index.ts'
+import { compact, grouped, percent } from '../../words.ts'
 import { chipNamed, si } from '../chips.ts'
 import type { Command } from '../context.ts'
 import type { OptionValues } from '../options.ts'

@@ -1,5 +1,7 @@
 /** @file `regauge verify`: whether a run is the same on other runtimes, or two runs are one; exit code 7 when not. */
+
 import { EXIT_CODES, RegaugeError } from '../../errors.ts'
+import { harmless } from '../../harmless.ts'
 import { loadRun } from '../../train/index.ts'
 import {
   type Comparison,
@@ -11,14 +13,13 @@ import {
 import {
   figure,
   findRun,
-  harmless,
   requireVerificationPlace,
-  small,
   VERDICTS,
   widest,
   worstTensors,
   writeVerification,
 } from '../../watch/index.ts'
+import { small } from '../../words.ts'
 import type { Command } from '../context.ts'
 import type { OptionValues } from '../options.ts'
 import { tableLines } from '../ui/table.ts'

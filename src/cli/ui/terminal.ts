@@ -1,7 +1,7 @@
 /** @file What the streams can show (colour, Unicode, a live area, their width) and safe writing to them. */
 
 import picocolors from 'picocolors'
-import { harmless } from '../../watch/index.ts'
+import { harmless } from '../../harmless.ts'
 import { ASCII, type Glyphs, UNICODE } from './glyphs.ts'
 
 /** Functions that colour a text, or leave it as it is. */

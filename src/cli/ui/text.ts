@@ -1,6 +1,7 @@
 /** @file Text on a terminal: what it takes in columns, cut to fit. */
+
 import { stripVTControlCharacters } from 'node:util'
-import { harmless } from '../../watch/index.ts'
+import { harmless } from '../../harmless.ts'
 
 const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' })
 

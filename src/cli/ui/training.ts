@@ -1,7 +1,8 @@
 /** @file What a person sees of a run that trains: a live area on a terminal, key=value lines in a pipe, or JSON. */
 
+import { harmless } from '../../harmless.ts'
 import type { EvalEvent, RunEvent, RunState, StepEvent, SummaryEvent } from '../../train/index.ts'
-import { bytes, compact, duration, grouped, harmless, percent, small } from '../../watch/index.ts'
+import { bytes, compact, duration, grouped, percent, small } from '../../words.ts'
 import { curveLines } from './curve.ts'
 import { openLiveArea } from './live.ts'
 import type { Terminal } from './terminal.ts'

@@ -1,5 +1,5 @@
 /** @file Days of a run against chips: each point the best layout for so many, with its band. */
-import { grouped } from '../format.ts'
+import { grouped } from '../../words.ts'
 import { type Html, html } from '../report/html.ts'
 
 export interface FrontierPoint {

@@ -1,13 +1,14 @@
 /** @file Pages and traces of what is planned: numbers beside pictures, hostile names, long pipelines, no overlaps. */
+
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { catalogChips } from '../../chips/index.ts'
+import { ENGINES } from '../../engines/index.ts'
 import { readDecoder } from '../../model/index.ts'
 import {
   createSimulator,
-  ENGINES,
   layoutPipeline,
   machineOf,
   type Pipeline,

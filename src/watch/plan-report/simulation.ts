@@ -11,7 +11,7 @@ import {
   stageLayers,
 } from '../../simulate/index.ts'
 import { VERSION } from '../../version.ts'
-import { compact, grouped, localTime, percent } from '../format.ts'
+import { compact, grouped, localTime, percent } from '../../words.ts'
 import { type Html, html } from '../report/html.ts'
 import { pageHtml } from '../report/page.ts'
 import { PAGE_HINT, type Placed, writePlaced } from '../report/place.ts'

@@ -1,6 +1,6 @@
 /** @file A pipeline as it runs: stages down, time across, forward, backward and weights' gradients in colours. */
 import { type Pass, type PassKind, type Pipeline, tracePipeline } from '../../simulate/index.ts'
-import { grouped } from '../format.ts'
+import { grouped } from '../../words.ts'
 import { niceTicks } from '../report/chart.ts'
 import { type Html, html } from '../report/html.ts'
 import { seconds } from './terms.ts'

@@ -1,7 +1,7 @@
 /** @file One run on several pools: each way with its time, what crosses between pools, and what each of them does. */
 import type { FleetPlan, FleetResult, PoolLink, PoolPart } from '../../plan/index.ts'
 import { layoutText } from '../../simulate/index.ts'
-import { grouped, percent } from '../format.ts'
+import { grouped, percent } from '../../words.ts'
 import { type Html, html } from '../report/html.ts'
 import { daysText } from './frontier.ts'
 import { stackedBarsHtml } from './stacked.ts'

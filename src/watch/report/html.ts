@@ -1,5 +1,5 @@
 /** @file HTML that cannot be broken out of: every text is escaped unless it is HTML already. */
-import { harmless } from '../harmless.ts'
+import { harmless } from '../../harmless.ts'
 
 /** A piece of HTML. */
 export interface Html {

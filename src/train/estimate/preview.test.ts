@@ -2,8 +2,8 @@
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { fails, openRuns, STEPS, type Started } from '../../test/whole-runs.ts'
-import { checkRun } from './plan.ts'
+import { fails, openRuns, STEPS, type Started } from '../../../test/whole-runs.ts'
+import { checkRun } from './preview.ts'
 
 const { place, runOf, start } = openRuns()
 

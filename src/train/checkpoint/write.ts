@@ -1,11 +1,12 @@
 /** @file Writes a checkpoint: beside its place, checked, then renamed; what is kept is never touched before that. */
 import { mkdir, open, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { RegaugeError } from '../errors.ts'
-import { hashFile, hfConfigText, type SafetensorsTensor, writeSafetensors } from '../formats/index.ts'
-import { type Architecture, className, parameterCount } from '../model/index.ts'
-import type { DeviceTensor } from '../runtime/index.ts'
-import { stateNames } from '../steps/index.ts'
+import { RegaugeError } from '../../errors.ts'
+import { hashFile, hfConfigText, type SafetensorsTensor, writeSafetensors } from '../../formats/index.ts'
+import { type Architecture, className, parameterCount } from '../../model/index.ts'
+import type { DeviceTensor } from '../../runtime/index.ts'
+import { stateNames } from '../../steps/index.ts'
+import type { TrainingState } from '../state.ts'
 import {
   type CheckpointState,
   checkpointName,
@@ -16,8 +17,7 @@ import {
   retainCheckpoints,
   stateText,
   verifyCheckpoint,
-} from './checkpoint-files.ts'
-import type { TrainingState } from './state.ts'
+} from './files.ts'
 
 /** All that goes into a checkpoint. */
 export interface CheckpointContent {

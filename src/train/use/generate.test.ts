@@ -3,13 +3,13 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readHfConfig, readSafetensor, readSafetensorsHeader } from '../formats/index.ts'
-import { readArchitecture, uniform } from '../model/index.ts'
-import { createRuntime } from '../runtime/index.ts'
+import { readHfConfig, readSafetensor, readSafetensorsHeader } from '../../formats/index.ts'
+import { readArchitecture, uniform } from '../../model/index.ts'
+import { createRuntime } from '../../runtime/index.ts'
+import { allocateState, loadWeights } from '../state.ts'
 import { chooseToken, createGenerator } from './generate.ts'
-import { allocateState, loadWeights } from './state.ts'
 
-const GOLDEN = join(import.meta.dirname, '../../test/golden/models')
+const GOLDEN = join(import.meta.dirname, '../../../test/golden/models')
 
 describe('createGenerator', () => {
   it.each(readdirSync(GOLDEN))('continues the prompt of %s as transformers does', async (name) => {

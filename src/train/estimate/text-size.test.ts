@@ -2,10 +2,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { fails, openRuns, STEPS } from '../../test/whole-runs.ts'
-import { checkRun } from './plan.ts'
-import type { Run } from './run/index.ts'
-import { train } from './train.ts'
+import { fails, openRuns, STEPS } from '../../../test/whole-runs.ts'
+import type { Run } from '../run/index.ts'
+import { train } from '../train.ts'
+import { checkRun } from './preview.ts'
 
 const { place, runOf, start } = openRuns()
 

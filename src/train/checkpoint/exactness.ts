@@ -1,9 +1,9 @@
 /** @file Which settings decide a run's numbers, and what a resumed run must not change. */
 import { isAbsolute, join, relative } from 'node:path'
-import { type Issue, RegaugeError } from '../errors.ts'
-import type { Architecture } from '../model/index.ts'
-import type { ExactSettings } from './checkpoint-files.ts'
-import type { PlannedSteps, ResolvedRun } from './run/index.ts'
+import { type Issue, RegaugeError } from '../../errors.ts'
+import type { Architecture } from '../../model/index.ts'
+import type { PlannedSteps, ResolvedRun } from '../run/index.ts'
+import type { ExactSettings } from './files.ts'
 
 /** Hashes of what the run reads. */
 export interface Contents {

@@ -1,10 +1,10 @@
 /** @file Text from a model: prompts read in chunks, then a token at a time against a cache. */
-import { RegaugeError } from '../errors.ts'
-import { type Architecture, uniform } from '../model/index.ts'
-import type { Runtime } from '../runtime/index.ts'
-import { cacheNames, decodeStep } from '../steps/index.ts'
-import { createDevice, type Device } from './device.ts'
-import { allocateSlots, type TensorSlots } from './state.ts'
+import { RegaugeError } from '../../errors.ts'
+import { type Architecture, uniform } from '../../model/index.ts'
+import type { Runtime } from '../../runtime/index.ts'
+import { cacheNames, decodeStep } from '../../steps/index.ts'
+import { createDevice, type Device } from '../device.ts'
+import { allocateSlots, type TensorSlots } from '../state.ts'
 
 /** How the next token is chosen. */
 export interface SamplingOptions {

@@ -1,12 +1,12 @@
 /** @file What a run will take, before it starts: parameters, memory by term, FLOPs, time. */
-import { RegaugeError } from '../errors.ts'
-import { byteLength, graphCost } from '../graph/index.ts'
-import { type Architecture, parameterCount, parametersOf } from '../model/index.ts'
-import type { Capacity, Runtime } from '../runtime/index.ts'
-import { causalMaskBytes, type Program, stateNames } from '../steps/index.ts'
-import { checkpointBytes } from './checkpoint.ts'
+import { RegaugeError } from '../../errors.ts'
+import { byteLength, graphCost } from '../../graph/index.ts'
+import { type Architecture, parameterCount, parametersOf } from '../../model/index.ts'
+import type { Capacity, Runtime } from '../../runtime/index.ts'
+import { causalMaskBytes, type Program, stateNames } from '../../steps/index.ts'
+import { checkpointBytes } from '../checkpoint/write.ts'
+import { type StepPrograms, stepPrograms, type TrainerOptions } from '../trainer.ts'
 import { bytesOf, type Peak, peakOf, peakOfMore } from './peak.ts'
-import { type StepPrograms, stepPrograms, type TrainerOptions } from './trainer.ts'
 
 /** Where the tensors of a run lie: on the host, or in the memory of a device. */
 export interface TensorPlace extends Capacity {

@@ -1,6 +1,6 @@
 /** @file A few digits that tell one batch from another. */
 import { crc32 } from 'node:zlib'
-import type { Batch } from './trainer.ts'
+import type { Batch } from '../trainer.ts'
 
 /** CRC-32 of the ids and then the labels, as little-endian 32-bit numbers, in 8 hexadecimal digits. */
 export function fingerprint({ ids, labels }: Batch): string {

@@ -1,5 +1,5 @@
 /** @file Where a run's events go: the event log, TensorBoard, and whoever watches. */
-import { createEventWriter } from '../formats/index.ts'
+import { createEventWriter } from '../../formats/index.ts'
 import { type EventLog, openEventLog, type RunEvent } from './events.ts'
 
 export interface Metrics {

@@ -1,15 +1,15 @@
 /** @file A trained model, opened to be used: weights on a runtime, tokenizer, text generation. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { createTextStream, loadTokenizer, type Tokenizer } from '../data/index.ts'
-import { RegaugeError } from '../errors.ts'
-import { readHfConfig } from '../formats/index.ts'
-import { type Architecture, readArchitecture } from '../model/index.ts'
-import { openRuntime, parseTarget, type Runtime, type Target } from '../runtime/index.ts'
-import { wholeCheckpoints } from './checkpoint-files.ts'
+import { createTextStream, loadTokenizer, type Tokenizer } from '../../data/index.ts'
+import { RegaugeError } from '../../errors.ts'
+import { readHfConfig } from '../../formats/index.ts'
+import { type Architecture, readArchitecture } from '../../model/index.ts'
+import { openRuntime, parseTarget, type Runtime, type Target } from '../../runtime/index.ts'
+import { wholeCheckpoints } from '../checkpoint/files.ts'
+import { allocateState, loadWeights, type TrainingState } from '../state.ts'
+import type { GenerateSamples } from '../train.ts'
 import { createGenerator, type Generator, type SamplingOptions } from './generate.ts'
-import { allocateState, loadWeights, type TrainingState } from './state.ts'
-import type { GenerateSamples } from './train.ts'
 
 /** A model that can evaluate and generate. */
 export interface Model {

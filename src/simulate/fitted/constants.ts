@@ -1,6 +1,7 @@
 /** @file The fitted constants: which rates hold for a chip under an engine, and what is known of their error. */
+
+import { type Constant, type Engine, EVIDENCE_GRADES, type EvidenceGrade, type Machine } from '../types.ts'
 import type { Rates } from './rates.ts'
-import { type Constant, type Engine, EVIDENCE_GRADES, type EvidenceGrade, type Machine } from './types.ts'
 
 /** What every constant is: its unit, its meaning, and whether it is a share from 0 to 1. */
 export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean; meaning: string }>> = {

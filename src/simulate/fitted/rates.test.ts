@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { catalogChips } from '../chips/index.ts'
+import { catalogChips } from '../../chips/index.ts'
+import { ENGINES } from '../../engines/index.ts'
+import { machineOf } from '../machine.ts'
+import { NO_WORK } from '../work.ts'
 import { ratesOf } from './constants.ts'
-import { ENGINES } from './engines.ts'
-import { FITTED } from './fitted.ts'
-import { machineOf } from './machine.ts'
 import { deviceSeconds } from './rates.ts'
-import { NO_WORK } from './work.ts'
+import { FITTED } from './values.ts'
 
 const engine = ENGINES['megatron-lm']
 const of = (id: string) => machineOf(catalogChips().find((chip) => chip.id === id)!, 1, 'bf16')

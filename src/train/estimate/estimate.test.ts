@@ -1,11 +1,11 @@
 /** @file The estimate of memory against what the runtime takes. */
 import { describe, expect, test } from 'vitest'
-import { RegaugeError } from '../errors.ts'
-import { PRESETS, parameterCount, readArchitecture } from '../model/index.ts'
-import { createRuntime, type Runtime } from '../runtime/index.ts'
+import { RegaugeError } from '../../errors.ts'
+import { PRESETS, parameterCount, readArchitecture } from '../../model/index.ts'
+import { createRuntime, type Runtime } from '../../runtime/index.ts'
+import { allocateState, initializeState } from '../state.ts'
+import { createTrainer, type TrainerOptions } from '../trainer.ts'
 import { estimateBySample, estimateTraining, estimateWithin, leastMemory } from './estimate.ts'
-import { allocateState, initializeState } from './state.ts'
-import { createTrainer, type TrainerOptions } from './trainer.ts'
 
 const architecture = readArchitecture({ ...PRESETS.nano, vocab_size: 1024 })
 const options: TrainerOptions = {

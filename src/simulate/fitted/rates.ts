@@ -1,7 +1,7 @@
 /** @file The rates that chips reach in training: fitted constants, and seconds of work by them. */
-import type { LinkRates } from './collectives.ts'
-import type { Machine } from './types.ts'
-import type { Work } from './work.ts'
+import type { LinkRates } from '../collectives.ts'
+import type { Machine } from '../types.ts'
+import type { Work } from '../work.ts'
 
 /** What chips of a family reach of their data sheet, in training. Shares are of the peak, from 0 to 1. */
 export interface ChipRates {

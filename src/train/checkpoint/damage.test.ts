@@ -2,8 +2,8 @@
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { bits, fails, openRuns, STEPS, type Started, textOf } from '../../test/whole-runs.ts'
-import { readHistory } from './history.ts'
+import { bits, fails, openRuns, STEPS, type Started, textOf } from '../../../test/whole-runs.ts'
+import { readHistory } from '../log/history.ts'
 
 const { place, start, stopped } = openRuns()
 

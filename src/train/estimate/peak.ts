@@ -1,6 +1,6 @@
 /** @file What is live at the fullest moment of a training program, and in one of the same layers but more. */
-import { byteLength, type Graph, type Node, type Tensor } from '../graph/index.ts'
-import type { Program } from '../steps/index.ts'
+import { byteLength, type Graph, type Node, type Tensor } from '../../graph/index.ts'
+import type { Program } from '../../steps/index.ts'
 
 /** Bytes of intermediate values, by what they are for. */
 export interface Peak {

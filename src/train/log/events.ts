@@ -1,6 +1,6 @@
 /** @file The event log of a run: the types of its lines, the writer that survives a kill, the reader. */
 import { closeSync, createReadStream, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
-import { type Issue, RegaugeError } from '../errors.ts'
+import { type Issue, RegaugeError } from '../../errors.ts'
 
 /** Where a run is in its life. The last three are final for the process that wrote them. */
 export const RUN_STATES = [

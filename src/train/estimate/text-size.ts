@@ -1,7 +1,7 @@
 /** @file Whether a run has text enough, in words for `check` and for `train`. */
-import type { CorpusSplit } from '../data/index.ts'
-import { RegaugeError } from '../errors.ts'
-import type { ResolvedRun } from './run/index.ts'
+import type { CorpusSplit } from '../../data/index.ts'
+import { RegaugeError } from '../../errors.ts'
+import type { ResolvedRun } from '../run/index.ts'
 
 /** What a person is to know of the text before it is trained on: nothing, where there is plenty. */
 export function textNotes(run: ResolvedRun, split: CorpusSplit, tokens: number | undefined): string[] {

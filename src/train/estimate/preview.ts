@@ -9,14 +9,14 @@ import {
   splitCorpus,
   type Tokenizer,
   type TokenShards,
-} from '../data/index.ts'
-import { RegaugeError } from '../errors.ts'
-import { hashFile, openSafetensorsFolder } from '../formats/index.ts'
-import type { Graph } from '../graph/index.ts'
-import type { Architecture } from '../model/index.ts'
-import { measureMatmul } from '../runtime/index.ts'
-import { decodeStep, evaluateStep } from '../steps/index.ts'
-import { checkpointBytes, checkSpace } from './checkpoint.ts'
+} from '../../data/index.ts'
+import { RegaugeError } from '../../errors.ts'
+import { hashFile, openSafetensorsFolder } from '../../formats/index.ts'
+import type { Graph } from '../../graph/index.ts'
+import type { Architecture } from '../../model/index.ts'
+import { measureMatmul } from '../../runtime/index.ts'
+import { decodeStep, evaluateStep } from '../../steps/index.ts'
+import { exactSettings, requireSameSettings } from '../checkpoint/exactness.ts'
 import {
   type Checkpoint,
   damagedCheckpoints,
@@ -24,18 +24,18 @@ import {
   listCheckpoints,
   noneGood,
   wholeCheckpoints,
-} from './checkpoint-files.ts'
+} from '../checkpoint/files.ts'
+import { checkpointBytes, checkSpace } from '../checkpoint/write.ts'
+import { requireKernels, requirePrecision } from '../kernels.ts'
+import { openPlace, type PlaceOptions } from '../place.ts'
+import { corpusOf, trainTokenizer } from '../prepare-data.ts'
+import { resolveArchitecture, type Vocabulary } from '../resolve-model.ts'
+import { plannedSteps, type ResolvedRun } from '../run/index.ts'
+import { requireWritableFolder } from '../run-folder.ts'
+import { checkWeights } from '../state.ts'
+import { stepPrograms, type TrainerOptions } from '../trainer.ts'
 import { type Estimate, estimateWithin, type TensorPlace, tensorPlace } from './estimate.ts'
-import { exactSettings, requireSameSettings } from './exactness.ts'
-import { requireKernels, requirePrecision } from './kernels.ts'
-import { openPlace, type PlaceOptions } from './place.ts'
-import { corpusOf, trainTokenizer } from './prepare-data.ts'
-import { resolveArchitecture, type Vocabulary } from './resolve-model.ts'
-import { plannedSteps, type ResolvedRun } from './run/index.ts'
-import { requireWritableFolder } from './run-folder.ts'
-import { checkWeights } from './state.ts'
 import { requireSequence, textNotes } from './text-size.ts'
-import { stepPrograms, type TrainerOptions } from './trainer.ts'
 
 export interface RunPlan {
   readonly run: ResolvedRun

@@ -1,6 +1,8 @@
 /** @file The constants that are shipped, and how they are put together. */
 import { describe, expect, test } from 'vitest'
-import { catalogChips, EXAMPLE_CHIPS, findChip } from '../chips/index.ts'
+import { catalogChips, EXAMPLE_CHIPS, findChip } from '../../chips/index.ts'
+import { ENGINES } from '../../engines/index.ts'
+import { machineOf } from '../machine.ts'
 import {
   bandOf,
   type Constants,
@@ -13,9 +15,7 @@ import {
   ratesOf,
   toScale,
 } from './constants.ts'
-import { ENGINES } from './engines.ts'
-import { FITTED } from './fitted.ts'
-import { machineOf } from './machine.ts'
+import { FITTED } from './values.ts'
 
 const [, second] = EXAMPLE_CHIPS
 const machine = machineOf(findChip(catalogChips(), second).chip, 8, 'bf16')

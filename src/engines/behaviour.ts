@@ -1,5 +1,5 @@
 /** @file The engines that runs are planned for, as far as time and memory depend on them. */
-import type { Engine } from './types.ts'
+import type { Engine } from '../simulate/index.ts'
 
 const common = {
   usesAllRails: true,

@@ -7,12 +7,12 @@ import {
   openEvaluationBatches,
   openTokenShards,
   type Tokenizer,
-} from '../data/index.ts'
-import { RegaugeError } from '../errors.ts'
-import { heldoutLoss } from './loop.ts'
+} from '../../data/index.ts'
+import { RegaugeError } from '../../errors.ts'
+import { heldoutLoss } from '../loop.ts'
+import { loadRun } from '../run/index.ts'
+import { type Batch, createEvaluator } from '../trainer.ts'
 import type { Model } from './model.ts'
-import { loadRun } from './run/index.ts'
-import { type Batch, createEvaluator } from './trainer.ts'
 
 export interface EvaluateOptions {
   /** Files, folders and globs to measure on; by default the held-out text of the run that the model belongs to. */

@@ -12,19 +12,19 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { RegaugeError } from '../errors.ts'
-import { readHfConfig, readSafetensorsHeader } from '../formats/index.ts'
-import { PRESETS, readArchitecture } from '../model/index.ts'
-import { createRuntime } from '../runtime/index.ts'
-import { type CheckpointContent, checkSpace, writeCheckpoint } from './checkpoint.ts'
+import { RegaugeError } from '../../errors.ts'
+import { readHfConfig, readSafetensorsHeader } from '../../formats/index.ts'
+import { PRESETS, readArchitecture } from '../../model/index.ts'
+import { createRuntime } from '../../runtime/index.ts'
+import { allocateState, initializeState, loadMoments, loadWeights } from '../state.ts'
 import {
   CHECKPOINT_FILES,
   newestGoodCheckpoint,
   removePartial,
   stateText,
   verifyCheckpoint,
-} from './checkpoint-files.ts'
-import { allocateState, initializeState, loadMoments, loadWeights } from './state.ts'
+} from './files.ts'
+import { type CheckpointContent, checkSpace, writeCheckpoint } from './write.ts'
 
 const architecture = readArchitecture({
   ...PRESETS.nano,

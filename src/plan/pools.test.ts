@@ -1,8 +1,10 @@
 /** @file Runs on two pools: what is known of a pool changes nothing, a thin link leaves one pool, a layout is explained beside a known best. */
+
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
+import { ENGINES } from '../engines/index.ts'
 import { readDecoder } from '../model/index.ts'
-import { ENGINES, machineOf, parseLayout } from '../simulate/index.ts'
+import { machineOf, parseLayout } from '../simulate/index.ts'
 import { explainLayout, type Pool, planFleet, planLayouts } from './index.ts'
 
 const decoder = readDecoder({

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { RegaugeError } from '../errors.ts'
-import { hashFile } from '../formats/index.ts'
+import { RegaugeError } from '../../errors.ts'
+import { hashFile } from '../../formats/index.ts'
 
 /** Names of the files of a checkpoint. */
 export const CHECKPOINT_FILES = {

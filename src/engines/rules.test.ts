@@ -1,15 +1,9 @@
 /** @file Each rule of the engines by a layout that breaks it alone. */
+
 import { describe, expect, test } from 'vitest'
 import { readDecoder } from '../model/index.ts'
-import {
-  ENGINES,
-  type Engine,
-  type EngineName,
-  type Layout,
-  ONE_CHIP,
-  type Workload,
-} from '../simulate/index.ts'
-import { violations } from './index.ts'
+import { type Engine, type Layout, ONE_CHIP, type Workload } from '../simulate/index.ts'
+import { ENGINES, type EngineName, violations } from './index.ts'
 
 const plain: Layout = {
   ...ONE_CHIP,
