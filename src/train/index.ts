@@ -1,6 +1,6 @@
 /** @file Training: runs, their events, checkpoints, the loop, and `train`, which does all of it. */
 
-export { exactSettings, requireSameSettings } from './checkpoint/exactness.ts'
+export { changedSettings, exactSettings, requireSameSettings } from './checkpoint/exactness.ts'
 export {
   CHECKPOINT_FILES,
   type Checkpoint,

@@ -251,7 +251,7 @@ async function prepare({ run, folder, options, emit }: Job): Promise<Prepared> {
     tokenizer: await hashFile(join(folder, FILES.tokenizer)),
     trainingTokens: await hashFile(`${shards.train.prefix}.bin`),
   })
-  if (checkpoint !== undefined) requireSameSettings(checkpoint.state.settings, settings, folder)
+  if (checkpoint !== undefined) requireSameSettings(checkpoint.state, settings, folder)
   return { checkpoint, tokenizer, architecture, shards, notes, planned, settings }
 }
 

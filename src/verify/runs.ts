@@ -13,7 +13,7 @@ import {
 import { parametersOf, readArchitecture } from '../model/index.ts'
 import {
   type Checkpoint,
-  type ExactSettings,
+  changedSettings,
   CHECKPOINT_FILES as FILES,
   type RunHistory,
   readHistory,
@@ -129,10 +129,11 @@ function commonSteps(a: RunHistory, b: RunHistory): StepPair[] {
 /** Settings that decide a run's numbers, as its newest checkpoint keeps them. */
 function settingDifferences(a: Checkpoint | undefined, b: Checkpoint | undefined): SettingDifference[] {
   if (a === undefined || b === undefined) return []
-  const [first, second]: [ExactSettings, ExactSettings] = [a.state.settings, b.state.settings]
-  return [...new Set([...Object.keys(first), ...Object.keys(second)])]
-    .filter((key) => first[key] !== second[key])
-    .map((key) => ({ key, reference: first[key] ?? null, other: second[key] ?? null }))
+  return changedSettings(a.state.settings, b.state.settings).map(({ key, first, second }) => ({
+    key,
+    reference: first ?? null,
+    other: second ?? null,
+  }))
 }
 
 async function compareCheckpoints(

@@ -205,7 +205,7 @@ async function prepare(
       tokenizer: await hashFile(join(temporary, FILES.tokenizer)),
       trainingTokens: await hashFile(`${shards.train.prefix}.bin`),
     })
-    requireSameSettings(checkpoint.state.settings, settings, folder)
+    requireSameSettings(checkpoint.state, settings, folder)
   }
   return { checkpoint, architecture, shards, planned }
 }

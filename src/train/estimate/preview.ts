@@ -218,7 +218,7 @@ async function requireSameRun(
     tokenizer: await hashFile(join(checkpoint.folder, FILES.tokenizer)),
     trainingTokens: await hashFile(`${shards.train.prefix}.bin`),
   })
-  requireSameSettings(checkpoint.state.settings, settings, folder)
+  requireSameSettings(checkpoint.state, settings, folder)
 }
 
 /** The token shards of a run folder; undefined where `train` has to make them. */
