@@ -157,7 +157,8 @@ describe('simulate', { timeout: TIMEOUT }, () => {
         'error  --on: no chip "h21": did you mean h20-141gb?',
         'error  --layout: the layout has tp twice: tp8 and tp4: give one of them',
         'error  --layout: unknown key "xp3" in the layout: did you mean tp?',
-        'models/nope  no such file or folder: give the folder of a model or its config.json',
+        'models/nope  no such file or folder, and no model of this name ships: give the folder of a model or its config.json, ' +
+          `or one of ${readdirSync(MODELS).join(', ')}`,
         '5 problems. Nothing was started.',
         '',
       ].join('\n'),

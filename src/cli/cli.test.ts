@@ -44,6 +44,7 @@ beforeAll(() => {
     writeFileSync(target, outputText)
   }
   cpSync(join(root, 'package.json'), join(home, 'package', 'package.json'))
+  cpSync(join(root, 'examples/models'), join(home, 'package/examples/models'), { recursive: true })
   symlinkSync(join(root, 'node_modules'), join(home, 'package', 'node_modules'))
   mkdirSync(work)
   process.chdir(work)
@@ -310,6 +311,7 @@ describe('regauge completion', () => {
       'regauge runs show --j': '--json',
       'regauge completion ': 'bash zsh fish',
       'regauge schema ': '',
+      'regauge plan --model llama-3-': 'llama-3-70b',
     }
     const lines = Object.keys(cases).map((line) => {
       const words = line.split(' ')

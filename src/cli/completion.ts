@@ -1,4 +1,5 @@
 /** @file Completion scripts for bash, zsh and fish, made from the table of commands. */
+import { modelNames } from './models.ts'
 import {
   COMMAND_NAMES,
   COMMANDS,
@@ -57,6 +58,7 @@ function bash(): string {
   const reply = (want: readonly string[] | WordKind): string => {
     if (typeof want !== 'string') return `COMPREPLY=($(compgen -W '${want.join(' ')}' -- "$cur"))`
     if (want === 'folder') return 'COMPREPLY=($(compgen -d -- "$cur"))'
+    if (want === 'model') return `COMPREPLY=($(compgen -f -W '${modelNames().join(' ')}' -- "$cur"))`
     return want === 'text' ? 'COMPREPLY=()' : 'COMPREPLY=($(compgen -f -- "$cur"))'
   }
   const cases = ALL.map(({ name, spec, options }) => {
@@ -98,6 +100,7 @@ function zsh(): string {
   const escaped = (text: string): string => text.replaceAll(/[[\]:\\]/g, '\\$&')
   const action = (want: readonly string[] | WordKind): string => {
     if (typeof want !== 'string') return `(${want.join(' ')})`
+    if (want === 'model') return `{compadd ${modelNames().join(' ')}; _files}`
     return want === 'folder' ? '_files -/' : want === 'text' ? ' ' : '_files'
   }
   const described = (rows: readonly (readonly [string, string])[]): string =>
@@ -143,6 +146,7 @@ function fish(): string {
   const quote = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
   const want = (kind: readonly string[] | WordKind): string => {
     if (typeof kind !== 'string') return ` -f -a ${quote(kind.join(' '))}`
+    if (kind === 'model') return ` -F -a ${quote(modelNames().join(' '))}`
     return kind === 'folder' ? " -f -a '(__fish_complete_directories)'" : kind === 'text' ? ' -f' : ' -F'
   }
   const lines = ['# fish completion of regauge', 'complete -c regauge -f']

@@ -6,7 +6,7 @@ import { PROVIDER_NAMES } from '../runtime/index.ts'
 import { PRECISIONS } from '../simulate/index.ts'
 
 /** What a word on the command line stands for, for completion. */
-export type WordKind = 'run-file' | 'folder' | 'file' | 'text'
+export type WordKind = 'run-file' | 'folder' | 'file' | 'model' | 'text'
 
 export interface OptionSpec {
   readonly description: string
@@ -114,10 +114,10 @@ const chipsFile = {
 const [exampleChip, exampleFamily, otherFamily] = EXAMPLE_CHIPS
 
 const plannedModel = {
-  description: 'Model to train: its folder or config.json',
+  description: 'Model to train: folder, config.json, or a name such as llama-3-70b',
   short: 'm',
   value: 'path',
-  completes: 'file',
+  completes: 'model',
   required: true,
 } as const satisfies OptionSpec
 
@@ -425,9 +425,9 @@ export const COMMANDS = {
     ],
     options: {
       model: {
-        description: 'Model to train: its folder, that of a run, or config.json',
+        description: 'Model to train: folder, config.json, or a name such as llama-3-70b',
         value: 'path',
-        completes: 'file',
+        completes: 'model',
       },
       tokens: {
         description: 'Tokens of a micro-batch, with --model',
@@ -441,7 +441,7 @@ export const COMMANDS = {
     examples: [
       { command: `regauge chips compare ${EXAMPLE_CHIPS.join(' ')}`, does: 'figures side by side' },
       {
-        command: `regauge chips compare ${exampleChip} ${exampleFamily} --model ./llama --tokens 8192`,
+        command: `regauge chips compare ${exampleChip} ${exampleFamily} --model llama-3-70b --tokens 8192`,
         does: 'what fits, and which operations compute or memory bounds',
       },
     ],
@@ -503,15 +503,15 @@ export const COMMANDS = {
     },
     examples: [
       {
-        command: `regauge plan --model examples/models/llama-3.1-405b --tokens 10T --seq 8192 --batch 16M-tokens --on ${exampleChip}:8192`,
+        command: `regauge plan --model llama-3.1-405b --tokens 10T --seq 8192 --batch 16M-tokens --on ${exampleChip}:8192`,
         does: 'the five fastest layouts, and why others lost',
       },
       {
-        command: `regauge plan -m examples/models/llama-3-70b --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:1024 --sweep chips --report plan.html`,
+        command: `regauge plan -m llama-3-70b --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:1024 --sweep chips --report plan.html`,
         does: 'how many chips for how many days, as a page',
       },
       {
-        command: `regauge plan -m examples/models/llama-3-70b --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:512 --on ${otherFamily}:256@50GB/s --link 200GB/s`,
+        command: `regauge plan -m llama-3-70b --tokens 1T --seq 4096 --batch 1024 --on ${exampleChip}:512 --on ${otherFamily}:256@50GB/s --link 200GB/s`,
         does: 'two pools: one of them, or both in replicas or in one pipeline',
       },
     ],
@@ -545,11 +545,11 @@ export const COMMANDS = {
     },
     examples: [
       {
-        command: `regauge simulate --model examples/models/llama-3.1-405b --seq 8192 --batch 16M-tokens --on ${exampleChip}:4096 --layout "tp8 pp16 recompute=full stages=7,8x14,7"`,
+        command: `regauge simulate --model llama-3.1-405b --seq 8192 --batch 16M-tokens --on ${exampleChip}:4096 --layout "tp8 pp16 recompute=full stages=7,8x14,7"`,
         does: 'time, memory by stage, where the time goes',
       },
       {
-        command: `regauge simulate -m examples/models/llama-3-70b --seq 8192 --batch 2000 --on ${otherFamily}:1000@50GB/s -l "tp4 pp5 vp2" --trace a.json`,
+        command: `regauge simulate -m llama-3-70b --seq 8192 --batch 2000 --on ${otherFamily}:1000@50GB/s -l "tp4 pp5 vp2" --trace a.json`,
         does: 'with a trace of the pipeline',
       },
     ],

@@ -19,6 +19,7 @@ import {
 } from '../simulate/index.ts'
 import { PAGE_HINT, parameters, requirePlace, samePlace, TRACE_HINT } from '../watch/index.ts'
 import { grouped } from '../words.ts'
+import { modelPath } from './models.ts'
 import { type Problems, type Report, usageIssues } from './quantities.ts'
 
 /** A model to plan for. */
@@ -30,8 +31,9 @@ export interface PlannedModel {
   readonly notes: readonly string[]
 }
 
-/** Reads the sizes of a model from its folder or its `config.json`. Throws a `usage` error. */
-export async function plannedModel(path: string): Promise<PlannedModel> {
+/** Reads the sizes of a model from its folder, its `config.json` or by its name. Throws a `usage` error. */
+export async function plannedModel(word: string): Promise<PlannedModel> {
+  const path = modelPath(word)
   const fail = (message: string, hint: string, cause?: unknown) =>
     new RegaugeError('usage', { code: 'MODEL_MISSING', message, file: path, hint }, { cause })
   const statOf = (one: string) => {
@@ -43,10 +45,7 @@ export async function plannedModel(path: string): Promise<PlannedModel> {
       throw fail(`cannot be read (${code})`, 'give the folder of a model or its config.json', cause)
     }
   }
-  const found = statOf(path)
-  if (found === undefined)
-    throw fail('no such file or folder', 'give the folder of a model or its config.json')
-  const isFolder = found.isDirectory()
+  const isFolder = statOf(path)?.isDirectory() ?? false
   const file = isFolder ? join(path, 'config.json') : path
   if (isFolder && statOf(file) === undefined) {
     throw fail('the folder has no config.json', 'give the folder of a Hugging Face model, or a config.json')

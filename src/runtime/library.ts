@@ -47,8 +47,12 @@ function packageRoot(): string {
   } catch (cause) {
     const issue = {
       code: 'RUNTIME_PACKAGE_MISSING',
-      message: 'the package onnxruntime-node is not installed',
-      hint: 'run `npm install`, with ONNXRUNTIME_NODE_INSTALL=skip set if its install script fails',
+      message:
+        'the package onnxruntime-node is not installed: npm leaves it out when its install script, which fetches CUDA ' +
+        'libraries from api.nuget.org, fails',
+      hint:
+        'run `npm install --ignore-scripts` where regauge was installed (`npm install --global --ignore-scripts ' +
+        'regauge` if for all): all but CUDA is in the package itself',
     }
     throw new RegaugeError('environment', issue, { cause })
   }

@@ -18,6 +18,7 @@ import { findModelFolder } from '../../train/index.ts'
 import { compact, grouped } from '../../words.ts'
 import { chipsNamed, ratio, si, UNKNOWN, wayText } from '../chips.ts'
 import type { Command } from '../context.ts'
+import { modelPath } from '../models.ts'
 import { tableLines } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import { cutTo } from '../ui/text.ts'
@@ -30,7 +31,8 @@ export const run: Command<'chips compare'> = async ({ arguments: words, options,
     throw problem('--tokens is of a model', 'give --model too')
   }
   const chips = await chipsNamed(words, options.chips, terminal)
-  const work = options.model === undefined ? undefined : await workOf(options.model, options.tokens ?? 4096)
+  const work =
+    options.model === undefined ? undefined : await workOf(modelPath(options.model), options.tokens ?? 4096)
   if (json) {
     const compared = chips.map((chip) => ({ ...chip, efficiency: efficiencyOf(chip) }))
     terminal.data(
