@@ -3,8 +3,6 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runCli } from '../src/cli/app.ts'
-import type { Output } from '../src/cli/ui/terminal.ts'
 import { hashFile, readSafetensorsHeader, writeSafetensors } from '../src/formats/index.ts'
 import { type GradientRule, gradientRules } from '../src/graph/gradient-rules.ts'
 import { mul, type Node, type Op } from '../src/graph/index.ts'
@@ -25,6 +23,7 @@ import { conclude } from '../src/verify/comparison.ts'
 import { type Comparison, verifyRuns, verifyRuntimes } from '../src/verify/index.ts'
 import { lockstep } from '../src/verify/lockstep.ts'
 import { openSubject, type Subject, type SubjectPrograms, subjectPrograms } from '../src/verify/subject.ts'
+import { command } from './command.ts'
 import { missingRuntime } from './runtimes.ts'
 
 const place = mkdtempSync(join(tmpdir(), 'regauge-verify-test-'))
@@ -454,16 +453,4 @@ async function zeroMoments(folder: string): Promise<void> {
   const { sha256: _, ...state } = JSON.parse(readFileSync(file, 'utf8'))
   state.files['optimizer.safetensors'].sha256 = await hashFile(path)
   writeFileSync(file, stateText(state))
-}
-
-/** The command in this process. */
-async function command(words: string[]): Promise<{ code: number; out: string; err: string }> {
-  const [out, err]: [string[], string[]] = [[], []]
-  const stream = (texts: string[]): Output => ({
-    write: (text) => texts.push(text) > 0,
-    on: () => {},
-    off: () => {},
-  })
-  const code = await runCli(words, { stdout: stream(out), stderr: stream(err) }, {})
-  return { code, out: out.join(''), err: err.join('') }
 }
