@@ -11,7 +11,7 @@
 
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import type { EngineName } from '../src/engines/index.ts'
+import type { EngineId } from '../src/engines/index.ts'
 import type { HfConfig } from '../src/formats/index.ts'
 import { spaceOf } from '../src/plan/space.ts'
 import { type Contender, interleave, median, printTable } from './children.ts'
@@ -84,7 +84,7 @@ const SEARCHES: readonly (readonly [
   string | HfConfig,
   string,
   number,
-  EngineName,
+  EngineId,
   number,
   number,
 ])[] = [
@@ -145,7 +145,7 @@ async function figureOf(place: number, sampled: boolean): Promise<Figure | PlanF
   }
   if (sampled) {
     const layouts = sampleOf(spaceOf(request), SAMPLED)
-    const simulator = ours.createSimulator(request.workload, machine, engine)
+    const simulator = ours.createSimulator(request.workload, machine, engine.behaviour)
     const { value, seconds } = timed(() => {
       let sound = 0
       for (const layout of layouts)

@@ -73,7 +73,11 @@ function write(constants: Constants): void {
   const source = `/** @file The constants, as \`npm run fit\` makes them from measured steps. */
 import type { Constants } from './constants.ts'
 
-export const FITTED: Constants = ${table}
+export const FITTED = ${table} as const satisfies Constants
+
+/** Software whose steps were measured, and what engines are built on: the keys of what was fitted. */
+export type MeasuredSoftware = keyof typeof FITTED.engines
+export type Lineage = keyof typeof FITTED.lineages
 `
   const text = execFileSync('npx', ['biome', 'format', `--stdin-file-path=${TARGET}`], {
     input: source,

@@ -31,8 +31,8 @@ export function memoryRows(folder: string): MemoryRow[] {
   })).values
   return readSimumax(file).flatMap((row, i) => {
     if ('reason' in row) return []
-    const { workload, engine, layout, measured } = row
-    const stages = createMemoryModel(workload, engine).stages(layout)
+    const { workload, behaviour, layout, measured } = row
+    const stages = createMemoryModel(workload, behaviour).stages(layout)
     return {
       name: row.id,
       ...peers[i]!,

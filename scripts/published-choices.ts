@@ -7,7 +7,7 @@
 
 import { readFileSync } from 'node:fs'
 import { catalogChips } from '../src/chips/index.ts'
-import { ENGINES, type EngineName } from '../src/engines/index.ts'
+import { ENGINES, type Engine, type EngineId, EVERYTHING } from '../src/engines/index.ts'
 import { readDecoder } from '../src/model/index.ts'
 import { type Fixed, type PlanRequest, planLayouts } from '../src/plan/index.ts'
 import { type Layout, machineOf, type Precision } from '../src/simulate/index.ts'
@@ -32,22 +32,26 @@ const UNTIL_2021: Fixed = {
   recompute: 'full',
   offloadOptimizer: false,
 }
-const OLD_ENGINE = {
+const OLD_ENGINE: Engine = {
   ...ENGINES['megatron-lm'],
-  id: 'megatron-2021',
-  fusedAttention: false,
-  fusedLoss: false,
-  overlapsData: false,
-  overlapsPipeline: false,
-  gradientBytes: 2,
-  dropout: true,
-} as const
+  behaviour: {
+    ...ENGINES['megatron-lm'].behaviour,
+    measuredAs: 'megatron-2021',
+    fusedAttention: false,
+    fusedLoss: false,
+    overlapsData: false,
+    overlapsPipeline: false,
+    gradientBytes: 2,
+    dropout: true,
+  },
+  abilities: EVERYTHING,
+}
 
 function requestOf(
   model: string | Record<string, unknown>,
   chip: string,
   count: number,
-  engine: EngineName,
+  engine: EngineId,
   sequenceLength: number,
   globalBatch: number,
   network?: number,
@@ -121,10 +125,14 @@ export const PUBLISHED_CHOICES: readonly PublishedChoice[] = [
       ...requestOf('deepseek-v3', 'h800-sxm', 2048, 'megatron-lm', 4096, 15_360, 50e9, 'fp8'),
       engine: {
         ...ENGINES['megatron-lm'],
-        id: 'hai-llm',
         name: 'an engine of everything',
-        gradientBytes: 2,
-        overlapsExperts: true,
+        behaviour: {
+          ...ENGINES['megatron-lm'].behaviour,
+          measuredAs: 'hai-llm',
+          gradientBytes: 2,
+          overlapsExperts: true,
+        },
+        abilities: EVERYTHING,
       },
     },
     // exchanges of experts hide behind the other direction's passes, which only this schedule has
@@ -138,7 +146,10 @@ export const PUBLISHED_CHOICES: readonly PublishedChoice[] = [
     source: 'arXiv 2211.05100, section 3.4',
     request: {
       ...requestOf('bloom-176b', 'a100-80gb-sxm', 384, 'megatron-lm', 2048, 2048, 6.25e9),
-      engine: { ...OLD_ENGINE, id: 'bigscience', dropout: false },
+      engine: {
+        ...OLD_ENGINE,
+        behaviour: { ...OLD_ENGINE.behaviour, measuredAs: 'bigscience', dropout: false },
+      },
     },
     era: { ...UNTIL_2021, zeroStage: 1, virtualPipeline: 1, schedule: '1f1b' },
     told: { tensorParallel: 4, pipelineParallel: 12, microBatch: 2 },

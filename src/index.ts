@@ -67,7 +67,15 @@ export {
   trainBpe,
 } from './data/index.ts'
 // Accelerators: figures with sources, export rules, what bounds work on them. SI units, bytes, FLOP/s.
-export { abilitiesOf, ENGINE_NAMES, ENGINES, type EngineName, violations } from './engines/index.ts'
+export {
+  ENGINE_IDS,
+  ENGINES,
+  type Engine,
+  type EngineId,
+  EVERYTHING,
+  engineFor,
+  violations,
+} from './engines/index.ts'
 export { type ErrorKind, EXIT_CODES, formatIssue, type Issue, RegaugeError } from './errors.ts'
 // Formats that others defined.
 export {
@@ -103,10 +111,10 @@ export {
 export * from './runtime/index.ts'
 // Predictions of one layout.
 export {
+  type Behaviour,
   type ClusterFigures,
   type Constant,
   createSimulator,
-  type Engine,
   type EvidenceGrade,
   type Layout,
   layoutPipeline,

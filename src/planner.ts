@@ -7,10 +7,12 @@
 
 export {
   type Abilities,
-  abilitiesOf,
-  ENGINE_NAMES,
+  ENGINE_IDS,
   ENGINES,
-  type EngineName,
+  type Engine,
+  type EngineId,
+  EVERYTHING,
+  engineFor,
   violations,
 } from './engines/index.ts'
 export { type Decoder, decoderFlops, decoderParameters, readDecoder } from './model/index.ts'

@@ -1,13 +1,13 @@
 /** @file What the browser and Node are both asked: plans and predictions. Runs in either. */
 import type { Chip } from '../src/chips/index.ts'
 import type { HfConfig } from '../src/formats/index.ts'
-import { ENGINES, type EngineName, machineOf, planLayouts, readDecoder } from '../src/planner.ts'
+import { ENGINES, type EngineId, machineOf, planLayouts, readDecoder } from '../src/planner.ts'
 
 export interface Question {
   readonly config: HfConfig
   readonly chip: Chip
   readonly count: number
-  readonly engine: EngineName
+  readonly engine: EngineId
   readonly sequenceLength: number
   readonly globalBatch: number
 }

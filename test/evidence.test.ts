@@ -26,7 +26,7 @@ function row(id: string): MeasuredRow {
 
 describe('published rows', () => {
   test('a step time is taken as it is, with the flags of its row', () => {
-    const { source, chip, chips, layout, workload, engine, measured } = row('step')
+    const { source, chip, chips, layout, workload, behaviour, measured } = row('step')
     expect({ source, chip, chips }).toEqual({ source: 'korthikanti', chip: 'a100-80gb-sxm', chips: 16 })
     expect(measured).toMatchObject({ stepSeconds: 2.5, fromFlops: false })
     expect(layout).toMatchObject({
@@ -45,7 +45,7 @@ describe('published rows', () => {
       positions: 2048,
       tiedEmbeddings: true,
     })
-    expect(engine).toMatchObject({ fusedAttention: false, dropout: true })
+    expect(behaviour).toMatchObject({ fusedAttention: false, dropout: true })
   })
 
   test('printed FLOP/s are turned back by the formula of their paper', () => {
@@ -60,7 +60,7 @@ describe('published rows', () => {
   })
 
   test('tokens a second give the step; uneven stages and partial recomputation are read', () => {
-    const { source, chip, product, measured, layout, engine, workload } = row('tokens')
+    const { source, chip, product, measured, layout, behaviour, workload } = row('tokens')
     expect({ source, chip, product }).toEqual({
       source: 'mindformers',
       chip: 'ascend-910b2',
@@ -73,7 +73,7 @@ describe('published rows', () => {
       recomputeLayers: 4,
       zeroStage: 1,
     })
-    expect(engine.overlapsTensor).toBe(true)
+    expect(behaviour.overlapsTensor).toBe(true)
     expect(workload.decoder).toMatchObject({ vocabularySize: 32_000, gated: true, norm: 'rms' })
   })
 
@@ -96,7 +96,7 @@ describe('published rows', () => {
   })
 
   test('two dies to a package, folded stages with empty places, latent attention', () => {
-    const { chip, chipsPerNode, measured, layout, engine, workload } = row('latent')
+    const { chip, chipsPerNode, measured, layout, behaviour, workload } = row('latent')
     expect({ chip, chipsPerNode }).toEqual({ chip: 'ascend-910c-die', chipsPerNode: 16 })
     expect(measured.stepSeconds).toBeCloseTo((3840 * 4096) / (900.5 * 256), 9)
     expect(layout).toMatchObject({
@@ -106,7 +106,7 @@ describe('published rows', () => {
       offloadOptimizer: true,
       recomputeLayers: 2,
     })
-    expect(engine).toMatchObject({ overlapsExperts: true, overlapsPipeline: true })
+    expect(behaviour).toMatchObject({ overlapsExperts: true, overlapsPipeline: true })
     expect(workload.decoder.attention).toMatchObject({ kind: 'latent', keyValueRank: 512 })
     expect(workload.decoder.predictionLayers).toBe(1)
     expect(workload.decoder.expertLayers.slice(0, 4)).toEqual([false, false, false, true])
@@ -162,11 +162,11 @@ describe('tables of other simulators', () => {
   })
 
   test('Sailor: links as they were measured, and no head where the model ends with a norm', async () => {
-    const { engine, reached } = row('sailor/mit/N4/N4_D2')
+    const { behaviour, reached } = row('sailor/mit/N4/N4_D2')
     // an all-reduce of 16 MiB by 8 cards in 18.533 ms; a server's Ethernet, shared by 8
     expect(reached?.['rtx-3090']?.link).toBeCloseTo((1.75 * 2 ** 24) / 0.018533, -3)
     expect(reached?.['rtx-3090']?.network).toBeCloseTo(114_876_125 / 8, -1)
-    expect(engine).toMatchObject({ fusedMask: false, dropout: false, sendsInTurn: true })
+    expect(behaviour).toMatchObject({ fusedMask: false, dropout: false, sendsInTurn: true })
 
     const headless = row('sailor/clariden/GPT-NEO/N2/N2_D1')
     expect(headless).toMatchObject({ headless: true, layout: { stageLayers: [15, 17] } })

@@ -95,7 +95,7 @@ test('a model is planned for chips, and the best layout is the one that a simula
   expect(first!.seconds).toBeLessThanOrEqual(second!.seconds)
   expect(first!.peakBytes).toBeLessThanOrEqual(machine.memoryBytes)
   expect(first!.cost.days).toBeCloseTo(((1e12 / (4096 * 64)) * first!.prediction.seconds) / 86_400, 6)
-  const simulator = createSimulator(workload, { ...machine, count: first!.chips }, engine)
+  const simulator = createSimulator(workload, { ...machine, count: first!.chips }, engine.behaviour)
   expect(simulator.seconds(first!.layout)).toBeCloseTo(first!.prediction.seconds, 9)
   expect(parseLayout(layoutText(first!.layout), first!.chips)).toMatchObject({
     tensorParallel: first!.layout.tensorParallel,

@@ -7,7 +7,7 @@ import { machineOf } from '../../src/simulate/machine.ts'
 import { mixedStepSeconds } from '../../src/simulate/mixed.ts'
 import { layoutIssues, workloadIssues } from '../../src/simulate/sound.ts'
 import { stepSeconds } from '../../src/simulate/step.ts'
-import type { Engine, Machine } from '../../src/simulate/types.ts'
+import type { Behaviour, Machine } from '../../src/simulate/types.ts'
 import { PRIOR } from './priors.ts'
 import type { MeasuredRow, PlacedStage, Refusal } from './row.ts'
 
@@ -102,14 +102,14 @@ function mixedCase(row: MeasuredRow, placement: readonly PlacedStage[], chips: r
 
 function costsOf(row: MeasuredRow, machine: Machine, constants: Constants, like?: CostModel): CostModel {
   // gradients and logits of 4 bytes over bandwidths that were halved for all other values
-  const engine: Engine =
-    row.arithmetic === null ? row.engine : { ...row.engine, gradientBytes: 2, wideBytes: 2 }
-  const rates = ratesOf(constants, machine, engine)
+  const behaviour: Behaviour =
+    row.arithmetic === null ? row.behaviour : { ...row.behaviour, gradientBytes: 2, wideBytes: 2 }
+  const rates = ratesOf(constants, machine, behaviour)
   const Costs = row.headless ? HeadlessCosts : CostModel
   return new Costs(
     row.workload,
     machine,
-    engine,
+    behaviour,
     // what links were measured to reach is no peak that they reach a share of
     row.reached === null ? rates : { ...rates, linkShare: 1, networkShare: 1 },
     like,

@@ -1,35 +1,37 @@
 /** @file The engine of a published row: that of its software, changed by the flags that the row tells. */
-import type { Engine, Layout, Precision } from '../../src/simulate/types.ts'
-import { ENGINES, type EngineDefaults } from './engines.ts'
+import type { Layout, Precision } from '../../src/simulate/types.ts'
+import { ENGINES, type EngineDefaults, type MeasuredBehaviour } from './engines.ts'
 import { mindSpeedKernels, usesMc2 } from './mindspeed.ts'
 import type { NamedDecoder } from './models.ts'
 import type { Assume, Row } from './published-row.ts'
 
-export function engineFor(
+export function behaviourOf(
   row: Row,
-  { engine }: EngineDefaults,
+  { behaviour }: EngineDefaults,
   named: NamedDecoder,
   layout: Layout,
   precision: Precision,
   assume: Assume,
-): Engine {
+): MeasuredBehaviour {
   const overlap = row.overlap ?? ''
-  const isMindSpeed = engine.id.startsWith('mindspeed')
-  const isNemo = engine.id === ENGINES.nemo.engine.id
+  const isMindSpeed = behaviour.measuredAs.startsWith('mindspeed')
+  const isNemo = behaviour.measuredAs === ENGINES.nemo.behaviour.measuredAs
   const tensorFlag = /ascend-coc|tp-comm-overlap|fine_grain_interleave=[2-9]/i
   const asyncTensor = /async-?\+?tp/i.test(overlap !== '' ? overlap : row.id)
   // all its rows of 405B (benchmarks/llama3_h100_202412_torchtitan.md, tables 5 and 6)
-  const torchtitanTensor = engine.id === ENGINES.torchtitan.engine.id && /405b/i.test(row.model)
+  const torchtitanTensor =
+    behaviour.measuredAs === ENGINES.torchtitan.behaviour.measuredAs && /405b/i.test(row.model)
   const halves = /micro_batch_interleave_num=[2-9]/.test(row.notes ?? '')
   const dense = layout.expertParallel === 1
   return {
-    ...engine,
-    fusedAttention: row.flash_attention ?? engine.fusedAttention,
-    earlierAttention: engine.earlierAttention || /Megatron-Core 0\.[0-7]\b/.test(row.framework ?? ''),
-    fusedElementwise: fusesElementwise(row, engine),
-    gradientBytes: precision === 'bf16' && engine.id === 'megatron-deepspeed' ? 4 : engine.gradientBytes,
+    ...behaviour,
+    fusedAttention: row.flash_attention ?? behaviour.fusedAttention,
+    earlierAttention: behaviour.earlierAttention || /Megatron-Core 0\.[0-7]\b/.test(row.framework ?? ''),
+    fusedElementwise: fusesElementwise(row, behaviour),
+    gradientBytes:
+      precision === 'bf16' && behaviour.measuredAs === 'megatron-deepspeed' ? 4 : behaviour.gradientBytes,
     overlapsData:
-      (engine.overlapsData || /grad-?.?reduce|param-?.?gather/i.test(overlap)) &&
+      (behaviour.overlapsData || /grad-?.?reduce|param-?.?gather/i.test(overlap)) &&
       !/no overlap/i.test(overlap),
     ...(isMindSpeed && mindSpeedKernels(row)),
     overlapsTensor:
@@ -38,27 +40,27 @@ export function engineFor(
       asyncTensor ||
       torchtitanTensor ||
       halves ||
-      (isNemo && engine.overlapsTensor && layout.tensorParallel > 1),
+      (isNemo && behaviour.overlapsTensor && layout.tensorParallel > 1),
     overlapsExperts:
       !dense &&
-      (engine.overlapsExperts ||
+      (behaviour.overlapsExperts ||
         /moe-fb-overlap|moe-(allgather|alltoall)-overlap/i.test(overlap) ||
         // its recipes overlap exchanges of experts that span nodes
         (isNemo && layout.expertParallel > 8)),
     // Megatron-Core sends beside computation whenever stages are interleaved, MindSpeed where they are folded
     overlapsPipeline:
-      engine.overlapsPipeline ||
+      behaviour.overlapsPipeline ||
       layout.schedule === 'dualpipe-v' ||
       /p2p overlap/i.test(overlap) ||
-      (layout.virtualPipeline > 1 && !engine.id.startsWith('megatron-20') && !isMindSpeed),
+      (layout.virtualPipeline > 1 && !behaviour.measuredAs.startsWith('megatron-20') && !isMindSpeed),
     dropout: named.dropout && !isMindSpeed,
   }
 }
 
 /** Kernels of a row: Aleph Alpha's sheets name them; torchtitan without its compiler fuses nothing. */
-function fusesElementwise(row: Row, engine: Engine): boolean {
+function fusesElementwise(row: Row, behaviour: MeasuredBehaviour): boolean {
   const kernel = /kernel=([^;]*)/.exec(row.notes ?? '')?.[1]
   if (kernel !== undefined) return /RMS kernel/i.test(kernel)
-  if (engine.id === ENGINES.torchtitan.engine.id) return !/FSDP$/.test(row.id)
-  return engine.fusedElementwise
+  if (behaviour.measuredAs === ENGINES.torchtitan.behaviour.measuredAs) return !/FSDP$/.test(row.id)
+  return behaviour.fusedElementwise
 }

@@ -1,9 +1,43 @@
 /** @file Software that measured runs used, by era, before the flags of a row change it. */
-import type { Engine, Recompute } from '../../src/simulate/types.ts'
+import { BASIC_BEHAVIOUR } from '../../src/engines/index.ts'
+import type { Behaviour, Lineage, Recompute } from '../../src/simulate/index.ts'
 
-/** An engine with what its recipes do where a row says nothing. */
+/** Software by the ids that constants are fitted under. */
+const SOFTWARE = [
+  'megatron-2021',
+  'megatron-2021-zero3',
+  'megatron-2022',
+  'megatron-deepspeed',
+  'bigscience',
+  'megatron-core',
+  'nemo',
+  'pai-megatron',
+  'flagscale',
+  'llm-foundry',
+  'torchtitan',
+  'aa-scaling',
+  'mindspeed',
+  'mindspeed-legacy',
+  'mindformers',
+  'internevo',
+  'hai-llm',
+  'megascale-moe',
+  'deepspeed',
+  'colossal-ai',
+  'sailor',
+  'simumax-megatron',
+] as const
+
+/** How measured software behaves; what is fitted on it has its id. */
+export interface MeasuredBehaviour extends Behaviour {
+  readonly measuredAs: (typeof SOFTWARE)[number]
+  /** Of 'transformers', no step could be fitted. */
+  readonly lineage: Lineage | 'transformers'
+}
+
+/** How software behaves, with what its recipes do where a row says nothing. */
 export interface EngineDefaults {
-  readonly engine: Engine
+  readonly behaviour: MeasuredBehaviour
   readonly zeroStage: 0 | 1 | 2 | 3
   readonly recompute: Recompute
   /** Sequence parallelism whenever tensors are split. */
@@ -14,34 +48,9 @@ export interface EngineDefaults {
   readonly splitsExperts: boolean
 }
 
-const base: Omit<Engine, 'id' | 'name'> = {
-  lineage: 'megatron',
-  usesAllRails: true,
-  fusedAttention: true,
-  earlierAttention: false,
-  fusedElementwise: true,
-  fusedMask: true,
-  composedGates: false,
-  fusedLoss: false,
-  wideBytes: 4,
-  gradientPlaceholders: true,
-  gradientBytes: 4,
-  overlapsData: false,
-  overlapsTensor: false,
-  overlapsExperts: false,
-  gathersTokens: false,
-  groupsExperts: true,
-  headPadding: 0,
-  dispatchesOnce: false,
-  overlapsPipeline: false,
-  scattersSends: false,
-  sendsInTurn: false,
-  updatesOnHost: true,
-  vocabularyMultiple: 1,
-  dropout: false,
-}
+const base = { ...BASIC_BEHAVIOUR, lineage: 'megatron' } as const
 
-const defaults: Omit<EngineDefaults, 'engine'> = {
+const defaults: Omit<EngineDefaults, 'behaviour'> = {
   zeroStage: 1,
   recompute: 'none',
   sequenceParallel: true,
@@ -52,10 +61,9 @@ const defaults: Omit<EngineDefaults, 'engine'> = {
 /** Megatron-LM of 2021: JIT-fused bias, GeLU, dropout and masked softmax, scores of attention stored, fp16 gradients. */
 const megatron2021: EngineDefaults = {
   ...defaults,
-  engine: {
+  behaviour: {
     ...base,
-    id: 'megatron-2021',
-    name: 'Megatron-LM 2021',
+    measuredAs: 'megatron-2021',
     fusedAttention: false,
     // Narayanan et al. 2021, section 4.1
     scattersSends: true,
@@ -71,11 +79,10 @@ const megatron2021: EngineDefaults = {
 /** ZeRO-3 of DeepSpeed under Megatron-LM 2021: it gathers and reduces beside computation by default. */
 const deepSpeedZero3: EngineDefaults = {
   ...megatron2021,
-  engine: {
-    ...megatron2021.engine,
-    id: 'megatron-2021-zero3',
+  behaviour: {
+    ...megatron2021.behaviour,
+    measuredAs: 'megatron-2021-zero3',
     lineage: 'megatron-fork',
-    name: 'Megatron-LM 2021 with DeepSpeed ZeRO-3',
     // its own collectives of 2021 took one way out of a node
     usesAllRails: false,
     overlapsData: true,
@@ -86,10 +93,9 @@ const deepSpeedZero3: EngineDefaults = {
 /** Megatron-LM with sequence parallelism and selective recomputation (Korthikanti et al. 2022), fp32 gradients. */
 const megatron2022: EngineDefaults = {
   ...defaults,
-  engine: {
-    ...megatron2021.engine,
-    id: 'megatron-2022',
-    name: 'Megatron-LM 2022',
+  behaviour: {
+    ...megatron2021.behaviour,
+    measuredAs: 'megatron-2022',
     gradientBytes: 4,
   },
   zeroStage: 0,
@@ -102,35 +108,33 @@ const megatron2022: EngineDefaults = {
  */
 const megatronDeepSpeed: EngineDefaults = {
   ...megatron2021,
-  engine: {
-    ...megatron2021.engine,
-    id: 'megatron-deepspeed',
+  behaviour: {
+    ...megatron2021.behaviour,
+    measuredAs: 'megatron-deepspeed',
     lineage: 'megatron-fork',
     // its schedule receives a gradient before it sends activations on (DeepSpeed, runtime/pipe/schedule.py, `TrainSchedule`)
     sendsInTurn: true,
-    name: 'Megatron-DeepSpeed',
   },
 }
 
 /** BLOOM's fork of it: ALiBi, an embedding norm, kernels of its own. */
 const bigScience: EngineDefaults = {
   ...megatronDeepSpeed,
-  engine: { ...megatronDeepSpeed.engine, id: 'bigscience', name: 'Megatron-DeepSpeed of BigScience' },
+  behaviour: { ...megatronDeepSpeed.behaviour, measuredAs: 'bigscience' },
 }
 
 /** Megatron-Core with Transformer Engine and flash attention; overlaps only where flags ask for them. */
 const megatronCore: EngineDefaults = {
   ...defaults,
-  engine: { ...base, id: 'megatron-core', name: 'Megatron-Core', vocabularyMultiple: 128 },
+  behaviour: { ...base, measuredAs: 'megatron-core', vocabularyMultiple: 128 },
 }
 
 /** NeMo and Megatron-Bridge performance recipes: all overlaps on, gradients reduced in 16 bits, experts whole. */
 const nemo: EngineDefaults = {
   ...defaults,
-  engine: {
-    ...megatronCore.engine,
-    id: 'nemo',
-    name: 'NeMo / Megatron-Bridge',
+  behaviour: {
+    ...megatronCore.behaviour,
+    measuredAs: 'nemo',
     fusedLoss: true,
     // recipes dispatch with DeepEP or HybridEP
     dispatchesOnce: true,
@@ -143,17 +147,16 @@ const nemo: EngineDefaults = {
 
 const pai: EngineDefaults = {
   ...megatronCore,
-  engine: { ...megatronCore.engine, id: 'pai-megatron', name: 'Pai-Megatron-Patch' },
+  behaviour: { ...megatronCore.behaviour, measuredAs: 'pai-megatron' },
   splitsExperts: false,
 }
 
 const flagScale: EngineDefaults = {
   ...megatronCore,
-  engine: {
-    ...megatronCore.engine,
-    id: 'flagscale',
+  behaviour: {
+    ...megatronCore.behaviour,
+    measuredAs: 'flagscale',
     lineage: 'megatron-fork',
-    name: 'FlagScale',
     earlierAttention: true,
   },
 }
@@ -161,11 +164,10 @@ const flagScale: EngineDefaults = {
 /** FSDP of PyTorch under Composer: weights and gradients travel in 16 bits, beside computation. */
 const llmFoundry: EngineDefaults = {
   ...defaults,
-  engine: {
+  behaviour: {
     ...base,
-    id: 'llm-foundry',
+    measuredAs: 'llm-foundry',
     lineage: 'fsdp',
-    name: 'llm-foundry (FSDP)',
     // FlashAttention-2, which is what PyTorch's fused attention was as well until cuDNN's came to the fore
     earlierAttention: true,
     fusedLoss: true,
@@ -181,11 +183,10 @@ const llmFoundry: EngineDefaults = {
 /** FSDP2: gradients are reduced in fp32. */
 const torchtitan: EngineDefaults = {
   ...llmFoundry,
-  engine: {
-    ...llmFoundry.engine,
-    id: 'torchtitan',
+  behaviour: {
+    ...llmFoundry.behaviour,
+    measuredAs: 'torchtitan',
     lineage: 'fsdp',
-    name: 'torchtitan (FSDP2)',
     fusedLoss: true,
     gradientBytes: 4,
   },
@@ -195,11 +196,10 @@ const torchtitan: EngineDefaults = {
 /** Aleph Alpha's: Megatron-like, ZeRO-1, no overlap told of. */
 const alephAlpha: EngineDefaults = {
   ...defaults,
-  engine: {
+  behaviour: {
     ...base,
-    id: 'aa-scaling',
+    measuredAs: 'aa-scaling',
     lineage: 'fsdp',
-    name: 'AA-Scaling',
     fusedElementwise: false,
     vocabularyMultiple: 128,
   },
@@ -210,35 +210,33 @@ const alephAlpha: EngineDefaults = {
 /** Scripts set make-vocab-size-divisible-by 1. */
 const mindSpeedCore: EngineDefaults = {
   ...defaults,
-  engine: { ...base, id: 'mindspeed', lineage: 'mindspeed', name: 'MindSpeed-LLM', updatesOnHost: false },
+  behaviour: { ...base, measuredAs: 'mindspeed', lineage: 'mindspeed', updatesOnHost: false },
   zeroStage: 0,
 }
 
 const mindSpeedLegacy: EngineDefaults = {
   ...mindSpeedCore,
-  engine: {
-    ...mindSpeedCore.engine,
-    id: 'mindspeed-legacy',
+  behaviour: {
+    ...mindSpeedCore.behaviour,
+    measuredAs: 'mindspeed-legacy',
     lineage: 'mindspeed',
-    name: 'MindSpeed-LLM (legacy)',
   },
 }
 
 /** Graph compiler of MindSpore; sequence parallelism is a flag of the YAML. */
 const mindFormers: EngineDefaults = {
   ...defaults,
-  engine: { ...base, id: 'mindformers', lineage: 'mindspeed', name: 'MindFormers', gradientBytes: 2 },
+  behaviour: { ...base, measuredAs: 'mindformers', lineage: 'mindspeed', gradientBytes: 2 },
   sequenceParallel: false,
 }
 
 /** Gradients in 16 bits, ZeRO-1 within a node, communication beside the backward pass. */
 const internEvo: EngineDefaults = {
   ...defaults,
-  engine: {
+  behaviour: {
     ...base,
-    id: 'internevo',
+    measuredAs: 'internevo',
     lineage: 'fsdp',
-    name: 'InternEvo',
     gradientBytes: 2,
     overlapsData: true,
   },
@@ -247,11 +245,10 @@ const internEvo: EngineDefaults = {
 
 const haiLlm: EngineDefaults = {
   ...defaults,
-  engine: {
+  behaviour: {
     ...base,
-    id: 'hai-llm',
+    measuredAs: 'hai-llm',
     lineage: 'hai-llm',
-    name: 'HAI-LLM',
     fusedLoss: true,
     dispatchesOnce: true,
     overlapsData: true,
@@ -264,11 +261,10 @@ const haiLlm: EngineDefaults = {
 /** ByteDance's for experts: exchanges, gathers and sends beside computation. */
 const megaScaleMoe: EngineDefaults = {
   ...megatronCore,
-  engine: {
-    ...megatronCore.engine,
-    id: 'megascale-moe',
+  behaviour: {
+    ...megatronCore.behaviour,
+    measuredAs: 'megascale-moe',
     lineage: 'megatron-fork',
-    name: 'MegaScale-MoE',
     gradientBytes: 2,
     overlapsData: true,
     overlapsTensor: true,
@@ -280,11 +276,10 @@ const megaScaleMoe: EngineDefaults = {
 /** Transformers of Hugging Face with DeepSpeed's ZeRO, which communicates beside the backward pass. */
 const deepSpeed: EngineDefaults = {
   ...defaults,
-  engine: {
+  behaviour: {
     ...base,
-    id: 'deepspeed',
+    measuredAs: 'deepspeed',
     lineage: 'transformers',
-    name: 'Transformers with DeepSpeed',
     fusedAttention: false,
     fusedElementwise: false,
     gradientBytes: 2,
@@ -296,11 +291,10 @@ const deepSpeed: EngineDefaults = {
 
 const colossal: EngineDefaults = {
   ...defaults,
-  engine: {
+  behaviour: {
     ...base,
-    id: 'colossal-ai',
+    measuredAs: 'colossal-ai',
     lineage: 'fsdp',
-    name: 'Colossal-AI',
     gradientBytes: 2,
     overlapsData: true,
   },
@@ -316,11 +310,10 @@ const colossal: EngineDefaults = {
  */
 const sailor: EngineDefaults = {
   ...megatron2021,
-  engine: {
-    ...megatron2021.engine,
-    id: 'sailor',
+  behaviour: {
+    ...megatron2021.behaviour,
+    measuredAs: 'sailor',
     lineage: 'megatron-fork',
-    name: 'Sailor (Megatron-DeepSpeed, fp32)',
     fusedMask: false,
     sendsInTurn: true,
     gradientBytes: 4,
@@ -335,10 +328,9 @@ const sailor: EngineDefaults = {
  */
 const simumax: EngineDefaults = {
   ...megatronCore,
-  engine: {
-    ...megatronCore.engine,
-    id: 'simumax-megatron',
-    name: 'Megatron-Core without overlaps',
+  behaviour: {
+    ...megatronCore.behaviour,
+    measuredAs: 'simumax-megatron',
     fusedLoss: true,
   },
   splitsExperts: false,

@@ -35,7 +35,7 @@ export function judge(cases: readonly Case[], constants: Constants): Judged[] {
 
 /** The grade of a step; on several kinds of chip, that of the one of which least is known. */
 function gradeOfCase({ machine, row }: Case, constants: Constants): EvidenceGrade {
-  const grade = gradeOf(constants, machine, row.engine)
+  const grade = gradeOf(constants, machine, row.behaviour)
   // chips of other kinds were measured with these or not at all
   return row.placement === null ? grade : lesserGrade(grade, 'chip')
 }

@@ -55,9 +55,9 @@ function observationsOf(cases: readonly Case[], kernels: readonly KernelCase[]):
     ...cases.map(({ row, architectures, seconds }) => ({
       source: row.source,
       architecture: architectures,
-      lineage: [row.engine.lineage],
-      engine: [row.engine.id],
-      key: `${row.chip} ${row.engine.id}`,
+      lineage: [row.behaviour.lineage],
+      engine: [row.behaviour.measuredAs],
+      key: `${row.chip} ${row.behaviour.measuredAs}`,
       weight: 1 / Math.sqrt(count.get(row.source)!),
       residual: (constants: Constants) => Math.log(seconds(constants) / row.measured.stepSeconds),
     })),

@@ -3,14 +3,14 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Chip } from '../../src/chips/index.ts'
-import { ENGINES } from '../../src/engines/index.ts'
+import { BASIC_BEHAVIOUR } from '../../src/engines/index.ts'
 import { type Issue, RegaugeError } from '../../src/errors.ts'
 import { meanSeen } from '../../src/model/index.ts'
 import { HALF } from '../../src/simulate/bytes.ts'
 import { type Constants, ratesOf } from '../../src/simulate/fitted/constants.ts'
 import { deviceSeconds } from '../../src/simulate/fitted/rates.ts'
 import { machineOf } from '../../src/simulate/machine.ts'
-import type { Engine, Machine } from '../../src/simulate/types.ts'
+import type { Behaviour, Machine } from '../../src/simulate/types.ts'
 import { NO_WORK, type Work } from '../../src/simulate/work.ts'
 import type { readKernels } from './aiconfigurator.ts'
 import { readText, requireFolder, throwIssues } from './files.ts'
@@ -25,8 +25,8 @@ export interface KernelCase {
 }
 
 /** No engine: a kernel alone. */
-const ALONE: Engine = { ...ENGINES['megatron-lm'], id: '', lineage: '' }
-const ALONE_EARLIER: Engine = { ...ALONE, earlierAttention: true }
+const ALONE: Behaviour = { ...BASIC_BEHAVIOUR, measuredAs: null, lineage: null }
+const ALONE_EARLIER: Behaviour = { ...ALONE, earlierAttention: true }
 
 function kernelCase(
   source: string,

@@ -2,7 +2,7 @@
 import { type Issue, RegaugeError } from '../../src/errors.ts'
 import type { Layout, Precision, Workload } from '../../src/simulate/types.ts'
 import { chipOf } from './chips.ts'
-import { engineFor } from './engine-flags.ts'
+import { behaviourOf } from './engine-flags.ts'
 import { type EngineDefaults, engineOf } from './engines.ts'
 import { readText, throwIssues } from './files.ts'
 import { type FlopFormula, formulaOf, stepFlops } from './flops.ts'
@@ -116,7 +116,7 @@ function measuredRow(printed: Row): MeasuredRow {
     headless: false,
     arithmetic: null,
     layout,
-    engine: engineFor(row, defaults, named, layout, workload.precision, assume),
+    behaviour: behaviourOf(row, defaults, named, layout, workload.precision, assume),
     placement: null,
     measured: { ...measured, allocatedBytes: null, reservedBytes: null, usedBytes: null },
     assumptions,
@@ -222,7 +222,7 @@ function batchOf(row: Row, source: string, sequenceLength: number, layout: Layou
   return refuse('the global batch is not stated')
 }
 
-function precisionOf(row: Row, { engine }: EngineDefaults, assume: Assume): Precision {
+function precisionOf(row: Row, { behaviour }: EngineDefaults, assume: Assume): Precision {
   const told = row.precision
   const fp8Era = /25\.09/.test(row.framework ?? '')
   if (told == null && fp8Era) {
@@ -232,7 +232,7 @@ function precisionOf(row: Row, { engine }: EngineDefaults, assume: Assume): Prec
   }
   if (told == null) {
     // before 2022, scripts said fp16
-    const usual = /^megatron-(20|deepspeed)/.test(engine.id) ? 'fp16' : 'bf16'
+    const usual = /^megatron-(20|deepspeed)/.test(behaviour.measuredAs) ? 'fp16' : 'bf16'
     assume(usual)
     return usual
   }

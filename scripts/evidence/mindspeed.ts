@@ -3,7 +3,7 @@
  * release that prints them: a README's figure is often older than that script. Commits are those that first print it.
  */
 import type { Decoder } from '../../src/model/decoder.ts'
-import type { Engine } from '../../src/simulate/types.ts'
+import type { Behaviour } from '../../src/simulate/types.ts'
 import type { Assume, Row } from './published-row.ts'
 import { refuse } from './row.ts'
 
@@ -52,7 +52,7 @@ export function usesMc2(row: Row, assume: Assume): boolean {
 }
 
 /** How the engine computes experts and attention, by the flags of the script. */
-export function mindSpeedKernels(row: Row): Partial<Engine> {
+export function mindSpeedKernels(row: Row): Partial<Omit<Behaviour, 'measuredAs' | 'lineage'>> {
   if (!isReleased(row)) return {}
   const notes = row.notes ?? ''
   return {

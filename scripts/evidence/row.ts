@@ -1,5 +1,6 @@
 /** @file What measurements of training are read into, whichever table they come from. Seconds and bytes throughout. */
-import type { Engine, Layout, Workload } from '../../src/simulate/types.ts'
+import type { Layout, Workload } from '../../src/simulate/index.ts'
+import type { MeasuredBehaviour } from './engines.ts'
 
 /** Chips of one stage, for runs on several kinds of chip. */
 export interface PlacedStage {
@@ -38,7 +39,7 @@ export interface MeasuredRow {
   /** Number format of matrix products where a workload cannot say it; `workload.precision` is then a stand-in. */
   readonly arithmetic: 'tf32' | 'fp32' | null
   readonly layout: Layout
-  readonly engine: Engine
+  readonly behaviour: MeasuredBehaviour
   /** First stage first; null where all chips are alike. */
   readonly placement: readonly PlacedStage[] | null
   readonly measured: {

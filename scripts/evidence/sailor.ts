@@ -134,7 +134,7 @@ function rowOf(row: CsvRow): MeasuredRow | Refusal {
       // the image (nvcr.io/nvidia/pytorch:24.10) lets fp32 products run in TF32 where a chip has it
       arithmetic: stages.flat().every(({ chip }) => /gh200|a100|rtx-3090/.test(chip)) ? 'tf32' : 'fp32',
       layout,
-      engine: ENGINES.sailor.engine,
+      behaviour: ENGINES.sailor.behaviour,
       placement: new Set(stages.flat().map(({ chip }) => chip)).size > 1 ? placement : null,
       measured: { stepSeconds, fromFlops: false, allocatedBytes: null, reservedBytes: null, usedBytes },
       assumptions: [

@@ -117,7 +117,7 @@ function rowOf(row: CsvRow): MeasuredRow | Refusal {
       headless: false,
       arithmetic: null,
       layout,
-      engine: ENGINES.simumax.engine,
+      behaviour: ENGINES.simumax.behaviour,
       placement: null,
       measured: { stepSeconds, fromFlops: false, allocatedBytes, reservedBytes, usedBytes: null },
       assumptions: [],

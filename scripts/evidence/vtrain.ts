@@ -87,7 +87,7 @@ function rowOf(row: CsvRow, source: 'vtrain-single' | 'vtrain-multi'): MeasuredR
       headless: false,
       arithmetic: null,
       layout,
-      engine: { ...ENGINES.megatronDeepSpeed.engine, dropout },
+      behaviour: { ...ENGINES.megatronDeepSpeed.behaviour, dropout },
       placement: null,
       measured: { stepSeconds, fromFlops: false, allocatedBytes: null, reservedBytes: null, usedBytes: null },
       assumptions: ASSUMPTIONS,

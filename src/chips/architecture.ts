@@ -23,9 +23,3 @@ const ARCHITECTURES: readonly (readonly [RegExp, string])[] = [
 export function architectureOf({ id }: Pick<Chip, 'id'>): string {
   return ARCHITECTURES.find(([pattern]) => pattern.test(id))?.[1] ?? id
 }
-
-/** The engine that trains on many such chips; null where none is known to. */
-export function engineNameOf({ software }: Chip): 'megatron-lm' | 'mindspeed-llm' | null {
-  if (software.runtime === 'cuda') return 'megatron-lm'
-  return software.runtime === 'cann' ? 'mindspeed-llm' : null
-}

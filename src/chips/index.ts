@@ -2,7 +2,7 @@
 import { catalogChips } from './catalog.ts'
 import type { Chip } from './types.ts'
 
-export { architectureOf, engineNameOf } from './architecture.ts'
+export { architectureOf } from './architecture.ts'
 export { catalogChips } from './catalog.ts'
 export {
   type Class2023,

@@ -1,7 +1,7 @@
 /** @file The one table of commands and options: parsing, help, errors and shell completion are made from it. */
 
 import { EXAMPLE_CHIPS, RUNTIMES, STATUSES } from '../chips/index.ts'
-import { ENGINE_NAMES } from '../engines/index.ts'
+import { ENGINE_IDS } from '../engines/index.ts'
 import { PROVIDER_NAMES } from '../runtime/index.ts'
 import { PRECISIONS } from '../simulate/index.ts'
 
@@ -145,7 +145,7 @@ const precision = {
 const engine = {
   description: 'Engine',
   value: 'name',
-  choices: ENGINE_NAMES,
+  choices: ENGINE_IDS,
   default: 'by the chips',
 } as const satisfies OptionSpec
 

@@ -49,13 +49,13 @@ export function planLines(model: PlannedModel, plan: PlanReport, terminal: Termi
 }
 
 function poolLines(
-  { name, result, frontier, explanation }: PlannedPool,
+  { name, engine, result, frontier, explanation }: PlannedPool,
   terminal: Terminal,
   width: number,
 ): string[] {
   const { colors, glyphs } = terminal
-  const { best, rejected, remedies, simulator } = result
-  const head = `${colors.bold(name)}, ${simulator.engine.name}`
+  const { best, rejected, remedies } = result
+  const head = `${colors.bold(name)}, ${engine.name}`
   const list = (texts: readonly string[]): string[] =>
     texts.flatMap((text) =>
       wrapped(text, width - 4).map((line, i) => `${i === 0 ? `  ${glyphs.dot} ` : '    '}${line}`),

@@ -2,14 +2,13 @@
 
 import { statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
-import { type Chip, engineNameOf } from '../chips/index.ts'
-import { abilitiesOf, ENGINES, type EngineName } from '../engines/index.ts'
+import type { Chip } from '../chips/index.ts'
+import { ENGINES, type Engine, type EngineId, engineFor } from '../engines/index.ts'
 import { RegaugeError } from '../errors.ts'
 import { readHfConfig } from '../formats/index.ts'
 import { type Decoder, decoderParameters, readDecoder } from '../model/index.ts'
 import {
   type Constant,
-  type Engine,
   type Layout,
   type Machine,
   MOST,
@@ -123,13 +122,13 @@ interface Places {
 }
 
 /** The engine by its name, or the one for a chip. */
-export function engineFor(chip: Chip, name: string | undefined): Engine {
-  return ENGINES[(name as EngineName | undefined) ?? engineNameOf(chip) ?? 'torch']
+export function plannedEngine(chip: Chip, name: string | undefined): Engine {
+  return name === undefined ? engineFor(chip) : ENGINES[name as EngineId]
 }
 
 /** Reads a layout; where it says nothing of ZeRO, that is stage 1, or the last one that the engine has. */
 export function layoutFor(engine: Engine, text: string, chips: number): Layout {
-  const { zeroStages } = abilitiesOf(engine)
+  const { zeroStages } = engine.abilities
   return parseLayout(text, chips, zeroStages.includes(1) ? 1 : zeroStages.at(-1))
 }
 

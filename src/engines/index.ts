@@ -1,4 +1,6 @@
 /** @file The engines that runs are planned for: how they behave, what they can run, what they refuse. */
-export { type Abilities, abilitiesOf, chunksDivide } from './abilities.ts'
-export { ENGINE_NAMES, ENGINES, type EngineName } from './behaviour.ts'
+export { type Abilities, chunksDivide, EVERYTHING } from './abilities.ts'
+export { BASIC_BEHAVIOUR } from './behaviour.ts'
 export { violations } from './rules.ts'
+export { ENGINES, engineFor } from './table.ts'
+export { ENGINE_IDS, type Engine, type EngineId, type ReadFrom, type Rule, type RuleCase } from './types.ts'

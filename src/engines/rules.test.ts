@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from 'vitest'
 import { readDecoder } from '../model/index.ts'
-import { type Engine, type Layout, ONE_CHIP, type Workload } from '../simulate/index.ts'
-import { ENGINES, type EngineName, violations } from './index.ts'
+import { type Layout, ONE_CHIP, type Workload } from '../simulate/index.ts'
+import { ENGINES, type Engine, type EngineId, EVERYTHING, violations } from './index.ts'
 
 const plain: Layout = {
   ...ONE_CHIP,
@@ -39,13 +39,13 @@ function chipsOf(l: Layout): number {
 interface Case {
   readonly broken: Partial<Layout>
   readonly says: string
-  readonly engine?: EngineName | Engine
+  readonly engine?: EngineId | Engine
   readonly experts?: boolean
   readonly tied?: boolean
   readonly chips?: number
 }
 
-const ALL: Engine = { ...ENGINES['megatron-lm'], id: 'all', name: 'an engine of everything' }
+const ALL: Engine = { ...ENGINES['megatron-lm'], name: 'an engine of everything', abilities: EVERYTHING }
 
 const CASES: readonly Case[] = [
   { broken: { dataParallel: 0.5 }, says: 'dataParallel 0.5: integers from 1 on are needed' },

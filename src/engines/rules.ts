@@ -1,29 +1,13 @@
-/** @file What engines demand of a layout, so that what is planned can be launched. */
-import type { Decoder } from '../model/index.ts'
-import { DEGREES, type Engine, type Layout, type Workload } from '../simulate/index.ts'
-import { type Abilities, abilitiesOf, chunksDivide } from './abilities.ts'
-
-/** What a rule sees. */
-interface Case {
-  readonly layout: Layout
-  readonly decoder: Decoder
-  readonly workload: Workload
-  readonly chips: number
-  readonly engine: Engine
-  readonly abilities: Abilities
-}
-
-/** Says what is wrong, with the numbers and what would do; undefined when nothing is. */
-type Rule = (c: Case) => string | undefined
+/** @file What every engine demands of a layout, so that what is planned can be launched; what each adds is in its row. */
+import { DEGREES, type Layout, type Workload } from '../simulate/index.ts'
+import { chunksDivide } from './abilities.ts'
+import type { Engine, Rule, RuleCase } from './types.ts'
 
 /** Parameters of a layout that count something. */
 const COUNTS = [...DEGREES, 'shardGroup', 'recomputeLayers'] as const
 
-/**
- * Rules of Megatron-LM's `validate_args`, `TransformerConfig` and `parallel_state` at commit d98e8a64, which
- * MindSpeed-LLM (commit c77308a1) keeps and adds to; and of torch's FSDP2.
- */
-const RULES: readonly Rule[] = [
+/** Numbers that contradict each other or the batch. */
+const NUMBERS: readonly Rule[] = [
   ({ layout: l }) => {
     const wrong = COUNTS.filter(
       (name) => l[name] !== undefined && !(Number.isInteger(l[name]) && l[name]! > 0),
@@ -42,50 +26,26 @@ const RULES: readonly Rule[] = [
     w.globalBatch % (l.microBatch * l.dataParallel) === 0
       ? undefined
       : `a batch of ${w.globalBatch} sequences does not divide into micro-batches of ${l.microBatch} on ${l.dataParallel} data-parallel replicas`,
-  ({ layout: l, decoder: d }) =>
-    d.attention.heads % l.tensorParallel === 0
-      ? undefined
-      : `${d.attention.heads} attention heads do not divide by tensor parallelism ${l.tensorParallel}`,
-  ({ layout: l, decoder: { attention: a } }) => {
-    if (a.kind !== 'heads') return undefined
-    return a.keyValueHeads % l.tensorParallel === 0 || l.tensorParallel % a.keyValueHeads === 0
-      ? undefined
-      : `${a.keyValueHeads} key-value heads are neither a multiple nor a divisor of tensor parallelism ${l.tensorParallel}`
-  },
-  ({ layout: { tensorParallel: t }, decoder: d }) => {
-    const widths = [
-      ...(d.expertLayers.every(Boolean) ? [] : [d.intermediateSize]),
-      ...(d.experts === null ? [] : [d.experts.sharedIntermediateSize]),
-    ]
-    const wrong = widths.find((width) => width % t !== 0)
-    return wrong === undefined ? undefined : `an MLP ${wrong} wide does not divide by tensor parallelism ${t}`
-  },
-  ({ layout: { expertTensorParallel: t }, decoder: { experts } }) => {
-    if (t === 1) return undefined
-    if (experts === null) return 'expert-tensor parallelism needs a model with experts'
-    return experts.intermediateSize % t === 0
-      ? undefined
-      : `experts ${experts.intermediateSize} wide do not divide by expert-tensor parallelism ${t}`
-  },
-  ({ layout: { tensorParallel: t, expertTensorParallel: e }, abilities, engine }) =>
-    abilities.expertTensorWhole && e !== 1 && e !== t
+]
+
+/** Parts of a layout that do not go together, and what an engine's abilities leave out. */
+const PARTS: readonly Rule[] = [
+  ({ layout: { tensorParallel: t, expertTensorParallel: e }, engine }) =>
+    engine.abilities.expertTensorWhole && e !== 1 && e !== t
       ? `${engine.name} splits experts over all tensor-parallel chips or none: expert-tensor parallelism 1 or ${t}, not ${e}`
       : undefined,
   ({ layout: l }) =>
     l.sequenceParallel && l.tensorParallel === 1
       ? 'sequence parallelism needs tensor parallelism above 1'
       : undefined,
-  ({ layout: l, workload: w }) =>
-    l.sequenceParallel && (w.sequenceLength / l.contextParallel) % l.tensorParallel !== 0
-      ? `${w.sequenceLength / l.contextParallel} tokens a chip do not divide by tensor parallelism ${l.tensorParallel}, as sequence parallelism needs`
-      : undefined,
-  ({ layout: l, decoder: d, abilities, engine }) =>
-    abilities.expertsNeedSequence && d.experts !== null && l.tensorParallel > 1 && !l.sequenceParallel
+  ({ layout: l, decoder: d, engine }) =>
+    engine.abilities.expertsNeedSequence && d.experts !== null && l.tensorParallel > 1 && !l.sequenceParallel
       ? `${engine.name} needs sequence parallelism where experts meet tensor parallelism ${l.tensorParallel}`
       : undefined,
-  ({ layout: l, decoder: d, abilities }) =>
+  ({ layout: l, decoder: d, engine }) =>
     l.pipelineParallel * l.virtualPipeline <= d.layers ||
-    (l.virtualPipeline > 1 && chunksDivide(d.layers, l.pipelineParallel * l.virtualPipeline, abilities))
+    (l.virtualPipeline > 1 &&
+      chunksDivide(d.layers, l.pipelineParallel * l.virtualPipeline, engine.abilities))
       ? undefined
       : `${d.layers} layers are too few for ${l.pipelineParallel} stages of ${l.virtualPipeline} chunks`,
   ({ layout: l, decoder: d }) => {
@@ -100,12 +60,12 @@ const RULES: readonly Rule[] = [
     l.stageLayers !== undefined && l.schedule !== '1f1b' && l.schedule !== 'zero-bubble'
       ? `stages of given layers do not go with the schedule ${l.schedule}`
       : undefined,
-  ({ layout: l, decoder: d, abilities, engine }) =>
-    abilities.unevenStages || (l.stageLayers === undefined && d.layers % l.pipelineParallel === 0)
+  ({ layout: l, decoder: d, engine }) =>
+    engine.abilities.unevenStages || (l.stageLayers === undefined && d.layers % l.pipelineParallel === 0)
       ? undefined
       : `${engine.name} needs stages that are alike, ${d.layers} layers do not divide into ${l.pipelineParallel}`,
-  ({ layout: l, decoder: d, abilities }) =>
-    l.virtualPipeline > 1 && !chunksDivide(d.layers, l.pipelineParallel * l.virtualPipeline, abilities)
+  ({ layout: l, decoder: d, engine }) =>
+    l.virtualPipeline > 1 && !chunksDivide(d.layers, l.pipelineParallel * l.virtualPipeline, engine.abilities)
       ? `${d.layers} layers do not divide into ${l.pipelineParallel} stages of ${l.virtualPipeline} chunks`
       : undefined,
   ({ layout: l }) =>
@@ -122,32 +82,6 @@ const RULES: readonly Rule[] = [
     (l.schedule === 'interleaved') === l.virtualPipeline > 1
       ? undefined
       : `${l.virtualPipeline} chunk${l.virtualPipeline === 1 ? '' : 's'} a stage do not go with the schedule ${l.schedule}`,
-  ({ layout: l, workload: w }) => {
-    if (l.contextParallel === 1) return undefined
-    const pieces = l.contextMethod === 'ring' ? 2 * l.contextParallel : l.contextParallel
-    return w.sequenceLength % pieces === 0
-      ? undefined
-      : `a sequence of ${w.sequenceLength} tokens does not divide into ${pieces} pieces for context parallelism ${l.contextParallel}`
-  },
-  ({ layout: l, decoder: d }) =>
-    l.contextParallel > 1 &&
-    l.contextMethod === 'all-to-all' &&
-    d.attention.heads % (l.contextParallel * l.tensorParallel) !== 0
-      ? `all-to-all context parallelism needs heads that divide by ${l.contextParallel} x ${l.tensorParallel}, there are ${d.attention.heads}`
-      : undefined,
-  ({ layout: l, decoder: d }) => {
-    if (l.expertParallel === 1) return undefined
-    if (d.experts === null) return 'expert parallelism needs a model with experts'
-    return d.experts.count % l.expertParallel === 0
-      ? undefined
-      : `${d.experts.count} experts do not divide by expert parallelism ${l.expertParallel}`
-  },
-  ({ layout: l, chips }) => {
-    const grid = l.expertTensorParallel * l.expertParallel * l.pipelineParallel
-    return chips % grid === 0
-      ? undefined
-      : `${chips} chips do not divide by expert-tensor ${l.expertTensorParallel} x expert ${l.expertParallel} x pipeline ${l.pipelineParallel}`
-  },
   // as MindSpeed asks of DualPipeV, even of tables that its first stage holds both of (`dualpipev_feature.py`)
   ({ layout: l, workload: w, decoder: d }) => {
     if (l.schedule !== 'dualpipe' && l.schedule !== 'dualpipe-v') return undefined
@@ -163,7 +97,8 @@ const RULES: readonly Rule[] = [
       ? undefined
       : `the schedule ${l.schedule} needs at least ${2 * l.pipelineParallel} micro-batches, there are ${micro}`
   },
-  ({ layout: l, abilities: a, engine }) => {
+  ({ layout: l, engine }) => {
+    const { abilities: a } = engine
     const lacks = [
       !a.tensorParallel && l.tensorParallel > 1 && 'tensor parallelism',
       !a.pipelineParallel && l.pipelineParallel > 1 && 'pipeline parallelism',
@@ -180,9 +115,11 @@ const RULES: readonly Rule[] = [
     ].filter((lack) => lack !== false)
     return lacks.length === 0 ? undefined : `${engine.name} has no ${lacks.join(', no ')}`
   },
-  ({ layout: l, abilities: { offloadFrom }, engine }) =>
-    l.offloadOptimizer && offloadFrom !== undefined && l.zeroStage < offloadFrom
-      ? `${engine.name} keeps the optimizer's state with the host from ZeRO stage ${offloadFrom} on, not at ${l.zeroStage}`
+  ({ layout: l, engine }) =>
+    l.offloadOptimizer &&
+    engine.abilities.offloadFrom !== undefined &&
+    l.zeroStage < engine.abilities.offloadFrom
+      ? `${engine.name} keeps the optimizer's state with the host from ZeRO stage ${engine.abilities.offloadFrom} on, not at ${l.zeroStage}`
       : undefined,
   ({ layout: l, decoder: d }) => {
     if (l.recomputeLayers === undefined) return undefined
@@ -210,7 +147,6 @@ const RULES: readonly Rule[] = [
 
 /** Everything that keeps an engine from running a layout; nothing where it can be launched. */
 export function violations(layout: Layout, workload: Workload, chips: number, engine: Engine): string[] {
-  const abilities = abilitiesOf(engine)
-  const c: Case = { layout, workload, chips, engine, abilities, decoder: workload.decoder }
-  return RULES.flatMap((rule) => rule(c) ?? [])
+  const c: RuleCase = { layout, workload, chips, engine, decoder: workload.decoder }
+  return [...NUMBERS, ...engine.rules, ...PARTS].flatMap((rule) => rule(c) ?? [])
 }

@@ -5,12 +5,11 @@
 
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
-import { ENGINES } from '../engines/index.ts'
+import { ENGINES, type Engine, EVERYTHING } from '../engines/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
 import {
   bubbleSeconds,
   createSimulator,
-  type Engine,
   exposedSends,
   hopSeconds,
   type Layout,
@@ -70,9 +69,14 @@ function decoder(): Decoder {
   }
 }
 
-const ENGINES_AND_ALL = [
+const ENGINES_AND_ALL: readonly Engine[] = [
   ...Object.values(ENGINES),
-  { ...ENGINES['megatron-lm'], id: 'all', name: 'an engine of everything' },
+  {
+    ...ENGINES['megatron-lm'],
+    name: 'an engine of everything',
+    behaviour: { ...ENGINES['megatron-lm'].behaviour, measuredAs: null },
+    abilities: EVERYTHING,
+  },
 ]
 
 function searched(
@@ -84,7 +88,7 @@ function searched(
   const machine = machineOf(chip, 16, 'bf16', { networkBytesPerSecond: 25e9 })
   const workload = { decoder: decoder(), sequenceLength, globalBatch: 192, precision: 'bf16' } as const
   const request = { workload, machine, engine, ...changed }
-  return [spaceOf(request), createSimulator(request.workload, machine, engine)]
+  return [spaceOf(request), createSimulator(request.workload, machine, engine.behaviour)]
 }
 
 /** Layouts from all over a space, of some of its shares and splits, on the most and the fewest replicas. */
@@ -184,7 +188,12 @@ test.each(ENGINES_AND_ALL)('no bubble is shorter, with $name', (engine) => {
 
 test.each([
   ...ENGINES_AND_ALL,
-  { ...ENGINES['megatron-lm'], id: 'stored', name: 'an engine that stores scores', fusedAttention: false },
+  {
+    ...ENGINES['megatron-lm'],
+    name: 'an engine that stores scores',
+    behaviour: { ...ENGINES['megatron-lm'].behaviour, measuredAs: null, fusedAttention: false },
+    abilities: EVERYTHING,
+  },
 ])('no micro-batch that fits is left out, with $name', (engine) => {
   const one = readDecoder({
     model_type: 'llama',

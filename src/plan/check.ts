@@ -1,6 +1,5 @@
 /** @file What can be wrong with a request, all of it at once. */
 
-import { abilitiesOf } from '../engines/index.ts'
 import { type Issue, RegaugeError } from '../errors.ts'
 import { amountIssues, countIssues, MOST, machineIssues, workloadIssues } from '../simulate/index.ts'
 import { type Space, spaceOf } from './space.ts'
@@ -103,7 +102,7 @@ function emptyParts(space: Space): string[] {
 }
 
 function abilitiesHint({ engine }: PlanRequest): string {
-  const { schedules, zeroStages } = abilitiesOf(engine)
+  const { schedules, zeroStages } = engine.abilities
   return `leave it open; this engine runs ${schedules.join(', ')} and ZeRO stages ${zeroStages.join(', ')}`
 }
 

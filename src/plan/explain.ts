@@ -30,7 +30,7 @@ export function explainLayout(request: PlanRequest, layout: Layout, known?: Plan
   const sane = unsound.length === 0 && chips <= MOST.chips
   if (!sane) return { layout, chips, violations: broken, shortages: [], lost: [], lines: broken, ...found }
 
-  const simulator = createSimulator(workload, { ...machine, count: chips }, engine, constants)
+  const simulator = createSimulator(workload, { ...machine, count: chips }, engine.behaviour, constants)
   const prediction = simulator.predict(layout)
   const shortages = prediction.memory.flatMap((stage): MemoryShortage[] => {
     const over = stage.peak - machine.memoryBytes

@@ -1,5 +1,4 @@
 /** @file Search over layouts: which one of all that an engine runs takes the least, and why the others lost. */
-export { type Abilities, abilitiesOf, violations } from '../engines/index.ts'
 export { MOST_LAYERS, MOST_LAYOUTS } from './check.ts'
 export { explainLayout } from './explain.ts'
 export { type FrontierPoint, fewestChips, frontier } from './frontier.ts'

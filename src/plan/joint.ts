@@ -242,7 +242,7 @@ function boundOf(
 
 export function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
   const { machine, engine, constants } = pool
-  const simulator = createSimulator(workload, machine, engine, constants)
+  const simulator = createSimulator(workload, machine, engine.behaviour, constants)
   const { layers } = workload.decoder
   const request = { workload, machine, engine }
   const space = spaceOf(request, true)
@@ -381,7 +381,7 @@ export function joined(
 function tableTransfer({ workload, link }: FleetRequest, first: Side, last: Side): number {
   const { vocabularySize, hiddenSize } = workload.decoder
   if (!sharesTable(workload.decoder)) return 0
-  const bytes = Math.max(first.pool.engine.gradientBytes, last.pool.engine.gradientBytes)
+  const bytes = Math.max(first.pool.engine.behaviour.gradientBytes, last.pool.engine.behaviour.gradientBytes)
   return (vocabularySize * hiddenSize * bytes) / link.bytesPerSecond + link.latency
 }
 

@@ -54,7 +54,7 @@ export function leastMemory(space: Space, simulator: Simulator): MemoryShortage 
 export function remediesOf(request: PlanRequest, nearest: MemoryShortage | undefined): string[] {
   const { machine, workload, engine, constants, fixed } = request
   const fits = (other: PlanRequest) => {
-    const simulator = createSimulator(other.workload, other.machine, engine, constants)
+    const simulator = createSimulator(other.workload, other.machine, engine.behaviour, constants)
     const shortage = leastMemory(spaceOf(other, true), simulator)
     return shortage !== undefined && shortage.over <= 0
   }

@@ -41,7 +41,7 @@ test('every layout can be launched, fits, and takes what the simulator says', ()
     expect(chips + idle).toBe(16)
     expect(peakBytes).toBeLessThanOrEqual(memoryBytes)
     const machine = { ...request.machine, count: chips }
-    expect(createSimulator(request.workload, machine, request.engine).seconds(layout)).toBe(seconds)
+    expect(createSimulator(request.workload, machine, request.engine.behaviour).seconds(layout)).toBe(seconds)
     expect(prediction.seconds).toBe(seconds)
   }
   expect(best.map(({ seconds }) => seconds)).toEqual(best.map(({ seconds }) => seconds).sort((a, b) => a - b))

@@ -22,7 +22,12 @@ const TOP = 5
  */
 export function planLayouts(request: PlanRequest): PlanResult {
   const space = checkedSpace(request)
-  const simulator = createSimulator(request.workload, request.machine, request.engine, request.constants)
+  const simulator = createSimulator(
+    request.workload,
+    request.machine,
+    request.engine.behaviour,
+    request.constants,
+  )
   const { best, ...counts } = search(space, simulator, request.top ?? TOP)
   const reasons = request.reasons ?? true
   const fastest = best.length === 0 && reasons ? fastestOf(request) : undefined
@@ -46,7 +51,12 @@ export function planLayouts(request: PlanRequest): PlanResult {
 /** The best layout of a request alone: neither what comes closest where nothing fits, nor reasons. */
 export function bestLayout(request: PlanRequest): PlannedLayout | undefined {
   const space = checkedSpace(request)
-  const simulator = createSimulator(request.workload, request.machine, request.engine, request.constants)
+  const simulator = createSimulator(
+    request.workload,
+    request.machine,
+    request.engine.behaviour,
+    request.constants,
+  )
   const best = searchBest(space, simulator)
   return best && plannedOf(request, simulator, best)
 }
@@ -68,9 +78,12 @@ function plannedOf(
 ): PlannedLayout {
   const chips = chipsOf(layout)
   const machine: Machine = { ...request.machine, count: chips }
-  const prediction = createSimulator(request.workload, machine, request.engine, request.constants).predict(
-    layout,
-  )
+  const prediction = createSimulator(
+    request.workload,
+    machine,
+    request.engine.behaviour,
+    request.constants,
+  ).predict(layout)
   return {
     layout,
     chips,

@@ -138,7 +138,8 @@ function replicas(request: FleetRequest, a: Pool, b: Pool): FleetPlan | undefine
   const { workload, link } = request
   const batch = workload.globalBatch
   const { total, predictionLayers } = decoderParameters(workload.decoder)
-  const bytes = (total + predictionLayers) * Math.max(a.engine.gradientBytes, b.engine.gradientBytes)
+  const bytes =
+    (total + predictionLayers) * Math.max(a.engine.behaviour.gradientBytes, b.engine.behaviour.gradientBytes)
   // one pool's sums go to the other, which adds its own and sends them back: each way once, one after the other
   const crossing = (2 * bytes) / link.bytesPerSecond + 2 * link.latency
   const quantum = Math.max(1, Math.ceil(batch / PARTS))

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
-import { ENGINES, type EngineName, violations } from '../engines/index.ts'
+import { ENGINES, type Engine, type EngineId, EVERYTHING, violations } from '../engines/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
 import { createSimulator, type Layout, machineOf, SCHEDULES } from '../simulate/index.ts'
 import { planLayouts } from './index.ts'
@@ -135,7 +135,7 @@ function degreesOf(l: Layout): string {
 
 function bruteForce(request: PlanRequest, top: number) {
   const { workload, machine, engine, objective } = request
-  const simulator = createSimulator(workload, machine, engine)
+  const simulator = createSimulator(workload, machine, engine.behaviour)
   const best = new Map<string, { layout: Layout; seconds: number; score: number }>()
   let count = 0
   for (const layout of everything(request)) {
@@ -159,7 +159,12 @@ const shared = {
   limited: fc.boolean(),
 }
 
-const ALL = { ...ENGINES['megatron-lm'], id: 'all', name: 'an engine of everything', dropout: true }
+const ALL: Engine = {
+  ...ENGINES['megatron-lm'],
+  name: 'an engine of everything',
+  behaviour: { ...ENGINES['megatron-lm'].behaviour, measuredAs: null, dropout: true },
+  abilities: EVERYTHING,
+}
 
 interface Drawn {
   readonly layers: number
@@ -169,7 +174,7 @@ interface Drawn {
   readonly chips: number
   readonly batch: number
   readonly sequenceLength: number
-  readonly engine: EngineName | 'all'
+  readonly engine: EngineId | 'all'
   readonly domain: number
   readonly memory: number
   readonly objective: 'time' | 'chip-time'
@@ -278,7 +283,7 @@ test('finds what is a little better than what is known, with a micro-batch whose
   })
   const workload = { decoder, sequenceLength: 256, globalBatch: 64, precision: 'bf16' } as const
   const machine = machineOf(CHIP, 8, 'bf16', { networkBytesPerSecond: 25e9 })
-  const simulator = createSimulator(workload, machine, ALL)
+  const simulator = createSimulator(workload, machine, ALL.behaviour)
   const fixed = { schedule: 'zero-bubble' } as const
   const space = spaceOf({ workload, machine, engine: ALL, objective: 'chip-time', fixed })
   const best = searchBest(space, simulator)!

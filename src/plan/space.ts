@@ -5,7 +5,7 @@
  * take more memory.
  */
 
-import { type Abilities, abilitiesOf, chunksDivide } from '../engines/index.ts'
+import { type Abilities, chunksDivide } from '../engines/index.ts'
 import { evenShare, type Layout, type Recompute, type Schedule, stageSize } from '../simulate/index.ts'
 import type { Fixed, PlanRequest } from './types.ts'
 
@@ -85,10 +85,9 @@ export interface Space {
 export function spaceOf(request: PlanRequest, coarse = false): Space {
   const { workload, machine, engine, fixed = {} } = request
   const { decoder, globalBatch } = workload
-  const engineAbilities = abilitiesOf(engine)
   const abilities = coarse
-    ? { ...engineAbilities, recomputeLayers: fixed.recomputeLayers !== undefined }
-    : engineAbilities
+    ? { ...engine.abilities, recomputeLayers: fixed.recomputeLayers !== undefined }
+    : engine.abilities
   const chips = machine.count
   const divisors = divisorsOf(globalBatch)
   const replicas = kept((microBatch) =>

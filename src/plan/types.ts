@@ -1,7 +1,7 @@
 /** @file What a plan is asked with and what it answers. Seconds, bytes, chips; money in whatever currency the price is. */
+import type { Engine } from '../engines/index.ts'
 import type {
   Constants,
-  Engine,
   Layout,
   Machine,
   MemoryTerms,

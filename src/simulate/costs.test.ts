@@ -8,7 +8,7 @@ import { type Decoder, readDecoder } from '../model/index.ts'
 import { CostModel, FITTED, type Layout, machineOf, ONE_CHIP, ratesOf } from './index.ts'
 
 const CHIP = catalogChips().find(({ id }) => id === 'h100-sxm')!
-const ENGINE = ENGINES['megatron-lm']
+const ENGINE = ENGINES['megatron-lm'].behaviour
 const TOKENS = 4096
 
 function decoder(name: string): Decoder {

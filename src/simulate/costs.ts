@@ -3,7 +3,7 @@ import { HALF, SINGLE } from './bytes.ts'
 import { dispatchSeconds, exchangeSeconds, gatherSeconds, pathOf, reduceSeconds } from './collectives.ts'
 import { deviceSeconds, later, type Rates } from './fitted/rates.ts'
 import { degreesKey, tokensKey } from './share-key.ts'
-import type { Engine, Layout, Machine, Workload } from './types.ts'
+import type { Behaviour, Layout, Machine, Workload } from './types.ts'
 import { type PartElements, partElements, type StageElements, stageElements } from './weights.ts'
 import {
   attentionWidths,
@@ -78,7 +78,7 @@ interface ShareWork {
 export class CostModel {
   readonly workload: Workload
   readonly machine: Machine
-  readonly engine: Engine
+  readonly engine: Behaviour
   readonly rates: Rates
   readonly #kinds: readonly LayerKind[]
   /** For each kind, how many of the first n layers are of it. */
@@ -93,7 +93,7 @@ export class CostModel {
   readonly #lastKind: number
 
   /** `like` is a model of the same workload, machine and engine at other rates: work is not counted twice. */
-  constructor(workload: Workload, machine: Machine, engine: Engine, rates: Rates, like?: CostModel) {
+  constructor(workload: Workload, machine: Machine, engine: Behaviour, rates: Rates, like?: CostModel) {
     this.workload = workload
     this.machine = machine
     this.engine = engine

@@ -13,7 +13,7 @@ export {
   type Shifts,
 } from './fitted/constants.ts'
 export type { Rates } from './fitted/rates.ts'
-export { FITTED } from './fitted/values.ts'
+export { FITTED, type Lineage, type MeasuredSoftware } from './fitted/values.ts'
 export { layoutPipeline } from './layout-pipeline.ts'
 export { LAYOUT_KEYS, layoutText, parseLayout } from './layout-text.ts'
 export { type ClusterFigures, machineOf } from './machine.ts'

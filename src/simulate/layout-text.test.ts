@@ -163,7 +163,7 @@ describe('layoutPipeline', () => {
   const chip = catalogChips().find(({ id }) => id === 'h100-sxm')!
   const machine = machineOf(chip, 64, 'bf16', { networkBytesPerSecond: 50e9 })
   const workload = { decoder, sequenceLength: 4096, globalBatch: 512, precision: 'bf16' } as const
-  const { costs, seconds } = createSimulator(workload, machine, ENGINES['megatron-lm'])
+  const { costs, seconds } = createSimulator(workload, machine, ENGINES['megatron-lm'].behaviour)
 
   it.each([
     'tp2 pp4',

@@ -17,7 +17,7 @@ const decoderOf = (name: string) =>
   readDecoder(JSON.parse(readFileSync(`examples/models/${name}/config.json`, 'utf8')))
 const decoder = decoderOf('llama-3-70b')
 const workload: Workload = { decoder, sequenceLength: 8192, globalBatch: 256, precision: 'bf16' }
-const engine = ENGINES['megatron-lm']
+const engine = ENGINES['megatron-lm'].behaviour
 const layout: Layout = {
   ...ONE_CHIP,
   tensorParallel: 8,
@@ -62,7 +62,12 @@ describe('a prediction', () => {
 describe('chips of several kinds', () => {
   const model = (chip: typeof first, name: keyof typeof ENGINES = 'megatron-lm') => {
     const machine = machineOf(chip!, 128, 'bf16')
-    return new CostModel(workload, machine, ENGINES[name], ratesOf(FITTED, machine, ENGINES[name]))
+    return new CostModel(
+      workload,
+      machine,
+      ENGINES[name].behaviour,
+      ratesOf(FITTED, machine, ENGINES[name].behaviour),
+    )
   }
   const a = model(second)
   const b = model(first)

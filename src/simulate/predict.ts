@@ -6,13 +6,13 @@ import { FITTED } from './fitted/values.ts'
 import { createMemoryModel, type MemoryModel } from './memory/index.ts'
 import { layoutIssues, machineIssues, throwUnsound, workloadIssues } from './sound.ts'
 import { stepSeconds } from './step.ts'
-import type { Engine, Layout, Machine, Prediction, Workload } from './types.ts'
+import type { Behaviour, Layout, Machine, Prediction, Workload } from './types.ts'
 
 /** A workload on a machine under an engine, ready to be asked about many layouts. */
 export interface Simulator {
   readonly workload: Workload
   readonly machine: Machine
-  readonly engine: Engine
+  readonly engine: Behaviour
   readonly costs: CostModel
   readonly memory: MemoryModel
   /** Seconds of a step; nothing is checked. */
@@ -28,7 +28,7 @@ export interface Simulator {
 export function createSimulator(
   workload: Workload,
   machine: Machine,
-  engine: Engine,
+  engine: Behaviour,
   constants: Constants = FITTED,
 ): Simulator {
   throwUnsound(workloadIssues(workload), machineIssues(machine))

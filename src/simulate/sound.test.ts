@@ -44,7 +44,7 @@ function told(act: () => unknown): string[] {
 /** What is no number, or none that can be. */
 const NONE = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1, 0, 1e300]
 const entrances = (workload: Workload, machine: Machine): readonly (() => unknown)[] => [
-  () => createSimulator(workload, machine, engine),
+  () => createSimulator(workload, machine, engine.behaviour),
   () => planLayouts({ workload, machine, engine }),
   () =>
     planFleet({
@@ -108,12 +108,12 @@ test.each([
     sharedGate: false,
   }
   const of = (own: Experts) => ({ ...workload, decoder: { ...decoder, experts: own } })
-  expect(() => createSimulator(of(experts), machine, engine)).not.toThrow()
+  expect(() => createSimulator(of(experts), machine, engine.behaviour)).not.toThrow()
   for (const act of entrances(of({ ...experts, ...change }), machine)) expect(told(act)).toEqual([message])
 })
 
 test.each([...NONE, 1.5])('%s is no degree of a layout', (value) => {
-  const simulator = createSimulator(workload, { ...machine, count: 1 }, engine)
+  const simulator = createSimulator(workload, { ...machine, count: 1 }, engine.behaviour)
   for (const name of Object.keys(ONE_CHIP) as (keyof Layout)[]) {
     if (typeof ONE_CHIP[name] === 'boolean') continue
     // ZeRO has a stage 0
@@ -130,7 +130,7 @@ test.each([...NONE, 1.5])('%s is no degree of a layout', (value) => {
 
 test('all that is wrong is one error', () => {
   const wrong = { ...workload, sequenceLength: Number.NaN, globalBatch: 0.5, precision: 'int8' as never }
-  expect(told(() => createSimulator(wrong, { ...machine, count: 0, links: [] }, engine))).toEqual([
+  expect(told(() => createSimulator(wrong, { ...machine, count: 0, links: [] }, engine.behaviour))).toEqual([
     'the sequence length is NaN',
     'the global batch is 0.5',
     'the precision is int8',

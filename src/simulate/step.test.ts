@@ -61,10 +61,13 @@ test('what stages send in parts is gathered again where it arrives', () => {
   const machine = machineOf(catalogChips().find(({ id }) => id === 'a100-80gb-sxm')!, 256, 'bf16')
   const workload = { decoder, sequenceLength: 2048, globalBatch: 512, precision: 'bf16' } as const
   const hop = (scattersSends: boolean, sequenceParallel: boolean) =>
-    hopSeconds(new CostModel(workload, machine, { ...ENGINES['megatron-lm'], scattersSends }, RATES), {
-      ...base,
-      sequenceParallel,
-    })
+    hopSeconds(
+      new CostModel(workload, machine, { ...ENGINES['megatron-lm'].behaviour, scattersSends }, RATES),
+      {
+        ...base,
+        sequenceParallel,
+      },
+    )
   const sent = hop(true, true)
   // an eighth over the network, and seven eighths within the server
   const bytes = 2048 * decoder.hiddenSize * 2
@@ -84,7 +87,7 @@ test('gathering all tokens costs what their gather and its reverse cost, however
     networkBytesPerSecond: 25e9,
   })
   const layout: Layout = { ...ONE_CHIP, dataParallel: 8, expertParallel: 8 }
-  const engine = { ...ENGINES['mindspeed-llm'], gathersTokens: true }
+  const engine = { ...ENGINES['mindspeed-llm'].behaviour, gathersTokens: true }
   const { expertCommunication } = stepSeconds(new CostModel(workload, machine, engine, RATES), layout)
   const gather = (7 / 8) * ((8 * 4096 * 4096 * 2) / (450e9 * 0.75)) + 7 * 5e-6
   // both ways, forward and backward, in each of 32 layers for each of 8 micro-batches
@@ -102,7 +105,7 @@ for (const [model, chip] of [
     const found = catalogChips().find(({ id }) => id === chip)
     const machine = machineOf(found!, 256, 'bf16', { networkBytesPerSecond: 25e9 })
     const workload = { decoder, sequenceLength: 4096, globalBatch: 512, precision: 'bf16' } as const
-    const costs = new CostModel(workload, machine, ENGINES['mindspeed-llm'], RATES)
+    const costs = new CostModel(workload, machine, ENGINES['mindspeed-llm'].behaviour, RATES)
     const seconds = Object.entries(VARIANTS).map(([name, variant]) => {
       const experts = decoder.experts === null ? {} : { expertParallel: 8 }
       return [name, stepSeconds(costs, { ...base, ...experts, ...variant })]

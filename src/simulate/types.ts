@@ -79,11 +79,11 @@ export const ONE_CHIP: Layout = {
 }
 
 /** How the software that executes a run behaves, as far as time and memory depend on it. */
-export interface Engine {
-  readonly id: string
-  readonly name: string
-  /** What it is built on: engines that share it share what is fitted, besides what is fitted for each. */
-  readonly lineage: string
+export interface Behaviour {
+  /** Measured software whose fitted constants it takes; null for those of its lineage alone. */
+  readonly measuredAs: string | null
+  /** What it is built on: engines that share it share what is fitted, besides what is fitted for each; null for neither. */
+  readonly lineage: string | null
   /** Collectives between domains use the ways out of all their chips at once, rather than one. */
   readonly usesAllRails: boolean
   /** Scores of attention never leave the chip (flash attention), and what causality masks is skipped. */

@@ -6,9 +6,9 @@ import { catalogChips } from '../chips/index.ts'
 import { ENGINES } from '../engines/index.ts'
 import { type Decoder, decoderParameters, readDecoder } from '../model/index.ts'
 import {
+  type Behaviour,
   CostModel,
   createMemoryModel,
-  type Engine,
   FITTED,
   type Layout,
   machineOf,
@@ -20,7 +20,7 @@ import {
   stepSeconds,
 } from './index.ts'
 
-const ENGINE: Engine = ENGINES['megatron-lm']
+const ENGINE: Behaviour = ENGINES['megatron-lm'].behaviour
 const CHIP = catalogChips().find(({ id }) => id === 'h100-sxm')!
 
 function decoder(name: string): Decoder {
@@ -117,7 +117,7 @@ describe("an optimizer's state in the host's memory", () => {
   const held = createMemoryModel(costsOf(d).workload, ENGINE).stages(layout)
   const most = Math.max(...held.map(({ terms }) => terms.weights)) / 2
   const bus = 32e9
-  const update = (engine: Engine) =>
+  const update = (engine: Behaviour) =>
     stepSeconds(costsOf(d, 4096, engine), { ...layout, offloadOptimizer: true }).optimizer
 
   test('that is updated there waits for the bus and for that memory', () => {

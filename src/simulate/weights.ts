@@ -1,6 +1,6 @@
 /** @file Elements of weights on one chip: one list for the memory that they take, their exchange and their update. */
 import { type Decoder, type LayerParameters, layerParameters } from '../model/index.ts'
-import type { Engine, Layout } from './types.ts'
+import type { Behaviour, Layout } from './types.ts'
 import { paddedVocabulary, tablesOf } from './work.ts'
 
 /** Elements on one chip, by the part of a model that they are of, as tensors and experts are split. */
@@ -32,7 +32,7 @@ export interface StageElements {
 /** What is split over tensor-parallel chips is divided; projections into latents, norms and routers are whole on each. */
 export function partElements(
   decoder: Decoder,
-  engine: Engine,
+  engine: Behaviour,
   layout: Pick<Layout, 'tensorParallel' | 'expertParallel' | 'expertTensorParallel'>,
 ): PartElements {
   const { attention: a, experts, hiddenSize: hidden, predictionLayers } = decoder

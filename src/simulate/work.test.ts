@@ -5,10 +5,10 @@ import { ENGINES } from '../engines/index.ts'
 import { type Decoder, decoderFlops, meanSeen, readDecoder } from '../model/index.ts'
 import { extentOf } from './memory/extent.ts'
 import { expertPasses } from './memory/feed-forward.ts'
-import { type Engine, type Layout, ONE_CHIP } from './types.ts'
+import { type Behaviour, type Layout, ONE_CHIP } from './types.ts'
 import { domainsReached, headWork, layerWork, type Passes, predictionWork, type Share } from './work.ts'
 
-const engine = ENGINES['megatron-lm']
+const engine = ENGINES['megatron-lm'].behaviour
 
 function decoder(name: string): Decoder {
   return readDecoder(JSON.parse(readFileSync(`examples/models/${name}/config.json`, 'utf8')))
@@ -152,7 +152,7 @@ test('a mask apart from softmax moves scores again: in fp32 where they have 16 b
   const kind = { expert: false, window: undefined }
   const scores = 96 * 2048 * 2048
   const extra = (wideBytes: 2 | 4) => {
-    const stored: Engine = { ...engine, fusedAttention: false, wideBytes }
+    const stored: Behaviour = { ...engine, fusedAttention: false, wideBytes }
     const fused = layerWork(d, stored, share(), 2048, kind)
     const apart = layerWork(d, { ...stored, fusedMask: false }, share(), 2048, kind)
     return [
@@ -184,7 +184,7 @@ describe('experts by engine', () => {
   const d = decoder('mixtral-8x7b')
   const kind = { expert: true, window: undefined }
   const split = share({ tensorParallel: 8, sequenceParallel: true, expertTensorParallel: 8 })
-  const work = (change: Partial<Engine>) => layerWork(d, { ...engine, ...change }, split, 4096, kind)
+  const work = (change: Partial<Behaviour>) => layerWork(d, { ...engine, ...change }, split, 4096, kind)
   // each of the 8 chips sees all 4096 tokens, each of them for two experts
   const row = d.hiddenSize * 2
   const routed = 2 * 4096

@@ -1,7 +1,7 @@
 /** @file The work of a layer, an embedding and an output head on one chip: operations, bytes, kernels, messages. */
 import { type Decoder, type Experts, meanSeen } from '../model/index.ts'
 import { HALF } from './bytes.ts'
-import type { Engine, Layout } from './types.ts'
+import type { Behaviour, Layout } from './types.ts'
 
 /** What a chip does for a pass over one micro-batch. */
 export interface Work {
@@ -153,7 +153,7 @@ function attentionMatrices(d: Decoder, tensorParallel: number) {
  */
 export function layerWork(
   d: Decoder,
-  engine: Engine,
+  engine: Behaviour,
   share: Share,
   sequenceLength: number,
   kind: { readonly expert: boolean; readonly window: number | undefined },
@@ -348,7 +348,7 @@ const NEGLIGIBLE = 1e-17
 /** Norms of so many values each. */
 function norms(
   { norm }: Decoder,
-  engine: Engine,
+  engine: Behaviour,
   forward: Tally,
   input: Tally,
   count: number,
@@ -366,7 +366,7 @@ function norms(
 }
 
 /** Work of the lookup of embeddings: rows read and written, and their gradients added. */
-export function embeddingWork(d: Decoder, engine: Engine, share: Share, sequenceLength: number): Passes {
+export function embeddingWork(d: Decoder, engine: Behaviour, share: Share, sequenceLength: number): Passes {
   const T = (share.microBatch * sequenceLength) / share.contextParallel
   const rows = T * d.hiddenSize * HALF
   const forward = new Tally().elementwise(rows * (d.positions > 0 ? 5 : 2), d.positions > 0 ? 3 : 1)
@@ -375,7 +375,7 @@ export function embeddingWork(d: Decoder, engine: Engine, share: Share, sequence
 }
 
 /** Work of the last norm, the logits and the loss; the vocabulary is split over the tensor-parallel chips. */
-export function headWork(d: Decoder, engine: Engine, share: Share, sequenceLength: number): Passes {
+export function headWork(d: Decoder, engine: Behaviour, share: Share, sequenceLength: number): Passes {
   const t = share.tensorParallel
   const T = (share.microBatch * sequenceLength) / share.contextParallel
   const V = paddedVocabulary(d, engine, t) / t
@@ -401,7 +401,7 @@ export function headWork(d: Decoder, engine: Engine, share: Share, sequenceLengt
  * Work in front of a prediction layer: the norms of a token's state and of the next one's embedding, which are joined and
  * projected to the width of one (DeepSeek-V3, section 2.2).
  */
-export function predictionWork(d: Decoder, engine: Engine, share: Share, sequenceLength: number): Passes {
+export function predictionWork(d: Decoder, engine: Behaviour, share: Share, sequenceLength: number): Passes {
   const t = share.tensorParallel
   const T = (share.microBatch * sequenceLength) / share.contextParallel
   const h = d.hiddenSize
@@ -427,7 +427,7 @@ export function sharesTable({ tiedEmbeddings, predictionLayers }: Decoder): bool
 }
 
 /** Rows of the table of embeddings with those that make it divide evenly. */
-export function paddedVocabulary(d: Decoder, engine: Engine, tensorParallel: number): number {
+export function paddedVocabulary(d: Decoder, engine: Behaviour, tensorParallel: number): number {
   const multiple = engine.vocabularyMultiple * tensorParallel
   return Math.ceil(d.vocabularySize / multiple) * multiple
 }

@@ -1,6 +1,7 @@
 /** @file `regauge plan`: the layouts of a model that take the least on chips at hand, and why the others lost. */
 
 import { type Chip, EXAMPLE_CHIPS, findChip, loadChips } from '../../chips/index.ts'
+import type { Engine } from '../../engines/index.ts'
 import { RegaugeError } from '../../errors.ts'
 import { harmless } from '../../harmless.ts'
 import { decoderFlops } from '../../model/index.ts'
@@ -17,7 +18,6 @@ import {
   planLayouts,
 } from '../../plan/index.ts'
 import {
-  type Engine,
   type Layout,
   layoutText,
   type Machine,
@@ -32,10 +32,10 @@ import type { Command } from '../context.ts'
 import type { OptionValues } from '../options.ts'
 import { planLines } from '../plan-text.ts'
 import {
-  engineFor,
   layoutFor,
   machineJson,
   type PlannedModel,
+  plannedEngine,
   plannedModel,
   plannedWorkload,
   requirePlaces,
@@ -159,7 +159,7 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
         networkBytesPerSecond === undefined ? {} : { networkBytesPerSecond },
       )
       const { explain } = options
-      const engine = engineFor(chip, options.engine)
+      const engine = plannedEngine(chip, options.engine)
       return {
         layout:
           explain === undefined
@@ -292,6 +292,7 @@ function planned(pool: Pool, asked: Asked, talk: (text: string) => void): Planne
   const base = {
     name:
       least === undefined || least === pool.machine.count ? pool.name : `${grouped(least)} of ${pool.name}`,
+    engine: pool.engine,
     result,
     ...(explanation !== undefined && { explanation }),
   }
@@ -362,20 +363,20 @@ function planJson(model: PlannedModel, { workload, tokens, objective, pools, tog
     ...runJson(model, workload),
     tokens,
     objective,
-    pools: pools.map(({ result, frontier, explanation }) => {
+    pools: pools.map(({ engine, result, frontier, explanation }) => {
       const { best: _, ...explained } = explanation ?? { best: undefined }
-      return { ...resultJson(result), frontier, ...(explanation !== undefined && { explained }) }
+      return { ...resultJson(engine, result), frontier, ...(explanation !== undefined && { explained }) }
     }),
     ...(together !== undefined && { together: { link: together.link, ...fleetJson(together.result) } }),
     notes,
   }
 }
 
-function resultJson({ simulator, best, fastest, ...rest }: PlanResult) {
+function resultJson(engine: Engine, { simulator, best, fastest, ...rest }: PlanResult) {
   const withText = (planned: PlannedLayout) => ({ text: layoutText(planned.layout), ...planned })
   return {
     machine: machineJson(simulator.machine),
-    engine: simulator.engine.name,
+    engine: engine.name,
     best: best.map(withText),
     ...(fastest !== undefined && { fastest: withText(fastest) }),
     ...rest,

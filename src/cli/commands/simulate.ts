@@ -32,12 +32,12 @@ import type { Command } from '../context.ts'
 import type { OptionValues } from '../options.ts'
 import {
   constantsText,
-  engineFor,
   fullestStage,
   layoutFor,
   machineJson,
   modelText,
   type PlannedModel,
+  plannedEngine,
   plannedModel,
   plannedWorkload,
   requirePlaces,
@@ -93,7 +93,7 @@ async function simulationOf(
     reported(report, '--on', () =>
       machineOf(chip, pool.count, precision, network === undefined ? {} : { networkBytesPerSecond: network }),
     )
-  const engine = chip ? engineFor(chip, options.engine) : ENGINES.torch
+  const engine = chip ? plannedEngine(chip, options.engine) : ENGINES.torch
   const layout = pool && reported(report, '--layout', () => layoutFor(engine, options.layout, pool.count))
   const model = await awaited(report, plannedModel(options.model))
   if (batch !== undefined && model !== undefined) {
@@ -104,11 +104,12 @@ async function simulationOf(
       report({ code: 'LAYOUT_RULE', message: `--layout: ${message}` })
     }
     end()
-    const simulator = createSimulator(workload, machine!, engine)
+    const simulator = createSimulator(workload, machine!, engine.behaviour)
     return {
       model,
       simulation: {
         model: model.name,
+        engine,
         simulator,
         layout: layout!,
         prediction: simulator.predict(layout!),
@@ -122,8 +123,8 @@ async function simulationOf(
 }
 
 /** All of it for scripts. Bytes and seconds. */
-function simulationJson(model: PlannedModel, { simulator, layout, prediction, notes }: Simulation) {
-  const { machine, engine, workload } = simulator
+function simulationJson(model: PlannedModel, { engine, simulator, layout, prediction, notes }: Simulation) {
+  const { machine, workload } = simulator
   const fullest = fullestStage(prediction)
   return {
     ...runJson(model, workload),
@@ -140,8 +141,8 @@ function simulationJson(model: PlannedModel, { simulator, layout, prediction, no
 const WIDTH = 100
 
 function lines(model: PlannedModel, simulation: Simulation, terminal: Terminal): string[] {
-  const { simulator, layout, prediction } = simulation
-  const { machine, engine, workload } = simulator
+  const { engine, simulator, layout, prediction } = simulation
+  const { machine, workload } = simulator
   const { colors, glyphs } = terminal
   const width = Math.min(terminal.width(), WIDTH)
   const rows = (name: string, text: string, paint = (line: string) => line): string[] =>

@@ -19,7 +19,7 @@ import { FITTED } from './values.ts'
 
 const [, second] = EXAMPLE_CHIPS
 const machine = machineOf(findChip(catalogChips(), second).chip, 8, 'bf16')
-const engine = ENGINES['megatron-lm']
+const engine = ENGINES['megatron-lm'].behaviour
 
 describe('what is shipped', () => {
   test('has every rate, in its bounds, with what it was fitted on', () => {
@@ -31,14 +31,15 @@ describe('what is shipped', () => {
   })
 
   test('names the rows behind every table', () => {
-    const tables = [FITTED.architectures, FITTED.lineages, FITTED.engines]
-    for (const key of ['', ...tables.flatMap(Object.keys)]) expect(FITTED.sources[key]).toMatch(/\w \d/)
+    const { architectures, lineages, engines, sources }: Constants = FITTED
+    const tables = [architectures, lineages, engines]
+    for (const key of ['', ...tables.flatMap(Object.keys)]) expect(sources[key]).toMatch(/\w \d/)
   })
 
   test('gives rates in bounds for all engines and designs', () => {
     for (const architecture of [...Object.keys(FITTED.architectures), 'unheard of']) {
-      for (const own of Object.values(ENGINES)) {
-        const rates = ratesOf(FITTED, { ...machine, architecture }, own)
+      for (const { behaviour } of Object.values(ENGINES)) {
+        const rates = ratesOf(FITTED, { ...machine, architecture }, behaviour)
         for (const name of RATE_NAMES) {
           expect(rates[name]).toBeGreaterThan(0)
           if (RATES[name].share) expect(rates[name]).toBeLessThan(1)
@@ -60,9 +61,14 @@ test('shifts add up in the scale of a rate', () => {
   const constants: Constants = {
     ...FITTED,
     architectures: { [machine.architecture]: { matmul: 0.5 } },
-    lineages: { [engine.lineage]: { matmul: -0.2 } },
-    engines: { [engine.id]: { matmul: 0.1 } },
-    sources: { '': 'd 4', [engine.id]: 'c 3', [engine.lineage]: 'b 2', [machine.architecture]: 'a 1' },
+    lineages: { [engine.lineage!]: { matmul: -0.2 } },
+    engines: { [engine.measuredAs!]: { matmul: 0.1 } },
+    sources: {
+      '': 'd 4',
+      [engine.measuredAs!]: 'c 3',
+      [engine.lineage!]: 'b 2',
+      [machine.architecture]: 'a 1',
+    },
   }
   const expected = fromScale('matmul', toScale('matmul', FITTED.general.matmul) + 0.4)
   expect(ratesOf(constants, machine, engine).matmul).toBeCloseTo(expected, 12)
@@ -78,7 +84,7 @@ test('grades by what was measured, and bands by grades', () => {
   const family = { ...none, architectures: { [machine.architecture]: {} } }
   expect(gradeOf(family, machine, engine)).toBe('family')
   expect(gradeOf({ ...none, coverage: { [`${chip.id} other`]: 1 } }, machine, engine)).toBe('chip')
-  expect(gradeOf({ ...none, coverage: { [`${chip.id} ${engine.id}`]: 1 } }, machine, engine)).toBe(
+  expect(gradeOf({ ...none, coverage: { [`${chip.id} ${engine.measuredAs}`]: 1 } }, machine, engine)).toBe(
     'chip and engine',
   )
   const { low, high } = bandOf(FITTED, 10, 'chip')

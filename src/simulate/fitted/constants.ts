@@ -1,6 +1,6 @@
 /** @file The fitted constants: which rates hold for a chip under an engine, and what is known of their error. */
 
-import { type Constant, type Engine, EVIDENCE_GRADES, type EvidenceGrade, type Machine } from '../types.ts'
+import { type Behaviour, type Constant, EVIDENCE_GRADES, type EvidenceGrade, type Machine } from '../types.ts'
 import type { Rates } from './rates.ts'
 
 /** What every constant is: its unit, its meaning, and whether it is a share from 0 to 1. */
@@ -66,11 +66,11 @@ export interface Constants {
   readonly architectures: Shifts
   /** By what an engine is built on, on top of that. */
   readonly lineages: Shifts
-  /** By engine, on top of that. */
+  /** By measured software, on top of that. */
   readonly engines: Shifts
   /** What each was fitted on, rows by source; '' for those in general. */
   readonly sources: Readonly<Record<string, string>>
-  /** Rows for each chip and engine, as `chip engine`. */
+  /** Rows for each chip and engine, as `chip software`. */
   readonly coverage: Readonly<Record<string, number>>
   /** By what factor predictions of each grade are off, at most, in four of five cases that no fit has seen. */
   readonly bands: Readonly<Record<EvidenceGrade, number>>
@@ -80,7 +80,7 @@ export interface Constants {
 const NEWER_CORES: ReadonlySet<string> = new Set(['hopper', 'blackwell'])
 
 /** The rates of an engine on a machine. */
-export function ratesOf(constants: Constants, machine: Machine, engine: Engine): Rates {
+export function ratesOf(constants: Constants, machine: Machine, engine: Behaviour): Rates {
   const rates: Partial<Record<RateName, number>> = {}
   for (const name of RATE_NAMES) rates[name] = rateOf(constants, machine, engine, name)
   if (engine.earlierAttention && NEWER_CORES.has(machine.architecture)) {
@@ -89,24 +89,24 @@ export function ratesOf(constants: Constants, machine: Machine, engine: Engine):
   return rates as Rates
 }
 
-function rateOf(constants: Constants, machine: Machine, engine: Engine, name: RateName): number {
+function rateOf(constants: Constants, machine: Machine, engine: Behaviour, name: RateName): number {
   const general = constants.general[name]
   const shift =
     (constants.architectures[machine.architecture]?.[name] ?? 0) +
-    (constants.lineages[engine.lineage]?.[name] ?? 0) +
-    (constants.engines[engine.id]?.[name] ?? 0)
+    (constants.lineages[engine.lineage ?? '']?.[name] ?? 0) +
+    (constants.engines[engine.measuredAs ?? '']?.[name] ?? 0)
   return shift === 0 ? general : fromScale(name, toScale(name, general) + shift)
 }
 
 /** The same with what each is and was fitted on. */
-export function constantsOf(constants: Constants, machine: Machine, engine: Engine): Constant[] {
+export function constantsOf(constants: Constants, machine: Machine, engine: Behaviour): Constant[] {
   const { sources } = constants
   return RATE_NAMES.map((name) => {
     const shifted = [
-      constants.engines[engine.id]?.[name] === undefined ? undefined : engine.id,
-      constants.lineages[engine.lineage]?.[name] === undefined ? undefined : engine.lineage,
-      constants.architectures[machine.architecture]?.[name] === undefined ? undefined : machine.architecture,
-    ].filter((key) => key !== undefined)
+      constants.engines[engine.measuredAs ?? '']?.[name] === undefined ? null : engine.measuredAs,
+      constants.lineages[engine.lineage ?? '']?.[name] === undefined ? null : engine.lineage,
+      constants.architectures[machine.architecture]?.[name] === undefined ? null : machine.architecture,
+    ].filter((key) => key !== null)
     return {
       name,
       unit: RATES[name].unit,
@@ -118,9 +118,9 @@ export function constantsOf(constants: Constants, machine: Machine, engine: Engi
 }
 
 /** How close what was measured comes to what is predicted. */
-export function gradeOf(constants: Constants, machine: Machine, engine: Engine): EvidenceGrade {
+export function gradeOf(constants: Constants, machine: Machine, engine: Behaviour): EvidenceGrade {
   const { id } = machine.chip
-  if (constants.coverage[`${id} ${engine.id}`] !== undefined) return 'chip and engine'
+  if (constants.coverage[`${id} ${engine.measuredAs}`] !== undefined) return 'chip and engine'
   if (Object.keys(constants.coverage).some((key) => key.startsWith(`${id} `))) return 'chip'
   return constants.architectures[machine.architecture] !== undefined ? 'family' : 'data sheet'
 }

@@ -8,7 +8,7 @@ import { ratesOf } from './constants.ts'
 import { deviceSeconds } from './rates.ts'
 import { FITTED } from './values.ts'
 
-const engine = ENGINES['megatron-lm']
+const engine = ENGINES['megatron-lm'].behaviour
 const of = (id: string) => machineOf(catalogChips().find((chip) => chip.id === id)!, 1, 'bf16')
 test('products go no faster than the peak nor than power allows, and slower than both', () => {
   const machine = of('h100-sxm')

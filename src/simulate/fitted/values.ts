@@ -1,7 +1,7 @@
 /** @file The constants, as `npm run fit` makes them from measured steps. */
 import type { Constants } from './constants.ts'
 
-export const FITTED: Constants = {
+export const FITTED = {
   general: {
     matmul: 0.8357,
     matmul8: 0.7126,
@@ -230,4 +230,8 @@ export const FITTED: Constants = {
     family: 1.214,
     'data sheet': 1.214,
   },
-}
+} as const satisfies Constants
+
+/** Software whose steps were measured, and what engines are built on: the keys of what was fitted. */
+export type MeasuredSoftware = keyof typeof FITTED.engines
+export type Lineage = keyof typeof FITTED.lineages

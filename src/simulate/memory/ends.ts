@@ -1,6 +1,6 @@
 /** @file What the ends of the model take: the lookup of tokens on the first stage, logits and loss on the last. */
 import { HALF, SINGLE } from '../bytes.ts'
-import type { Engine } from '../types.ts'
+import type { Behaviour } from '../types.ts'
 import { dropped, type Extent, gatheredBytes, norm, streamBytes, weightGradient } from './extent.ts'
 import type { Pass } from './walk.ts'
 
@@ -13,7 +13,7 @@ export interface Head {
 }
 
 /** Bytes of a logit that are kept, and more that live at the peak. */
-function lossBytes(engine: Engine): { kept: number; working: number } {
+function lossBytes(engine: Behaviour): { kept: number; working: number } {
   // logits become their gradient in place
   if (engine.fusedLoss) return { kept: HALF, working: 0 }
   // fp32 probabilities, made in place of fp32 logits; beside them logits and their gradient

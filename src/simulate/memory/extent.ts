@@ -1,13 +1,13 @@
 /** @file The sizes that the operations of a layer are counted in, and what many of them share. */
 import type { Decoder } from '../../model/index.ts'
 import { HALF, MASK, SINGLE } from '../bytes.ts'
-import type { Engine, Layout, Workload } from '../types.ts'
+import type { Behaviour, Layout, Workload } from '../types.ts'
 import type { Pass } from './walk.ts'
 
 /** The sizes that the layers of a layout share. Tokens are those of a micro-batch on one chip. */
 export interface Extent {
   readonly decoder: Decoder
-  readonly engine: Engine
+  readonly engine: Behaviour
   readonly layout: Layout
   /** Keys that a query may see. */
   readonly sequenceLength: number
@@ -21,7 +21,7 @@ export interface Extent {
   readonly separateGradients: boolean
 }
 
-export function extentOf(workload: Workload, engine: Engine, layout: Layout): Extent {
+export function extentOf(workload: Workload, engine: Behaviour, layout: Layout): Extent {
   const tokens = (layout.microBatch * workload.sequenceLength) / layout.contextParallel
   const split = layout.sequenceParallel ? layout.tensorParallel : 1
   return {
@@ -40,7 +40,7 @@ export function extentOf(workload: Workload, engine: Engine, layout: Layout): Ex
  * Whether products of weights' gradients add straight into fp32 gradients. Sharded gradients (ZeRO 2 and 3) do not: they
  * are made whole, then reduced.
  */
-export function accumulatesInPlace(engine: Engine, layout: Layout): boolean {
+export function accumulatesInPlace(engine: Behaviour, layout: Layout): boolean {
   return engine.gradientBytes === SINGLE && layout.zeroStage < 2
 }
 

@@ -1,7 +1,7 @@
 /** @file What a stage holds from step to step: weights, gradients, optimizer, and buffers of communication. */
 
 import { HALF, SINGLE } from '../bytes.ts'
-import type { Engine, Layout, Workload } from '../types.ts'
+import type { Behaviour, Layout, Workload } from '../types.ts'
 import { stageElements } from '../weights.ts'
 import { tablesOf } from '../work.ts'
 import { gatheredBytes, streamBytes } from './extent.ts'
@@ -19,7 +19,7 @@ const OPTIMIZER_BYTES = 3 * SINGLE
 export function addHoldings(
   sums: Sums,
   workload: Workload,
-  engine: Engine,
+  engine: Behaviour,
   layout: Layout,
   terms: LayerTerms,
   plan: StagePlan,

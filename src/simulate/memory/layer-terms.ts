@@ -1,7 +1,7 @@
 /** @file What layers take on one chip, by kind: worked out once for all layouts that split a layer in the same way. */
 import type { Decoder, Experts } from '../../model/index.ts'
 import { HALF } from '../bytes.ts'
-import type { Engine, Layout, Workload } from '../types.ts'
+import type { Behaviour, Layout, Workload } from '../types.ts'
 import { type PartElements, partElements } from '../weights.ts'
 import { attentionWidths, paddedVocabulary } from '../work.ts'
 import { attentionPasses } from './attention.ts'
@@ -29,7 +29,7 @@ interface KindTerms {
   readonly recomputed: Walk
 }
 
-export function layerTerms(workload: Workload, engine: Engine, layout: Layout): LayerTerms {
+export function layerTerms(workload: Workload, engine: Behaviour, layout: Layout): LayerTerms {
   const { decoder } = workload
   const extent = extentOf(workload, engine, layout)
   const t = layout.tensorParallel

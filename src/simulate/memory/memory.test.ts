@@ -2,7 +2,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Decoder, readDecoder } from '../../model/index.ts'
-import { type Engine, type Layout, type MemoryTerms, ONE_CHIP, SCHEDULES, type Workload } from '../types.ts'
+import {
+  type Behaviour,
+  type Layout,
+  type MemoryTerms,
+  ONE_CHIP,
+  SCHEDULES,
+  type Workload,
+} from '../types.ts'
 import { layerTerms } from './layer-terms.ts'
 import {
   ALLOCATOR_SLACK,
@@ -16,9 +23,8 @@ import { recomputed, walk } from './walk.ts'
 
 const GIBIBYTE = 2 ** 30
 
-const ENGINE: Engine = {
-  id: 'test',
-  name: 'test',
+const ENGINE: Behaviour = {
+  measuredAs: null,
   lineage: 'megatron',
   usesAllRails: true,
   fusedAttention: true,
@@ -201,7 +207,7 @@ const GPTS = [
 })
 
 describe('activations of Korthikanti et al. 2022', () => {
-  const engine: Engine = { ...ENGINE, fusedAttention: false, dropout: true }
+  const engine: Behaviour = { ...ENGINE, fusedAttention: false, dropout: true }
 
   test.each(GPTS)(
     '$name: s b h (10 + 24 / t + 5 a s / (h t)), with its variants',
@@ -318,7 +324,7 @@ describe('what is held through a step', () => {
   const elements = 8 * 43136 + 2 * 256 * 64 + 64
 
   test('is shared out by ZeRO', () => {
-    const plain: Engine = { ...ENGINE, gradientBytes: 2 }
+    const plain: Behaviour = { ...ENGINE, gradientBytes: 2 }
     const held = (zeroStage: Layout['zeroStage'], more: Partial<Layout> = {}) => {
       const { weights, gradients, optimizer } = hold({ zeroStage, ...more }, plain)
       return [weights, gradients, optimizer].map((bytes) => bytes / elements)
@@ -472,7 +478,7 @@ const layouts: fc.Arbitrary<Layout> = fc.record({
   offloadOptimizer: fc.boolean(),
   schedule: fc.constantFrom(...SCHEDULES),
 })
-const engines: fc.Arbitrary<Engine> = fc
+const engines: fc.Arbitrary<Behaviour> = fc
   .record({
     fusedAttention: fc.boolean(),
     fusedElementwise: fc.boolean(),
@@ -496,7 +502,7 @@ test('what was asked before changes no answer', () => {
 })
 
 describe('for any layout', () => {
-  const peaks = (work: Workload, engine: Engine, layout: Layout) =>
+  const peaks = (work: Workload, engine: Behaviour, layout: Layout) =>
     createMemoryModel(work, engine).stages(layout)
 
   test('terms are not negative and add up', () => {

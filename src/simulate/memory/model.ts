@@ -1,6 +1,6 @@
 /** @file Bytes that training takes on a chip of each stage: what is held through the step, and the peak of its passes. */
 import { degreesKey, tokensKey } from '../share-key.ts'
-import type { Engine, Layout, MemoryTerms, StageMemory, Workload } from '../types.ts'
+import type { Behaviour, Layout, MemoryTerms, StageMemory, Workload } from '../types.ts'
 import { addHoldings } from './holdings.ts'
 import { type LayerTerms, layerTerms } from './layer-terms.ts'
 import { keptOf, raisePeak } from './peak.ts'
@@ -50,7 +50,7 @@ export interface Overflow {
  * const overflow = memory.overflow(layout, machine.memoryBytes)
  * if (overflow) console.log(overflowMessage(overflow)) // 2.3 GiB over on stage 0: optimizer 45.1 GiB
  */
-export function createMemoryModel(workload: Workload, engine: Engine): MemoryModel {
+export function createMemoryModel(workload: Workload, engine: Behaviour): MemoryModel {
   const { expertLayers, predictionLayers } = workload.decoder
   const kinds = [...expertLayers, ...Array(predictionLayers).fill(expertLayers.at(-1) ?? false)]
   const termsOf = keptTerms((layout) => layerTerms(workload, engine, layout))
@@ -107,7 +107,7 @@ export function overflowMessage({ memory, over, term }: Overflow): string {
 function sumStage(
   sums: Sums,
   workload: Workload,
-  engine: Engine,
+  engine: Behaviour,
   layout: Layout,
   stage: number,
   terms: LayerTerms,

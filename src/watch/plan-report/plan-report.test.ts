@@ -40,13 +40,14 @@ const CHIPS = 1024
 const simulator = createSimulator(
   { decoder, sequenceLength: 4096, globalBatch: 4096, precision: 'bf16' },
   machineOf(chip, CHIPS, 'bf16', { networkBytesPerSecond: 50e9 }),
-  ENGINES['megatron-lm'],
+  ENGINES['megatron-lm'].behaviour,
 )
 
 function simulation(text: string, model = 'small'): Simulation {
   const layout = parseLayout(text, CHIPS)
   return {
     model,
+    engine: ENGINES['megatron-lm'],
     simulator,
     layout,
     prediction: simulator.predict(layout),

@@ -1,5 +1,6 @@
 /** @file The page of a plan: the best layouts, where their time and memory go, the pipeline, pools, days against chips. */
 
+import type { Engine } from '../../engines/index.ts'
 import { decoderParameters } from '../../model/index.ts'
 import type { Explanation, PlannedLayout, PlanResult, RunCost } from '../../plan/index.ts'
 import { layoutPipeline, layoutText, type Workload } from '../../simulate/index.ts'
@@ -20,6 +21,7 @@ import { type Together, togetherHtml } from './together.ts'
 export interface PlannedPool {
   /** Chips at hand, by number and name. */
   readonly name: string
+  readonly engine: Engine
   readonly result: PlanResult
   /** Best layouts for fewer chips. */
   readonly frontier: readonly FrontierPoint[]

@@ -1,5 +1,6 @@
 /** @file The page of one layout: its figures, where time and memory go, the pipeline, what the numbers are from. */
 
+import type { Engine } from '../../engines/index.ts'
 import { decoderParameters } from '../../model/index.ts'
 import {
   type Constant,
@@ -24,6 +25,7 @@ import { timelineHtml } from './timeline.ts'
 export interface Simulation {
   /** Name of the model: its folder. */
   readonly model: string
+  readonly engine: Engine
   readonly simulator: Simulator
   readonly layout: Layout
   readonly prediction: Prediction
@@ -47,8 +49,8 @@ export function writeSimulation(simulation: Simulation, path: string): void {
 
 /** The page. `made` is the time that it tells. */
 export function simulationHtml(simulation: Simulation, made: Date): string {
-  const { model, simulator, layout, prediction, pipeline, notes } = simulation
-  const { machine, engine, workload } = simulator
+  const { model, engine, simulator, layout, prediction, pipeline, notes } = simulation
+  const { machine, workload } = simulator
   const title = `${model} on ${grouped(machine.count)} ${machine.chip.name}`
   const body = html`<header><h1>${title}</h1><p class="layout">${layoutText(layout)}</p><p>${engine.name}, ${workload.precision}, ${grouped(workload.globalBatch)} sequences of ${grouped(workload.sequenceLength)} tokens a step, ${parameters(decoderParameters(workload.decoder).total)} parameters. Computed, not measured.</p></header>
 ${overHtml(simulation)}

@@ -1,0 +1,45 @@
+/** @file What an engine is: what executes a run, as one row of facts that were read from a release of it. */
+import type { RuntimeName } from '../chips/index.ts'
+import type { Decoder } from '../model/index.ts'
+import type { Behaviour, Layout, Lineage, MeasuredSoftware, Workload } from '../simulate/index.ts'
+import type { Abilities } from './abilities.ts'
+
+/** Engines by the name that a user gives. */
+export const ENGINE_IDS = ['megatron-lm', 'mindspeed-llm', 'torch'] as const
+export type EngineId = (typeof ENGINE_IDS)[number]
+
+/** What a rule sees. */
+export interface RuleCase {
+  readonly layout: Layout
+  readonly decoder: Decoder
+  readonly workload: Workload
+  readonly chips: number
+  readonly engine: Engine
+}
+
+/** Says what is wrong with a layout, with the numbers and what would do; undefined when nothing is. */
+export type Rule = (c: RuleCase) => string | undefined
+
+/** The release that each part of a row was read from; null where nobody noted it. */
+export interface ReadFrom {
+  readonly behaviour: string | null
+  readonly abilities: string | null
+  readonly rules: string | null
+}
+
+export interface Engine<Id extends EngineId = EngineId> {
+  readonly id: Id
+  /** For people. */
+  readonly name: string
+  /** Runtimes of the chips that it is the first choice for: runs on them are planned with it unless another is named. */
+  readonly firstChoiceOn: readonly RuntimeName[]
+  readonly readFrom: ReadFrom
+  /** Constants are those fitted on the software that `measuredAs` names, and on what `lineage` it is of. */
+  readonly behaviour: Behaviour & {
+    readonly measuredAs: MeasuredSoftware | null
+    readonly lineage: Lineage | null
+  }
+  readonly abilities: Abilities
+  /** What it demands of a layout besides what all engines do. */
+  readonly rules: readonly Rule[]
+}
