@@ -5,7 +5,7 @@ import { createRuntime } from '../src/runtime/index.ts'
 import { peakOf } from '../src/train/estimate/peak.ts'
 import { checkRun } from '../src/train/estimate/preview.ts'
 import { legalizeProgram, requirePrecision } from '../src/train/kernels.ts'
-import { stepPrograms } from '../src/train/trainer.ts'
+import { stepPrograms } from '../src/train/step-programs.ts'
 import { missingRuntime } from './runtimes.ts'
 import { openRuns } from './whole-runs.ts'
 

@@ -114,3 +114,20 @@ test('the version is written in package.json alone', () => {
   const copies = files.filter(({ path, text }) => !path.endsWith('.test.ts') && text.includes(version))
   expect(copies.map(({ path }) => path)).toEqual([])
 })
+
+test('no file imports itself by way of others, types included', () => {
+  const own = files.filter(({ path }) => !path.endsWith('.test.ts'))
+  const imports = new Map(own.map((file) => [file.path, importsOf(file)]))
+  /** Files all of whose ways have been followed. */
+  const done = new Set<string>()
+  const circles: string[] = []
+  const follow = (path: string, way: readonly string[]): void => {
+    const begin = way.indexOf(path)
+    if (begin >= 0) circles.push([...way.slice(begin), path].join(' -> '))
+    if (begin >= 0 || done.has(path)) return
+    for (const to of imports.get(path) ?? []) follow(to, [...way, path])
+    done.add(path)
+  }
+  for (const path of imports.keys()) follow(path, [])
+  expect(circles).toEqual([])
+})

@@ -9,6 +9,7 @@ export {
   type TrainingBatches,
 } from './batches.ts'
 export { type CorpusOptions, type Document, openCorpus } from './corpus.ts'
+export { loadTokenizer } from './load-tokenizer.ts'
 export {
   buildTokenShards,
   openTokenShards,
@@ -19,7 +20,7 @@ export {
 } from './shards.ts'
 export { type CorpusSplit, type HeldOut, type SplitOptions, splitCorpus, type Tail } from './split.ts'
 export { createTextStream, type TextStream } from './text-stream.ts'
-export { loadTokenizer, type Tokenizer } from './tokenizer.ts'
+export type { Tokenizer } from './tokenizer.ts'
 export type { TokenizerJson } from './tokenizer-json.ts'
 export { type TrainBpeOptions, trainBpe } from './train-bpe.ts'
 export { WORD_PATTERNS, type WordPattern } from './word-scanner.ts'

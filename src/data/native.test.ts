@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { expect, it } from 'vitest'
 import { mixedText } from '../../test/mixed-text.ts'
-import { loadTokenizer } from './tokenizer.ts'
+import { loadTokenizer } from './load-tokenizer.ts'
 
 const root = join(import.meta.dirname, '../..')
 const folder = process.env.REGAUGE_NATIVE_TOKENIZERS

@@ -15,8 +15,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openIndexedDataset } from '../formats/index.ts'
+import { loadTokenizer } from './load-tokenizer.ts'
 import { buildTokenShards, openTokenShards, type ShardOptions } from './shards.ts'
-import { loadTokenizer } from './tokenizer.ts'
 
 const tokenizer = await loadTokenizer(join(import.meta.dirname, '../../test/golden/tokenizer/tokenizer.json'))
 let folder: string

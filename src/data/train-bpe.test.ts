@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
 import { describe, expect, it } from 'vitest'
-import { loadTokenizer } from './tokenizer.ts'
+import { loadTokenizer } from './load-tokenizer.ts'
 import { trainBpe } from './train-bpe.ts'
 import { countWords } from './word-counts.ts'
 

@@ -20,7 +20,7 @@ export {
   type TensorPlace,
   tensorPlace,
 } from './estimate/estimate.ts'
-export { type CheckOptions, checkRun, programsOf, type RunPlan, trainerOptions } from './estimate/preview.ts'
+export { type CheckOptions, checkRun, programsOf, type RunPlan } from './estimate/preview.ts'
 export { requireKernels, requirePrecision } from './kernels.ts'
 export * from './log/events.ts'
 export { fingerprint } from './log/fingerprint.ts'
@@ -40,6 +40,7 @@ export {
   type TensorSlots,
   type TrainingState,
 } from './state.ts'
+export { type StepPrograms, stepPrograms, type TrainerOptions, trainerOptions } from './step-programs.ts'
 export {
   type GenerateSamples,
   type SampleContext,
@@ -47,16 +48,7 @@ export {
   type TrainResult,
   train,
 } from './train.ts'
-export {
-  type Batch,
-  createEvaluator,
-  createTrainer,
-  type StepPrograms,
-  type StepResult,
-  stepPrograms,
-  type Trainer,
-  type TrainerOptions,
-} from './trainer.ts'
+export { type Batch, createEvaluator, createTrainer, type StepResult, type Trainer } from './trainer.ts'
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './use/evaluate.ts'
 export { chooseToken, createGenerator, type Generator, type SamplingOptions } from './use/generate.ts'
 export {

@@ -3,7 +3,7 @@ import { RegaugeError } from '../errors.ts'
 import { type Graph, inPlaceSafety } from '../graph/index.ts'
 import { coverage, legalize, missingElementType, needOf, type Runtime } from '../runtime/index.ts'
 import type { Precision, Program } from '../steps/index.ts'
-import type { StepPrograms } from './trainer.ts'
+import type { StepPrograms } from './step-programs.ts'
 
 /** A program as a runtime takes it; the program itself where nothing needs to be rewritten. */
 export function legalizeProgram(program: Program, runtime: Runtime['name']): Program {

@@ -5,7 +5,8 @@ import { type Architecture, readArchitecture } from '../model/index.ts'
 import { coverage, createRuntime, PROVIDER_NAMES, type Runtime } from '../runtime/index.ts'
 import { requireKernels } from './kernels.ts'
 import { allocateState, initializeState, type TrainingState } from './state.ts'
-import { type Batch, createTrainer, stepPrograms, type TrainerOptions } from './trainer.ts'
+import { stepPrograms, type TrainerOptions } from './step-programs.ts'
+import { type Batch, createTrainer } from './trainer.ts'
 
 const VOCABULARY = 64
 const config = {

@@ -20,7 +20,7 @@ import {
 } from './checkpoint/files.ts'
 import { checkSpace, writeCheckpoint } from './checkpoint/write.ts'
 import { estimateWithin, tensorPlace } from './estimate/estimate.ts'
-import { makePlan, type RunPlan, trainerOptions } from './estimate/preview.ts'
+import { makePlan, type RunPlan } from './estimate/preview.ts'
 import { requireKernels, requirePrecision } from './kernels.ts'
 import { lockRunFolder } from './lock.ts'
 import type { RunEvent } from './log/events.ts'
@@ -34,7 +34,8 @@ import { resolveArchitecture } from './resolve-model.ts'
 import { formatRun, type PlannedSteps, plannedSteps, type ResolvedRun } from './run/index.ts'
 import { makeRunFolder, requireWritableFolder } from './run-folder.ts'
 import { allocateState, fillState, type TrainingState } from './state.ts'
-import { createTrainer, type LossScale } from './trainer.ts'
+import { type LossScale, trainerOptions } from './step-programs.ts'
+import { createTrainer } from './trainer.ts'
 
 /** What a function that writes samples works with. */
 export interface SampleContext {

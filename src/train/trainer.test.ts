@@ -4,7 +4,8 @@ import { RegaugeError } from '../errors.ts'
 import { PRESETS, readArchitecture } from '../model/index.ts'
 import { createRuntime } from '../runtime/index.ts'
 import { allocateState, initializeState, type TrainingState } from './state.ts'
-import { type Batch, createTrainer, type TrainerOptions } from './trainer.ts'
+import type { TrainerOptions } from './step-programs.ts'
+import { type Batch, createTrainer } from './trainer.ts'
 
 const sizes = { hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2, vocab_size: 64 }
 const tied = readArchitecture({ ...PRESETS.nano, ...sizes })

@@ -2,49 +2,15 @@
 import { RegaugeError } from '../errors.ts'
 import type { Architecture } from '../model/index.ts'
 import type { Runtime } from '../runtime/index.ts'
-import {
-  type AdamWOptions,
-  accumulateStep,
-  type BatchShape,
-  evaluateStep,
-  type Precision,
-  type Program,
-  stateNames,
-  type TrainOptions,
-  trainStep,
-} from '../steps/index.ts'
+import { type BatchShape, evaluateStep, stateNames } from '../steps/index.ts'
 import { createDevice, type Device } from './device.ts'
 import { allocateSlots, type TrainingState } from './state.ts'
+import { type LossScale, type StepPrograms, stepPrograms, type TrainerOptions } from './step-programs.ts'
 
 /** Token ids and the ids to predict at each position; a negative label is ignored. Sequences one after another. */
 export interface Batch {
   readonly ids: Int32Array
   readonly labels: Int32Array
-}
-
-/** What the programs are made for. */
-export interface TrainerOptions {
-  /** Sequences of one optimizer step. */
-  readonly batchSize: number
-  /** Sequences computed at once; divides `batchSize`. */
-  readonly microBatchSize: number
-  readonly sequenceLength: number
-  readonly recompute: TrainOptions['recompute']
-  readonly optimizer: AdamWOptions
-  /** Number type of the products. Default `float32`. */
-  readonly precision?: Precision
-  /** False: never write a state over itself, even where that is proven safe. Default: as the runtime says. */
-  readonly inPlace?: boolean
-  /** The loss scale to go on from, in float16. */
-  readonly lossScale?: LossScale
-}
-
-/** The dynamic loss scale of float16. */
-export interface LossScale {
-  /** What the loss is multiplied by before the backward pass. */
-  readonly scale: number
-  /** Steps since the scale was changed. */
-  readonly steps: number
 }
 
 /**
@@ -73,23 +39,6 @@ export interface Trainer {
   /** Makes the run under way stop soon and reject with kind `interrupted`; the state is undefined from then on. */
   interrupt(): void
   dispose(): void
-}
-
-/** The programs of one optimizer step: all micro-batches but the last accumulate gradients, the last one updates. */
-export interface StepPrograms {
-  readonly accumulate?: Program
-  readonly train: Program
-}
-
-/** Builds the programs of one optimizer step. */
-export function stepPrograms(a: Architecture, options: TrainerOptions): StepPrograms {
-  const { batchSize, microBatchSize, sequenceLength, recompute, optimizer, precision = 'float32' } = options
-  if (batchSize % microBatchSize !== 0)
-    throw new Error(`micro-batch ${microBatchSize} does not divide ${batchSize}`)
-  const shape = { microBatch: microBatchSize, sequenceLength, recompute, precision }
-  const accumulates = batchSize > microBatchSize
-  const train = trainStep(a, { ...shape, accumulates, optimizer })
-  return accumulates ? { accumulate: accumulateStep(a, shape), train } : { train }
 }
 
 /** Compiles the programs of a training run; `programs` are those of `stepPrograms`. The state stays the caller's. */

@@ -4,7 +4,8 @@ import { RegaugeError } from '../../errors.ts'
 import { PRESETS, parameterCount, readArchitecture } from '../../model/index.ts'
 import { createRuntime, type Runtime } from '../../runtime/index.ts'
 import { allocateState, initializeState } from '../state.ts'
-import { createTrainer, type TrainerOptions } from '../trainer.ts'
+import type { TrainerOptions } from '../step-programs.ts'
+import { createTrainer } from '../trainer.ts'
 import { estimateBySample, estimateTraining, estimateWithin, leastMemory } from './estimate.ts'
 
 const architecture = readArchitecture({ ...PRESETS.nano, vocab_size: 1024 })

@@ -5,7 +5,7 @@ import { type Architecture, parameterCount, parametersOf } from '../../model/ind
 import type { Capacity, Runtime } from '../../runtime/index.ts'
 import { causalMaskBytes, type Program, stateNames } from '../../steps/index.ts'
 import { checkpointBytes } from '../checkpoint/write.ts'
-import { type StepPrograms, stepPrograms, type TrainerOptions } from '../trainer.ts'
+import { type StepPrograms, stepPrograms, type TrainerOptions } from '../step-programs.ts'
 import { bytesOf, type Peak, peakOf, peakOfMore } from './peak.ts'
 
 /** Where the tensors of a run lie: on the host, or in the memory of a device. */

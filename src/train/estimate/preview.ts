@@ -33,7 +33,7 @@ import { resolveArchitecture, type Vocabulary } from '../resolve-model.ts'
 import { plannedSteps, type ResolvedRun } from '../run/index.ts'
 import { requireWritableFolder } from '../run-folder.ts'
 import { checkWeights } from '../state.ts'
-import { stepPrograms, type TrainerOptions } from '../trainer.ts'
+import { stepPrograms, trainerOptions } from '../step-programs.ts'
 import { type Estimate, estimateWithin, type TensorPlace, tensorPlace } from './estimate.ts'
 import { requireSequence, textNotes } from './text-size.ts'
 
@@ -90,21 +90,6 @@ export function makePlan(
     tokens: steps && steps * estimate.tokensPerStep,
     flops: steps && steps * estimate.flopsPerStep,
     seconds: best === undefined ? undefined : { best, expected: best / USUAL_SHARE },
-  }
-}
-
-/** The programs that a run trains with. */
-export function trainerOptions(run: ResolvedRun): TrainerOptions {
-  const { batchSize, microBatchSize, recompute, precision } = run.train
-  const { betas, epsilon, weightDecay, clipNorm } = run.optimizer
-  const optimizer = { betas, epsilon, weightDecay, ...(clipNorm !== null && { clipNorm }) }
-  return {
-    batchSize,
-    microBatchSize,
-    sequenceLength: run.data.sequenceLength,
-    recompute,
-    precision,
-    optimizer,
   }
 }
 

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { RegaugeError } from '../errors.ts'
+import { loadTokenizer } from './load-tokenizer.ts'
 import { createTextStream } from './text-stream.ts'
-import { loadTokenizer } from './tokenizer.ts'
 import type { TokenizerJson } from './tokenizer-json.ts'
 
 const golden = join(import.meta.dirname, '../../test/golden/tokenizer')

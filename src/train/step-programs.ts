@@ -1,0 +1,68 @@
+/** @file The programs of one optimizer step, and what they are made for. */
+import type { Architecture } from '../model/index.ts'
+import {
+  type AdamWOptions,
+  accumulateStep,
+  type Precision,
+  type Program,
+  type TrainOptions,
+  trainStep,
+} from '../steps/index.ts'
+import type { ResolvedRun } from './run/index.ts'
+
+/** What the programs are made for. */
+export interface TrainerOptions {
+  /** Sequences of one optimizer step. */
+  readonly batchSize: number
+  /** Sequences computed at once; divides `batchSize`. */
+  readonly microBatchSize: number
+  readonly sequenceLength: number
+  readonly recompute: TrainOptions['recompute']
+  readonly optimizer: AdamWOptions
+  /** Number type of the products. Default `float32`. */
+  readonly precision?: Precision
+  /** False: never write a state over itself, even where that is proven safe. Default: as the runtime says. */
+  readonly inPlace?: boolean
+  /** The loss scale to go on from, in float16. */
+  readonly lossScale?: LossScale
+}
+
+/** The dynamic loss scale of float16. */
+export interface LossScale {
+  /** What the loss is multiplied by before the backward pass. */
+  readonly scale: number
+  /** Steps since the scale was changed. */
+  readonly steps: number
+}
+
+/** What the programs of a run are made for. */
+export function trainerOptions(run: ResolvedRun): TrainerOptions {
+  const { batchSize, microBatchSize, recompute, precision } = run.train
+  const { betas, epsilon, weightDecay, clipNorm } = run.optimizer
+  const optimizer = { betas, epsilon, weightDecay, ...(clipNorm !== null && { clipNorm }) }
+  return {
+    batchSize,
+    microBatchSize,
+    sequenceLength: run.data.sequenceLength,
+    recompute,
+    precision,
+    optimizer,
+  }
+}
+
+/** The programs of one optimizer step: all micro-batches but the last accumulate gradients, the last one updates. */
+export interface StepPrograms {
+  readonly accumulate?: Program
+  readonly train: Program
+}
+
+/** Builds the programs of one optimizer step. */
+export function stepPrograms(a: Architecture, options: TrainerOptions): StepPrograms {
+  const { batchSize, microBatchSize, sequenceLength, recompute, optimizer, precision = 'float32' } = options
+  if (batchSize % microBatchSize !== 0)
+    throw new Error(`micro-batch ${microBatchSize} does not divide ${batchSize}`)
+  const shape = { microBatch: microBatchSize, sequenceLength, recompute, precision }
+  const accumulates = batchSize > microBatchSize
+  const train = trainStep(a, { ...shape, accumulates, optimizer })
+  return accumulates ? { accumulate: accumulateStep(a, shape), train } : { train }
+}
