@@ -122,13 +122,14 @@ async function figureOf(place: number, sampled: boolean): Promise<Figure | PlanF
   // as it is shipped, without what a loader of TypeScript adds to each function
   const built = (path: string) => import(new URL(`../dist/${path}`, import.meta.url).href)
   const { compileLater }: typeof import('../src/cli/compile-later.ts') = await built('cli/compile-later.js')
-  const ours: typeof import('../src/index.ts') = await built('index.js')
+  const ours: typeof import('../src/planner.ts') = await built('planner.js')
+  const { catalogChips }: typeof import('../src/chips.ts') = await built('chips.js')
   const [workload, model, chip, count, name, sequenceLength, globalBatch] = SEARCHES[place]!
   const config =
     typeof model === 'string'
       ? JSON.parse(readFileSync(`examples/models/${model}/config.json`, 'utf8'))
       : model
-  const found = ours.catalogChips().find(({ id }) => id === chip)!
+  const found = catalogChips().find(({ id }) => id === chip)!
   const machine = ours.machineOf(found, count, 'bf16', { networkBytesPerSecond: 25e9 })
   const engine = ours.ENGINES[name]
   const request = {

@@ -7,7 +7,7 @@
  * folder whose node_modules has @jax-js/jax. What is not given is skipped, and said to be.
  */
 import { parseArgs } from 'node:util'
-import { createRuntime, measureMatmul } from '../src/index.ts'
+import { createRuntime, measureMatmul } from '../src/runtime/index.ts'
 import { type Contender, interleave, median, printTable } from './children.ts'
 
 interface Line {

@@ -1,9 +1,8 @@
 /** @file A training step of one's own with the graph API, a network that learns sin(3x): npx tsx examples/custom-step.ts */
+import { createRuntime, type DeviceTensor } from 'regauge'
 import {
   adamW,
   add,
-  createRuntime,
-  type DeviceTensor,
   Graph,
   gradients,
   inPlaceSafe,
@@ -17,7 +16,7 @@ import {
   type Tensor,
   tanh,
   toOnnx,
-} from 'regauge'
+} from 'regauge/graph'
 
 const [POINTS, HIDDEN, STEPS] = [256, 64, 400]
 const SHAPES = { w1: [1, HIDDEN], b1: [HIDDEN], w2: [HIDDEN, 1], b2: [1] }

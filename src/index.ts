@@ -1,5 +1,7 @@
 /**
- * @file regauge as a library: everything that its commands do.
+ * @file Training from code: runs, what they leave, models to write with, and the runtimes that execute them.
+ * Steps of one's own are in `regauge/graph`, plans in `regauge/planner`, accelerators in `regauge/chips`, file formats
+ * in `regauge/formats`, the comparison of runs in `regauge/verify`.
  *
  * @example Train a run and read what it learned.
  * ```ts
@@ -19,44 +21,14 @@
  * ```
  */
 
-export {
-  type Bound,
-  boundOf,
-  type Chip,
-  type Class2023,
-  catalogChips,
-  chipsToHold,
-  class2023,
-  type Efficiency,
-  EXPORT_RULES,
-  type ExportFindings,
-  type ExportRule,
-  efficiencyOf,
-  exportFindings,
-  type FigureGroup,
-  type Finding as ExportFinding,
-  type Found as FoundChip,
-  findChip,
-  linkBandwidth,
-  loadChips,
-  performanceDensity,
-  rulesOn,
-  test2022,
-  totalProcessingPerformance,
-  trainingRate,
-  window2026,
-} from './chips/index.ts'
-// Data: text, tokenizers, token shards, batches.
+// Text to tokenizer and token shards.
 export {
   buildTokenShards,
   type CorpusOptions,
   createTextStream,
   type Document,
-  IGNORED_LABEL,
   loadTokenizer,
-  openBatches,
   openCorpus,
-  openEvaluationBatches,
   openTokenShards,
   type ShardOptions,
   type TextStream,
@@ -66,127 +38,41 @@ export {
   type TrainBpeOptions,
   trainBpe,
 } from './data/index.ts'
-// Accelerators: figures with sources, export rules, what bounds work on them. SI units, bytes, FLOP/s.
-export {
-  ENGINE_IDS,
-  ENGINES,
-  type Engine,
-  type EngineId,
-  EVERYTHING,
-  engineFor,
-  violations,
-} from './engines/index.ts'
+// Every error for the person who made it.
 export { type ErrorKind, EXIT_CODES, formatIssue, type Issue, RegaugeError } from './errors.ts'
-// Formats that others defined.
-export {
-  createEventWriter,
-  createIndexedDatasetWriter,
-  decodeOnnx,
-  encodeOnnx,
-  type HfConfig,
-  type OnnxModel,
-  openIndexedDataset,
-  openSafetensorsFolder,
-  readHfConfig,
-  readSafetensor,
-  readSafetensorsHeader,
-  toFloat32,
-  writeSafetensors,
-} from './formats/index.ts'
-// Tensors, operations, gradients, passes, ONNX.
-export * from './graph/index.ts'
-// Architectures.
-export * from './model/index.ts'
-// Plans: what layouts of a model on chips take, and which takes the least. Seconds, bytes.
-export {
-  type Objective as PlanObjective,
-  type PlannedLayout,
-  type PlanRequest,
-  type PlanResult,
-  planLayouts,
-  type Rejection as RejectedLayouts,
-  type RunCost,
-} from './plan/index.ts'
 // Programs on a device.
-export * from './runtime/index.ts'
-// Predictions of one layout.
 export {
-  type Behaviour,
-  type ClusterFigures,
-  type Constant,
-  createSimulator,
-  type EvidenceGrade,
-  type Layout,
-  layoutPipeline,
-  layoutText,
-  type Machine,
-  type MemoryTerms,
-  machineOf,
-  type Pipeline,
-  type PipelineRun,
-  type Prediction,
-  parseLayout,
-  type Simulator,
-  type StageMemory,
-  simulatePipeline,
-  type TimeTerms,
-  tracePipeline,
-  type Workload,
-} from './simulate/index.ts'
-// The programs that train, evaluate and generate.
+  type Binding,
+  createRuntime,
+  type DeviceTensor,
+  PROVIDER_NAMES,
+  type Program,
+  type ProviderName,
+  parseTarget,
+  type Runtime,
+  type RuntimeOptions,
+  type Target,
+} from './runtime/index.ts'
+// Runs: the run file, training, what was written, and models to write with.
 export {
-  type AdamWOptions,
-  accumulateStep,
-  adamW,
-  type BatchShape,
-  causalAttention,
-  decoderHidden,
-  decodeStep,
-  embedding,
-  evaluateStep,
-  gradientStep,
-  linear,
-  linearCrossEntropy,
-  logitsStep,
-  type Program as StepProgram,
-  parameterInputs,
-  type Recompute,
-  rmsNorm,
-  rotate,
-  rotation,
-  type StatePair,
-  stateNames,
-  swiglu,
-  type TrainOptions as TrainStepOptions,
-  trainStep,
-} from './steps/index.ts'
-// Runs.
-export {
-  allocateState,
-  type Batch,
+  type CheckOptions,
+  type Checkpoint,
   type ContinueOptions,
   checkRun,
   completeRun,
   continueText,
-  createEvaluator,
-  createGenerator,
   createSampler,
-  createTrainer,
   defineRun,
   type Estimate,
   type EvaluateOptions,
   type Evaluation,
-  estimateTraining,
   evaluateModel,
   findModelFolder,
   formatRun,
   type GenerateSamples,
-  type Generator,
-  initializeState,
-  learningRateAt,
+  type LoadedRun,
   listCheckpoints,
   loadRun,
-  loadWeights,
   type MachineInfo,
   type Model,
   openModel,
@@ -199,35 +85,12 @@ export {
   readHistory,
   runJsonSchema,
   type SamplingOptions,
-  type Schedule,
-  type TensorPlace,
-  type TensorSlots,
-  type Trainer,
-  type TrainerOptions,
-  type TrainingState,
   type TrainOptions,
   type TrainResult,
   train,
   verifyCheckpoint,
 } from './train/index.ts'
-// Whether a run is the same run.
-export {
-  type Cause,
-  type Comparison,
-  CRITERIA,
-  type Criterion,
-  compareTensors,
-  type Departure,
-  type Evidence,
-  type Judgement,
-  type TensorDifference,
-  type Verdict,
-  type Verification,
-  type VerifyRuntimesOptions,
-  verifyRuns,
-  verifyRuntimes,
-} from './verify/index.ts'
-// What runs have written, what this machine has, and pages of plans.
+// Runs side by side, pages of runs and of plans, and what this machine has.
 export {
   compareRuns,
   diagnose,
@@ -240,9 +103,9 @@ export {
   readRun,
   readRuns,
   type Simulation,
+  type TraceEvent,
   traceEvents,
   writeReport,
   writeSimulation,
   writeTrace,
-  writeVerification,
 } from './watch/index.ts'

@@ -36,10 +36,9 @@ function rounded(value: unknown): unknown {
   return JSON.parse(text)
 }
 
-let bundle: string
-beforeAll(async () => {
+async function bundled(file: string): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [resolve(import.meta.dirname, 'browser-questions.ts')],
+    entryPoints: [resolve(import.meta.dirname, file)],
     bundle: true,
     format: 'iife',
     globalName: 'asked',
@@ -48,12 +47,19 @@ beforeAll(async () => {
     write: false,
     logLevel: 'error',
   })
-  bundle = outputFiles[0]!.text
+  return outputFiles[0]!.text
+}
+
+let bundle: string
+beforeAll(async () => {
+  bundle = await bundled('browser-questions.ts')
 })
 
-test('a bundle of it asks for nothing of Node', () => {
-  expect(bundle).toContain('layerParameters')
-  expect(bundle.match(/['"]node:\w+['"]|\bprocess\.|\bBuffer\b|\brequire\(/g)).toBeNull()
+test('a bundle of it, and of the whole entry, asks for nothing of Node', async () => {
+  for (const text of [bundle, await bundled('../src/planner.ts')]) {
+    expect(text).toContain('layerParameters')
+    expect(text.match(/['"]node:\w+['"]|\bprocess\.|\bBuffer\b|\brequire\(/g)).toBeNull()
+  }
 })
 
 test.skipIf(BROWSER === undefined)(

@@ -3,28 +3,29 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { catalogChips, findChip } from '../src/chips.ts'
+import { readHfConfig } from '../src/formats.ts'
 import {
-  catalogChips,
   compareRuns,
   completeRun,
-  createSimulator,
   diagnose,
-  ENGINES,
   figuresOf,
-  findChip,
   findRun,
   formatRun,
+  readRun,
+  readRuns,
+  writeReport,
+} from '../src/index.ts'
+import {
+  createSimulator,
+  ENGINES,
   layoutText,
   machineOf,
   parseLayout,
   planLayouts,
   readDecoder,
-  readHfConfig,
-  readRun,
-  readRuns,
   violations,
-  writeReport,
-} from '../src/index.ts'
+} from '../src/planner.ts'
 import { openEventLog } from '../src/train/index.ts'
 
 const place = mkdtempSync(join(tmpdir(), 'regauge-library-'))

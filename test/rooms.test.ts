@@ -91,8 +91,18 @@ test('a room imports only from rooms above it, by their index.ts', () => {
 })
 
 test('the library takes nothing of the command line along', () => {
-  const library = files.find(({ path }) => path === 'index.ts')!
-  expect(importsOf(library).filter((to) => roomOf(to) === 'cli')).toEqual([])
+  const { exports } = JSON.parse(readFileSync(join(SOURCE, '../package.json'), 'utf8')) as {
+    exports: Record<string, string | { default: string }>
+  }
+  const entries = Object.values(exports).flatMap((entry) =>
+    typeof entry === 'string' ? [] : [entry.default.replace('./dist/', '').replace('.js', '.ts')],
+  )
+  const library = files.filter(({ path }) => entries.includes(path))
+  expect(library).toHaveLength(entries.length)
+  expect(library.flatMap(importsOf).filter((to) => roomOf(to) === 'cli')).toEqual([])
+  // and what lies in src/ itself is an entry, or for all
+  const loose = files.filter(({ room, path }) => room === undefined && !COMMON.includes(path))
+  expect(loose.map(({ path }) => path).sort()).toEqual(entries.sort())
 })
 
 test('no vendor is named outside of the rooms for them', () => {
