@@ -25,7 +25,12 @@ interface Printed {
     readonly links: readonly { readonly size: number | null; readonly bytesPerSecond: number }[]
   }
   readonly engine: string
+  readonly notes: readonly string[]
 }
+
+/** What its source leaves open of the links of a chip, and what was taken. */
+const LINKS_OF_910B2 =
+  'link of Ascend 910B2: 392 GB/s, direction unstated by its source, taken as the sum of both ways: 196 GB/s each way'
 
 describe('simulate', { timeout: TIMEOUT }, () => {
   test('prints a layout in 80 columns, as it did before', async () => {
@@ -38,7 +43,10 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       '--batch',
       '16M-tokens',
     )
-    expect([code, err]).toEqual([0, '--batch: 16M tokens are taken as 16777216: 2048 sequences of 8192\n'])
+    expect([code, err]).toEqual([
+      0,
+      `${LINKS_OF_910B2}\n--batch: 16M tokens are taken as 16777216: 2048 sequences of 8192\n`,
+    ])
     expect(widest(out)).toBeLessThanOrEqual(80)
     // what is fitted may be fitted anew: of its numbers, only the shape is compared
     const [facts, ...rest] = out.split(/\n(?=step )/)
@@ -120,6 +128,25 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       ends.set(`${pid} ${tid}`, ts + dur)
     }
     expect(ends.size).toBe(8)
+  })
+
+  test('says what it takes for granted of links, in scripts and on pages too, and only where it does', async () => {
+    const folder = await simulate('llama-3-70b', '910b2:64', 'tp8', ...SIZES, '--report', 'links.html')
+    expect(folder.err).toContain(LINKS_OF_910B2)
+    expect(readFileSync(at('links.html'), 'utf8')).toContain(`<li>${LINKS_OF_910B2}</li>`)
+    const printed = async (on: string) =>
+      JSON.parse((await simulate('llama-3-70b', on, 'tp8', ...SIZES, '--json')).out) as Printed
+    const { notes, machine } = await printed('910b2:64')
+    expect(notes).toContain(LINKS_OF_910B2)
+    expect(machine.links[0]).toMatchObject({ bytesPerSecond: 196e9, direction: 'unstated' })
+    const stated = await printed('h100-sxm:64@50GB/s')
+    expect(stated.notes.join()).not.toContain('link of')
+    expect(stated.machine.links[0]).toMatchObject({ bytesPerSecond: 450e9, direction: 'bidirectional' })
+    const { err } = await regauge(
+      ...['plan', '--model', join(MODELS, 'llama-3-70b'), '--on', '910b2:64', '--on', '910b2:32'],
+      ...[...SIZES, '--tokens', '1T', '--top', '1'],
+    )
+    expect(err.split(LINKS_OF_910B2)).toHaveLength(2)
   })
 
   test('takes chips of the user', async () => {

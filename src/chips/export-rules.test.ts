@@ -9,7 +9,6 @@ import {
   EXPORT_RULES,
   exportFindings,
   findChip,
-  linkBandwidth,
   performanceDensity,
   rulesOn,
   test2022,
@@ -219,11 +218,4 @@ describe('what applied on a day', () => {
       expect(until === null || until > from).toBe(true)
     }
   })
-})
-
-test('links that are given each way count twice; without a direction they are unknown', () => {
-  const [chip] = catalogChips()
-  const links = (direction: 'each way' | 'bidirectional' | 'unstated') =>
-    linkBandwidth({ ...chip!, scaleUp: { ...chip!.scaleUp, bytesPerSecond: 100e9, direction } })
-  expect([links('each way'), links('bidirectional'), links('unstated')]).toEqual([200e9, 100e9, null])
 })

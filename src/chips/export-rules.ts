@@ -3,6 +3,7 @@
  * summaries, kept to the numbers in them. They bind items of United States origin and foreign direct products; for
  * other chips the figures are computed alike but have no such meaning.
  */
+import { statedLinkBandwidth } from './links.ts'
 import type { Chip, Precision, Rates } from './types.ts'
 
 /** A value, or that it is unknown and which figures are missing. */
@@ -217,7 +218,7 @@ export function exportFindings(chip: Chip, date: string): ExportFindings {
     rules,
     tpp,
     performanceDensity: density,
-    ...(applies('2022-test') && { test2022: test2022(known, linkBandwidth(chip)) }),
+    ...(applies('2022-test') && { test2022: test2022(known, statedLinkBandwidth(chip)) }),
     ...(applies('2023-class') && { class2023: class2023(known, orNull(density)) }),
     ...(applies('2026-window') && { window2026: window2026(known, chip.memory.bytesPerSecond) }),
     namedBy: rules.filter(({ id }) => {
@@ -225,12 +226,6 @@ export function exportFindings(chip: Chip, date: string): ExportFindings {
       return names.includes(chip.id) || (chip.family !== null && names.includes(chip.family))
     }),
   }
-}
-
-/** Bytes per second of the scale-up links, both ways; null when unknown or the source does not say which. */
-export function linkBandwidth({ scaleUp: { bytesPerSecond, direction } }: Chip): number | null {
-  if (bytesPerSecond === null || direction === null || direction === 'unstated') return null
-  return direction === 'each way' ? 2 * bytesPerSecond : bytesPerSecond
 }
 
 function orNull<T>({ value }: Finding<T>): T | null {

@@ -12,7 +12,6 @@ export {
   type ExportRule,
   exportFindings,
   type Finding,
-  linkBandwidth,
   NOT_LEGAL_ADVICE,
   performanceDensity,
   rulesOn,
@@ -21,6 +20,7 @@ export {
   window2026,
 } from './export-rules.ts'
 export { type Found, findChip } from './find.ts'
+export { type LinkBandwidth, linkBandwidth, statedLinkBandwidth } from './links.ts'
 export { effectiveWatts } from './power.ts'
 export {
   type Bound,

@@ -1,5 +1,5 @@
 /** @file Efficiency of a chip from its figures, and which of compute and memory bounds an operation on it. */
-import { linkBandwidth } from './export-rules.ts'
+import { statedLinkBandwidth } from './links.ts'
 import type { Chip } from './types.ts'
 
 /** The rate that matrix products of training run at. */
@@ -39,7 +39,7 @@ export function efficiencyOf(chip: Chip): Efficiency {
     flopsPerWatt: ratio(headline, chip.power.watts),
     memoryPerFlops: ratio(chip.memory.bytes, headline),
     bandwidthPerFlops: ratio(chip.memory.bytesPerSecond, headline),
-    linksPerFlops: ratio(linkBandwidth(chip), headline),
+    linksPerFlops: ratio(statedLinkBandwidth(chip), headline),
     ridgePoint: ratio(trainingRate(chip)?.rate ?? null, chip.memory.bytesPerSecond),
   }
 }

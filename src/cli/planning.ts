@@ -18,6 +18,7 @@ import {
 } from '../simulate/index.ts'
 import { PAGE_HINT, parameters, requirePlace, samePlace, TRACE_HINT } from '../watch/index.ts'
 import { grouped } from '../words.ts'
+import { si } from './chips.ts'
 import { modelPath } from './models.ts'
 import { type Problems, type Report, usageIssues } from './quantities.ts'
 
@@ -149,6 +150,18 @@ export function runJson({ name, family, decoder }: PlannedModel, workload: Workl
     globalBatch: workload.globalBatch,
     precision: workload.precision,
   }
+}
+
+/** What was taken for granted of links whose source does not say which way it counts, each kind of chip once. */
+export function linkNotes(machines: readonly Machine[]): string[] {
+  const notes = machines.flatMap(({ chip, links: [link] }) =>
+    link?.direction === 'unstated'
+      ? [
+          `link of ${chip.name}: ${si(chip.scaleUp.bytesPerSecond, 'B/s')}, direction unstated by its source, taken as the sum of both ways: ${si(link.bytesPerSecond, 'B/s')} each way`,
+        ]
+      : [],
+  )
+  return [...new Set(notes)]
 }
 
 /** A machine for scripts: infinity, which JSON does not have, is null. */

@@ -1,5 +1,5 @@
 /** @file A machine: so many chips of one kind, with what is between them, from the figures of the catalog. */
-import { architectureOf, type Chip, effectiveWatts, trainingRate } from '../chips/index.ts'
+import { architectureOf, type Chip, effectiveWatts, linkBandwidth, trainingRate } from '../chips/index.ts'
 import { type Issue, RegaugeError } from '../errors.ts'
 import { amountIssues, chipsIssues, countIssues, precisionIssues } from './sound.ts'
 import type { Link, Machine, Precision } from './types.ts'
@@ -44,13 +44,13 @@ export function machineOf(
   issues.push(...countIssues(`the chips that the links of ${chip.id} join`, domain, Number.MAX_SAFE_INTEGER))
   const links: Link[] = []
   if (domain > 1 && count > 1) {
-    const both = need(chip.scaleUp.bytesPerSecond, 'the bandwidth of the links between chips', own)
-    // an unstated direction is read as both together, the smaller of the two readings
-    const each = chip.scaleUp.direction === 'each way' ? both : both / 2
+    need(chip.scaleUp.bytesPerSecond, 'the bandwidth of the links between chips', own)
+    const link = linkBandwidth(chip)
     links.push({
       name: chip.scaleUp.name ?? 'links',
       size: domain,
-      bytesPerSecond: each,
+      bytesPerSecond: link?.eachWay ?? 1,
+      ...(link !== null && { direction: link.direction }),
       topology: /mesh/i.test(chip.scaleUp.topology ?? '') ? 'mesh' : 'switch',
       latency: 0,
     })

@@ -1,5 +1,5 @@
 /** @file What goes into a simulation and what comes out. Seconds, bytes, FLOP/s throughout. */
-import type { Chip } from '../chips/index.ts'
+import type { Chip, Direction } from '../chips/index.ts'
 import type { Decoder } from '../model/index.ts'
 
 export const PRECISIONS = ['bf16', 'fp16', 'fp8'] as const
@@ -148,6 +148,8 @@ export interface Link {
   readonly size: number
   /** Each chip, each way, when all send at once. */
   readonly bytesPerSecond: number
+  /** What the figure of the catalog counts that this was read from; undefined where it is from elsewhere. */
+  readonly direction?: Direction
   /** Behind a switch any pair gets the whole of it; in a mesh, each pair has a link of its own, its share. */
   readonly topology: 'switch' | 'mesh'
   /** Seconds a message takes besides its bytes. */

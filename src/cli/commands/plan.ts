@@ -33,6 +33,7 @@ import type { OptionValues } from '../options.ts'
 import { planLines } from '../plan-text.ts'
 import {
   layoutFor,
+  linkNotes,
   machineJson,
   type PlannedModel,
   plannedEngine,
@@ -210,7 +211,11 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
     top: options.top,
     sweep: options.sweep !== undefined,
     pools: pools.map((pool) => pool!),
-    notes: [...model!.notes, ...(batch!.note === undefined ? [] : [`--batch: ${batch!.note}`])],
+    notes: [
+      ...model!.notes,
+      ...linkNotes(pools.map((pool) => pool!.machine)),
+      ...(batch!.note === undefined ? [] : [`--batch: ${batch!.note}`]),
+    ],
   }
 }
 

@@ -34,6 +34,7 @@ import {
   constantsText,
   fullestStage,
   layoutFor,
+  linkNotes,
   machineJson,
   modelText,
   type PlannedModel,
@@ -114,7 +115,11 @@ async function simulationOf(
         layout: layout!,
         prediction: simulator.predict(layout!),
         pipeline: layoutPipeline(simulator.costs, layout!),
-        notes: [...model.notes, ...(batch.note === undefined ? [] : [`--batch: ${batch.note}`])],
+        notes: [
+          ...model.notes,
+          ...linkNotes([machine!]),
+          ...(batch.note === undefined ? [] : [`--batch: ${batch.note}`]),
+        ],
       },
     }
   }
