@@ -20,7 +20,8 @@ export {
   type TensorPlace,
   tensorPlace,
 } from './estimate/estimate.ts'
-export { type CheckOptions, checkRun, programsOf, type RunPlan } from './estimate/preview.ts'
+export { type CheckOptions, checkRun, programsOf } from './estimate/preview.ts'
+export type { RunPlan } from './estimate/run-plan.ts'
 export { requireKernels, requirePrecision } from './kernels.ts'
 export * from './log/events.ts'
 export { fingerprint } from './log/fingerprint.ts'

@@ -6,6 +6,8 @@ import {
   buildTokenShards,
   type HeldOut,
   loadTokenizer,
+  openBatches,
+  openEvaluationBatches,
   openTokenShards,
   splitCorpus,
   type Tokenizer,
@@ -17,6 +19,7 @@ import { RegaugeError } from '../errors.ts'
 import { CHECKPOINT_FILES as FILES } from './checkpoint/files.ts'
 import { writeDurably } from './checkpoint/write.ts'
 import { requireSequence, textNotes } from './estimate/text-size.ts'
+import type { RunText } from './prepare.ts'
 import type { ResolvedRun } from './run/index.ts'
 
 /**
@@ -82,11 +85,12 @@ export async function prepareShards(
   resumes: boolean,
   note: (message: string) => void,
   check: () => void,
-): Promise<{ readonly shards: TokenShards; readonly notes: readonly string[] }> {
+): Promise<RunText<never>> {
   const directory = join(folder, 'data')
   if (resumes) {
     try {
-      return { shards: await openTokenShards(directory), notes: [] }
+      const shards = await openTokenShards(directory)
+      return { shards, tokens: shards.train.tokens, notes: [] }
     } catch (error) {
       if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
       note(`the token shards are made again: ${error.message.replaceAll('\n', '; ')}`)
@@ -101,7 +105,30 @@ export async function prepareShards(
   requireSequence(run, train.tokens)
   const notes = textNotes(run, split, train.tokens)
   for (const message of notes) note(message)
-  return { shards, notes }
+  return { shards, tokens: train.tokens, notes }
+}
+
+/** Opens the token shards of a run: batches to train on by step, and held-out text. */
+export async function openRunData(run: ResolvedRun, shards: TokenShards) {
+  const { sequenceLength } = run.data
+  const { batchSize, microBatchSize } = run.train
+  const { prefix } = shards.train
+  const batches = await openBatches({ prefix, sequenceLength, batchSize, seed: run.seed })
+  try {
+    const { prefix, bytes } = shards.heldout
+    const heldout = await openEvaluationBatches({ prefix, sequenceLength, batchSize: microBatchSize })
+    return {
+      batches,
+      heldout: { ...heldout, bytesPerLabel: bytes / heldout.labelCount },
+      async dispose(): Promise<void> {
+        await batches.close()
+        await heldout.close()
+      },
+    }
+  } catch (error) {
+    await batches.close()
+    throw error
+  }
 }
 
 /** The text of a run, as the data room takes it. */

@@ -1,37 +1,37 @@
 /** @file Trains a run: from its settings to a folder with checkpoints; on a folder that has some, goes on exactly. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { openBatches, openEvaluationBatches, type Tokenizer, type TokenShards } from '../data/index.ts'
+import type { Tokenizer } from '../data/index.ts'
 import { RegaugeError } from '../errors.ts'
-import { hashFile } from '../formats/index.ts'
 import type { Architecture } from '../model/index.ts'
 import { measureMatmul, openRuntime, type Runtime } from '../runtime/index.ts'
 import { VERSION } from '../version.ts'
-import { exactSettings, requireSameSettings } from './checkpoint/exactness.ts'
 import {
-  type Checkpoint,
-  damagedCheckpoints,
-  type ExactSettings,
   CHECKPOINT_FILES as FILES,
   listCheckpoints,
-  newestGoodCheckpoint,
-  noneGood,
+  newestCheckpoint,
   removePartial,
 } from './checkpoint/files.ts'
-import { checkSpace, writeCheckpoint } from './checkpoint/write.ts'
-import { estimateWithin, tensorPlace } from './estimate/estimate.ts'
-import { makePlan, type RunPlan } from './estimate/preview.ts'
-import { requireKernels, requirePrecision } from './kernels.ts'
+import { type WrittenCheckpoint, writeCheckpoint } from './checkpoint/write.ts'
+import { makePlan, type RunPlan } from './estimate/run-plan.ts'
+import { createHeld } from './held.ts'
 import { lockRunFolder } from './lock.ts'
 import type { RunEvent } from './log/events.ts'
 import { type RunHistory, readHistory } from './log/history.ts'
 import { describeMachine } from './log/machine.ts'
 import { openMetrics } from './log/metrics.ts'
 import { type LoopEnd, type Progress, trainLoop } from './loop.ts'
-import { openPlace, type PlaceOptions, placeOf } from './place.ts'
-import { prepareShards, prepareTokenizer, writeWhole } from './prepare-data.ts'
-import { resolveArchitecture } from './resolve-model.ts'
-import { formatRun, type PlannedSteps, plannedSteps, type ResolvedRun } from './run/index.ts'
+import { type PlaceOptions, placeOf } from './place.ts'
+import {
+  type Attempt,
+  type PreparedPlace,
+  type PreparedRun,
+  preparePlace,
+  prepareRun,
+  type Sources,
+} from './prepare.ts'
+import { openRunData, prepareShards, prepareTokenizer, writeWhole } from './prepare-data.ts'
+import { formatRun, type ResolvedRun } from './run/index.ts'
 import { makeRunFolder, requireWritableFolder } from './run-folder.ts'
 import { allocateState, fillState, type TrainingState } from './state.ts'
 import { type LossScale, trainerOptions } from './step-programs.ts'
@@ -124,112 +124,76 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   emit({ type: 'state', state: 'queued' })
   // a runtime that cannot be had is told before hours go into the text
   if (options.on !== undefined) openRuntime(options.on).dispose()
-  const prepared = await prepare(job)
-  const { checkpoint, planned } = prepared
-  const done = await finishedBefore(job, prepared)
-  if (done !== undefined) return done
+  const prepared = await prepareRun(run, folder, makingSources(job), letPass)
+  const { architecture, checkpoint, planned, text } = prepared
+  const finished = await finishedBefore(job, prepared)
+  if (finished !== undefined) return finished
 
-  const resources: { dispose(): void }[] = []
-  const held = <T extends { dispose(): void }>(resource: T): T => {
-    resources.unshift(resource)
-    return resource
-  }
-  const { batches, heldout } = await openData(run, prepared.shards)
+  const held = createHeld()
   try {
-    const { reason, ...chosen } = await openPlace(options, checkpoint?.state.runtime)
-    const runtime = held(chosen.runtime)
-    const limits = trainerOptions(run)
-    const tensors = tensorPlace(runtime)
-    const { estimate, programs } = estimateWithin(prepared.architecture, limits, tensors)
-    await checkSpace(folder, estimate.checkpointBytes)
+    // the text, the place, and the state that the run goes on from
+    const data = held.add(await openRunData(run, text.shards))
+    const place = await preparePlace(run, folder, prepared, options, (within) => within.programs(), letPass)
+    const { runtime, estimate, programs } = place
+    held.add(runtime)
     await writeWhole(join(folder, 'run.yaml'), formatRun(run))
-    const taken = requireKernels(programs(), runtime.name, run.train.precision, options.allowHost)
-    await requirePrecision(runtime, run.train.precision)
-    const state = held(allocateState(runtime, prepared.architecture, { moments: true }))
-    await fillState(state, run, prepared.architecture, checkpoint)
+    const state = held.add(allocateState(runtime, architecture, { moments: true }))
+    await fillState(state, run, architecture, checkpoint)
+
+    // what it is going to be
     const limit = await measureMatmul(runtime)
-    const { architecture, notes } = prepared
-    const { steps } = planned
-    const startStep = checkpoint?.state.step ?? 0
+    const { step: startStep = 0, lossScale } = checkpoint?.state ?? {}
     options.onPlan?.(
       makePlan({
         run,
         folder,
         architecture,
-        estimate,
+        place,
         startStep,
-        steps,
+        steps: planned.steps,
+        notes: text.notes,
         matmulFlopsPerSecond: limit.best,
-        notes,
-        place: `${runtime.description} (${reason})`,
-        memoryOn: tensors.on,
-        availableBytes: tensors.bytes,
       }),
     )
-    const from: Progress = checkpoint?.state ?? { step: 0, tokens: 0, seconds: 0 }
-    emit({
-      type: 'start',
-      startStep,
-      steps,
-      parameters: estimate.parameters,
-      tokensPerStep: estimate.tokensPerStep,
-      version: VERSION,
-      pid: process.pid,
-      machine: describeMachine(runtime.description, limit.best),
-    })
-    const { runtime: before = runtime.description } = checkpoint?.state ?? {}
-    if (placeOf(before) !== placeOf(runtime.description))
-      emit({ type: 'move', step: startStep, from: before, to: runtime.description })
+    tellStart(job, prepared, place, limit.best)
+
+    // its programs, and the steps
     emit({ type: 'state', state: 'compiling' })
-    const { lossScale } = checkpoint?.state ?? {}
-    const trainer = held(
-      await createTrainer(
-        runtime,
-        prepared.architecture,
-        state,
-        { ...limits, ...(lossScale !== undefined && { lossScale }) },
-        taken,
-      ),
-    )
+    const limits = { ...trainerOptions(run), ...(lossScale !== undefined && { lossScale }) }
+    const trainer = held.add(await createTrainer(runtime, architecture, state, limits, programs))
+    const { stop = NEVER, abort = NEVER } = options
     const end = await trainLoop({
       trainer,
-      batches,
-      heldout,
+      batches: data.batches,
+      heldout: data.heldout,
       schedule: { ...run.schedule, ...planned, peak: run.optimizer.learningRate },
       tokensPerStep: estimate.tokensPerStep,
-      from,
+      from: checkpoint?.state ?? { step: 0, tokens: 0, seconds: 0 },
       evaluate: run.evaluate,
       checkpointEverySteps: run.checkpoint.everySteps,
       flops: { perStep: estimate.flopsPerStep, limitPerSecond: limit.best },
       emit,
       save: (progress) => save(job, prepared, state, runtime, progress, trainer.lossScale),
-      sample: async (step, signal) =>
-        run.evaluate.samples.length === 0 || options.generateSamples === undefined
-          ? []
-          : options.generateSamples({ ...prepared, runtime, state, run, step, signal }),
-      stop: options.stop ?? new AbortController().signal,
-      abort: options.abort ?? new AbortController().signal,
+      sample: (step, signal) => sample(job, prepared, state, runtime, step, signal),
+      stop,
+      abort,
     })
     return result(folder, planned.steps, end)
   } finally {
-    for (const resource of resources) resource.dispose()
-    await batches.close()
-    await heldout.close()
+    await held.dispose()
   }
 }
 
-/** What is settled before anything is allocated. */
-interface Prepared {
-  readonly checkpoint: Checkpoint | undefined
-  readonly tokenizer: Tokenizer
-  readonly architecture: Architecture
-  readonly shards: TokenShards
-  readonly notes: readonly string[]
-  readonly planned: PlannedSteps
-  readonly settings: ExactSettings
-}
+/** The signal of one who never stops a run. */
+const NEVER = new AbortController().signal
 
-async function prepare({ run, folder, options, emit }: Job): Promise<Prepared> {
+/** Every problem ends the run that is begun. */
+const letPass: Attempt<never> = async (work) => work()
+
+type Prepared = PreparedRun<Tokenizer, never>
+
+/** The parts of a run, made in its folder where they are missing. */
+function makingSources({ run, folder, options, emit }: Job): Sources<Tokenizer, never> {
   const note = (message: string) => emit({ type: 'note', message })
   // before the first step there is nothing to save, so both ways to stop are the same
   const check = (): void => {
@@ -237,67 +201,78 @@ async function prepare({ run, folder, options, emit }: Job): Promise<Prepared> {
     const message = 'stopped while the text was made ready, before a step was done'
     throw new RegaugeError('interrupted', { code: 'TRAIN_INTERRUPTED', message })
   }
-  const checkpoints = join(folder, 'checkpoints')
-  await removePartial(checkpoints)
-  const checkpoint = await newestGoodCheckpoint(checkpoints, note)
-  if (checkpoint === undefined) {
-    const { length } = await damagedCheckpoints(checkpoints)
-    if (length > 0) throw noneGood(checkpoints, length)
+  return {
+    async checkpoint() {
+      const checkpoints = join(folder, 'checkpoints')
+      await removePartial(checkpoints)
+      return newestCheckpoint(checkpoints, note, 'set aside')
+    },
+    async tokenizer(checkpoint) {
+      const vocabulary = await prepareTokenizer(run, folder, checkpoint?.folder, note, check)
+      return { vocabulary, file: join(folder, FILES.tokenizer) }
+    },
+    text: (tokenizer, checkpoint) =>
+      prepareShards(run, folder, tokenizer, checkpoint !== undefined, note, check),
   }
-  const tokenizer = await prepareTokenizer(run, folder, checkpoint?.folder, note, check)
-  const architecture = await resolveArchitecture(run, tokenizer)
-  const { shards, notes } = await prepareShards(run, folder, tokenizer, checkpoint !== undefined, note, check)
-  const planned = plannedSteps(run, shards.train.tokens)
-  const settings = exactSettings(run, architecture, planned, {
-    tokenizer: await hashFile(join(folder, FILES.tokenizer)),
-    trainingTokens: await hashFile(`${shards.train.prefix}.bin`),
-  })
-  if (checkpoint !== undefined) requireSameSettings(checkpoint.state, settings, folder)
-  return { checkpoint, tokenizer, architecture, shards, notes, planned, settings }
 }
 
-async function openData(run: ResolvedRun, shards: TokenShards) {
-  const { sequenceLength } = run.data
-  const { batchSize, microBatchSize } = run.train
-  const batches = await openBatches({
-    prefix: shards.train.prefix,
-    sequenceLength,
-    batchSize,
-    seed: run.seed,
+/** Tells the log where and as what the run starts, and whether it has moved. */
+function tellStart(
+  { emit }: Job,
+  { checkpoint, planned }: Prepared,
+  { runtime, estimate }: PreparedPlace,
+  matmulFlopsPerSecond: number,
+): void {
+  const { step: startStep = 0, runtime: before = runtime.description } = checkpoint?.state ?? {}
+  emit({
+    type: 'start',
+    startStep,
+    steps: planned.steps,
+    parameters: estimate.parameters,
+    tokensPerStep: estimate.tokensPerStep,
+    version: VERSION,
+    pid: process.pid,
+    machine: describeMachine(runtime.description, matmulFlopsPerSecond),
   })
-  try {
-    const { prefix, bytes } = shards.heldout
-    const heldout = await openEvaluationBatches({ prefix, sequenceLength, batchSize: microBatchSize })
-    return { batches, heldout: { ...heldout, bytesPerLabel: bytes / heldout.labelCount } }
-  } catch (error) {
-    await batches.close()
-    throw error
-  }
+  if (placeOf(before) !== placeOf(runtime.description))
+    emit({ type: 'move', step: startStep, from: before, to: runtime.description })
+}
+
+/** The samples that the run asks for, where there is one who writes them. */
+async function sample(
+  { run, options }: Job,
+  { architecture, vocabulary: tokenizer }: Prepared,
+  state: TrainingState,
+  runtime: Runtime,
+  step: number,
+  signal: AbortSignal,
+) {
+  if (run.evaluate.samples.length === 0 || options.generateSamples === undefined) return []
+  return options.generateSamples({ runtime, architecture, tokenizer, state, run, step, signal })
 }
 
 function save(
-  job: Job,
-  prepared: Prepared,
+  { run, folder }: Job,
+  { architecture, vocabulary: tokenizer, settings }: Prepared,
   state: TrainingState,
   runtime: Runtime,
   progress: Progress,
   lossScale: LossScale | undefined,
-) {
-  const { run, folder } = job
+): Promise<WrittenCheckpoint> {
   const copies = Object.fromEntries(
     [FILES.tokenizer, FILES.tokenizerConfig].map((name) => [name, join(folder, name)]),
   )
   const content = {
     ...progress,
-    architecture: prepared.architecture,
+    architecture,
     state,
     copies,
-    eosId: prepared.tokenizer.eosId,
+    eosId: tokenizer.eosId,
     version: VERSION,
     runtime: runtime.description,
     seed: run.seed,
     ...(lossScale !== undefined && { lossScale }),
-    settings: prepared.settings,
+    settings,
   }
   return writeCheckpoint(join(folder, 'checkpoints'), content, run.checkpoint)
 }

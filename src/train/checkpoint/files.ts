@@ -95,13 +95,17 @@ export async function verifyCheckpoint(folder: string, options: { files: boolean
   return { folder, state }
 }
 
+/** What is done with a damaged checkpoint: one that is set aside is renamed to `step-….damaged`. */
+type Damaged = 'passed over' | 'set aside'
+
 /**
- * The whole checkpoints in a folder, newest first; damaged ones are told to `note` and passed over. Nothing is changed:
- * a run may be writing here.
+ * The whole checkpoints in a folder, newest first; damaged ones are told to `note` and passed over. Nothing is changed
+ * unless they are to be set aside: a run may be writing here.
  */
 export async function* wholeCheckpoints(
   folder: string,
   note: (message: string) => void,
+  damaged: Damaged = 'passed over',
 ): AsyncGenerator<Checkpoint> {
   for (const { step, folder: at } of await listCheckpoints(folder)) {
     try {
@@ -110,12 +114,19 @@ export async function* wholeCheckpoints(
       if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
       // a run that trains meanwhile removes its older checkpoints
       if (!existsSync(at)) note(removedNote(step))
-      else
+      else {
         note(
-          `the checkpoint of step ${step} is damaged and passed over: ${error.message.replaceAll('\n', '; ')}`,
+          `the checkpoint of step ${step} is damaged and ${damaged}: ${error.message.replaceAll('\n', '; ')}`,
         )
+        if (damaged === 'set aside') await setAside(at)
+      }
     }
   }
+}
+
+async function setAside(at: string): Promise<void> {
+  await rm(`${at}.damaged`, { recursive: true, force: true })
+  await rename(at, `${at}.damaged`)
 }
 
 /** What is said of a checkpoint that was there when the folder was listed. */
@@ -124,40 +135,31 @@ export function removedNote(step: number): string {
 }
 
 /**
- * The newest good checkpoint, or undefined when there is none. A damaged one is told to `note`, renamed to
- * `step-….damaged`, and the one before it is tried.
+ * The checkpoint that a run goes on from: the newest good one, undefined for a run that has none yet. Throws
+ * `RegaugeError('data')` where none is whole: to begin anew unasked would delete what is left of them.
  */
-export async function newestGoodCheckpoint(
+export async function newestCheckpoint(
   folder: string,
   note: (message: string) => void,
+  damaged: Damaged,
 ): Promise<Checkpoint | undefined> {
-  let damaged = false
-  for (const { step, folder: at } of await listCheckpoints(folder)) {
-    try {
-      const good = await verifyCheckpoint(at, { files: true })
-      if (damaged) note(`going on from the good checkpoint of step ${step}`)
-      return good
-    } catch (error) {
-      if (!(error instanceof RegaugeError) || error.kind !== 'data') throw error
-      damaged = true
-      note(`the checkpoint of step ${step} is damaged and set aside: ${error.message.replaceAll('\n', '; ')}`)
-      await rm(`${at}.damaged`, { recursive: true, force: true })
-      await rename(at, `${at}.damaged`)
-    }
+  const listed = await listCheckpoints(folder)
+  const { value: good } = await wholeCheckpoints(folder, note, damaged).next()
+  if (good !== undefined) {
+    const { step } = good.state
+    if (step !== listed[0]?.step) note(`going on from the good checkpoint of step ${step}`)
+    return good
   }
-  return undefined
+  const lost = [...(await listCheckpoints(folder)), ...(await damagedCheckpoints(folder))]
+  if (lost.length === 0) return undefined
+  const message = `none of the ${lost.length} checkpoints of this run is whole`
+  const hint = 'put a good copy back, or remove them (or give another name) to start anew'
+  throw new RegaugeError('data', { code: 'CHECKPOINT_NONE_GOOD', message, file: folder, hint })
 }
 
 /** The checkpoints that were set aside as damaged. The next good one ends them. */
-export async function damagedCheckpoints(folder: string): Promise<string[]> {
+async function damagedCheckpoints(folder: string): Promise<string[]> {
   return (await namesIn(folder)).filter((name) => DAMAGED.test(name)).map((name) => join(folder, name))
-}
-
-/** Of a run that has lost all of its checkpoints: to begin anew unasked would delete what is left of them. */
-export function noneGood(folder: string, damaged: number): RegaugeError {
-  const message = `none of the ${damaged} checkpoints of this run is whole`
-  const hint = 'put a good copy back, or remove them (or give another name) to start anew'
-  return new RegaugeError('data', { code: 'CHECKPOINT_NONE_GOOD', message, file: folder, hint })
 }
 
 /** Removes what killed writes left behind. */

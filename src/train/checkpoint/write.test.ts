@@ -17,13 +17,7 @@ import { readHfConfig, readSafetensorsHeader } from '../../formats/index.ts'
 import { PRESETS, readArchitecture } from '../../model/index.ts'
 import { createRuntime } from '../../runtime/index.ts'
 import { allocateState, initializeState, loadMoments, loadWeights } from '../state.ts'
-import {
-  CHECKPOINT_FILES,
-  newestGoodCheckpoint,
-  removePartial,
-  stateText,
-  verifyCheckpoint,
-} from './files.ts'
+import { CHECKPOINT_FILES, newestCheckpoint, removePartial, stateText, verifyCheckpoint } from './files.ts'
 import { type CheckpointContent, checkSpace, writeCheckpoint } from './write.ts'
 
 const architecture = readArchitecture({
@@ -77,7 +71,7 @@ function write(step: number, policy = { keepLast: 2 }): Promise<{ folder: string
 
 async function newest(): Promise<{ step: number | undefined; notes: string }> {
   const notes: string[] = []
-  const found = await newestGoodCheckpoint(folder, (note) => notes.push(note))
+  const found = await newestCheckpoint(folder, (note) => notes.push(note), 'set aside')
   return { step: found?.state.step, notes: notes.join('\n') }
 }
 
@@ -157,7 +151,7 @@ describe('writeCheckpoint', () => {
   })
 })
 
-describe('newestGoodCheckpoint', () => {
+describe('newestCheckpoint', () => {
   const damages: [string, (at: string) => void, RegExp][] = [
     [
       'truncated weights',
@@ -215,10 +209,11 @@ describe('newestGoodCheckpoint', () => {
     expect(readdirSync(folder).sort()).toEqual(['step-00000004', 'step-00000009'])
   })
 
-  test('finds none where there is none, and none where all are damaged', async () => {
+  test('finds none where there is none, and refuses where all are damaged', async () => {
     expect(await newest()).toEqual({ step: undefined, notes: '' })
     truncateSync(join((await write(3)).folder, 'model.safetensors'), 0)
-    expect((await newest()).step).toBe(undefined)
+    for (let time = 0; time < 2; time++)
+      await expect(newest()).rejects.toThrow('none of the 1 checkpoints of this run is whole')
   })
 
   test('leaves one that a later version has written as it is', async () => {

@@ -65,7 +65,7 @@ describe('checkRun', () => {
       output: join(place, 'a-file', 'runs'),
     })
     const codes = (await fails(checkRun(run))).issues.map(({ code }) => code)
-    expect([...new Set(codes)]).toEqual(['DATA_NOT_FOUND', 'WEIGHTS_MISSING', 'RUN_UNWRITABLE'])
+    expect([...new Set(codes)]).toEqual(['WEIGHTS_MISSING', 'DATA_NOT_FOUND', 'RUN_UNWRITABLE'])
     const tokenizer = join(from, 'tokenizer.json')
     writeFileSync(tokenizer, readFileSync(tokenizer, 'utf8').replaceAll('<|endoftext|>', '<|nothing|>'))
     rmSync(join(from, 'tokenizer_config.json'))
