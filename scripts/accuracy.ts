@@ -6,7 +6,7 @@
  */
 import { loadChips } from '../src/chips/index.ts'
 import { RegaugeError } from '../src/errors.ts'
-import { FITTED } from '../src/simulate/fitted/values.ts'
+import { FITTED } from '../src/simulate/index.ts'
 import { casesOf } from './evidence/cases.ts'
 import { type Judged, judge, leaveCoresOut, leaveOneOut, meanError } from './evidence/errors.ts'
 import { constantsIn } from './evidence/fit.ts'

@@ -6,7 +6,7 @@
  */
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { createMemoryModel, LIBRARY_BYTES } from '../src/simulate/memory/index.ts'
+import { createMemoryModel, LIBRARY_BYTES } from '../src/simulate/index.ts'
 import { readCsv } from './evidence/files.ts'
 import { readSimumax } from './evidence/simumax.ts'
 

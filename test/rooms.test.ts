@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { expect, test } from 'vitest'
+import { ENGINE_IDS } from '../src/engines/index.ts'
 
 const SOURCE = resolve(import.meta.dirname, '../src')
 
@@ -18,7 +19,6 @@ const ROOMS = [
   'simulate',
   'engines',
   'plan',
-
   'verify',
   'watch',
   'cli',
@@ -27,10 +27,30 @@ const ROOMS = [
 /** What belongs to no room and is for all. */
 const COMMON = ['errors.ts', 'harmless.ts', 'version.ts', 'words.ts']
 
-/** Rooms in which vendors and their products may be named. */
+/**
+ * What scripts and benchmarks may take besides the index.ts of a room: what a fit moves, the space that layouts are drawn
+ * from, and how a process of the command line begins.
+ */
+const BESIDES = ['simulate/evidence.ts', 'plan/space.ts', 'cli/compile-later.ts']
+
+/** Rooms in which vendors and engines, and what they make, may be named. */
 const VENDOR_ROOMS = ['chips', 'engines', 'runtime']
 const VENDORS =
   /\b(AMD|Ascend|CANN|CUDA|DirectML|Huawei|Intel|NPU|NVIDIA|ROCm|TensorRT|WebGPU|cann|cuda|npu|webgpu)\b/
+const ENGINES =
+  /\b(Colossal-AI|DeepSpeed|FlagScale|FSDP2?|HAI-LLM|Megatron|MindFormers|MindSpeed|ModelLink|NeMo|torchtitan)\b/i
+
+const ENGINE_ID = new RegExp(`'(${ENGINE_IDS.join('|')})'`, 'g')
+
+/** Files outside of these rooms that name engines, with the reason. */
+const NAMING: Readonly<Record<string, string>> = {
+  'formats/indexed-dataset.ts': 'the format has the name of the engine that it is from',
+  'formats/indexed-dataset-index.ts': 'the same',
+  'formats/indexed-dataset-write.ts': 'the same',
+  'formats/indexed-dataset.test.ts': 'the same',
+  'simulate/fitted/values.ts':
+    'what is fitted has the names of the software that was measured, and is written by a script',
+}
 
 interface File {
   /** Path below src/, with slashes. */
@@ -105,18 +125,53 @@ test('the library takes nothing of the command line along', () => {
   expect(loose.map(({ path }) => path).sort()).toEqual(entries.sort())
 })
 
-test('no vendor is named outside of the rooms for them', () => {
-  const named = files
-    .filter(({ room }) => room !== undefined && !VENDOR_ROOMS.includes(room))
+/** Lines outside of the rooms for it that name something. */
+function linesThatName(pattern: RegExp, except: readonly string[]): string[] {
+  return files
+    .filter(({ room, path }) => room !== undefined && !VENDOR_ROOMS.includes(room) && !except.includes(path))
     .flatMap(({ path, text }) =>
       text
-        .replaceAll(/github\.com\/\S+/g, '') // sources are cited by their address
+        .replaceAll(/(github|gitcode)\.com\/\S+/g, '') // sources are cited by their address
+        // an engine is asked for by its id, and a test may ask for any of them
+        .replaceAll(path.endsWith('.test.ts') ? ENGINE_ID : /ENGINES\['[a-z-]+'\]/g, '')
         .split('\n')
         // a test may say in a comment where a fact about runtimes is from
         .map((line) => (path.endsWith('.test.ts') && /^\s*(\/\/|\/?\*)/.test(line) ? '' : line))
-        .flatMap((line, i) => (VENDORS.test(line) ? [`${path}:${i + 1} ${line.trim()}`] : [])),
+        .flatMap((line, i) => (pattern.test(line) ? [`${path}:${i + 1} ${line.trim()}`] : [])),
     )
-  expect(named).toEqual([])
+}
+
+test('no vendor is named outside of the rooms for them', () => {
+  expect(linesThatName(VENDORS, [])).toEqual([])
+})
+
+test('no engine is named outside of the rooms for them', () => {
+  expect(linesThatName(ENGINES, Object.keys(NAMING))).toEqual([])
+  // and each exception is one
+  const named = files.filter(({ path, text }) => path in NAMING && ENGINES.test(text))
+  expect(named.map(({ path }) => path).sort()).toEqual(Object.keys(NAMING).sort())
+})
+
+test.each(['scripts', 'bench'])('%s take of a room what its index.ts offers', (folder) => {
+  const root = join(SOURCE, '..', folder)
+  const entries = [...COMMON, ...files.flatMap(({ room, path }) => (room === undefined ? [path] : []))]
+  const imports = readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .map((path) => path.split(sep).join('/'))
+    .filter((path) => path.endsWith('.ts'))
+    .flatMap((path) => {
+      const file = {
+        path: `../${folder}/${path}`,
+        room: undefined,
+        text: readFileSync(join(root, path), 'utf8'),
+      }
+      return importsOf(file).map((to) => ({ path, to }))
+    })
+    .filter(({ to }) => !to.startsWith('..'))
+  const allowed = ({ to }: { to: string }) =>
+    entries.includes(to) || BESIDES.includes(to) || to === `${roomOf(to)}/index.ts`
+  expect(imports.filter((one) => !allowed(one)).map(({ path, to }) => `${path} imports ${to}`)).toEqual([])
+  // the search itself finds imports
+  expect(imports.length).toBeGreaterThan(5)
 })
 
 test('the version is written in package.json alone', () => {

@@ -1,13 +1,15 @@
 /** @file Measured steps, made ready to be compared with what is predicted. */
 import type { Chip } from '../../src/chips/index.ts'
 import { RegaugeError } from '../../src/errors.ts'
-import { CostModel } from '../../src/simulate/costs.ts'
-import { type Constants, ratesOf } from '../../src/simulate/fitted/constants.ts'
-import { machineOf } from '../../src/simulate/machine.ts'
-import { mixedStepSeconds } from '../../src/simulate/mixed.ts'
-import { layoutIssues, workloadIssues } from '../../src/simulate/sound.ts'
-import { stepSeconds } from '../../src/simulate/step.ts'
-import type { Behaviour, Machine } from '../../src/simulate/types.ts'
+import {
+  CostModel,
+  layoutIssues,
+  mixedStepSeconds,
+  ratesOf,
+  stepSeconds,
+  workloadIssues,
+} from '../../src/simulate/evidence.ts'
+import { type Behaviour, type Constants, type Machine, machineOf } from '../../src/simulate/index.ts'
 import { PRIOR } from './priors.ts'
 import type { MeasuredRow, PlacedStage, Refusal } from './row.ts'
 

@@ -1,5 +1,5 @@
 /** @file The engine of a published row: that of its software, changed by the flags that the row tells. */
-import type { Layout, Precision } from '../../src/simulate/types.ts'
+import type { Layout, Precision } from '../../src/simulate/index.ts'
 import { ENGINES, type EngineDefaults, type MeasuredBehaviour } from './engines.ts'
 import { mindSpeedKernels, usesMc2 } from './mindspeed.ts'
 import type { NamedDecoder } from './models.ts'

@@ -1,6 +1,7 @@
 /** @file How far predictions are from measurements: by source, by chip, with a source left out, and in their bands. */
-import { bandOf, type Constants, gradeOf, lesserGrade } from '../../src/simulate/fitted/constants.ts'
-import { EVIDENCE_GRADES, type EvidenceGrade } from '../../src/simulate/types.ts'
+
+import { bandOf, gradeOf, lesserGrade } from '../../src/simulate/evidence.ts'
+import { type Constants, EVIDENCE_GRADES, type EvidenceGrade } from '../../src/simulate/index.ts'
 import type { Case } from './cases.ts'
 import { fitConstants } from './fit.ts'
 import type { KernelCase } from './kernels.ts'

@@ -1,12 +1,7 @@
 /** @file Fits the constants of the simulation to measured steps. */
-import {
-  type Constants,
-  fromScale,
-  RATE_NAMES,
-  type RateName,
-  type Shifts,
-  toScale,
-} from '../../src/simulate/fitted/constants.ts'
+
+import { fromScale, RATE_NAMES, toScale } from '../../src/simulate/evidence.ts'
+import type { Constants, RateName, Shifts } from '../../src/simulate/index.ts'
 import type { Case } from './cases.ts'
 import type { KernelCase } from './kernels.ts'
 import { BY_ARCHITECTURE, BY_ENGINE, BY_LINEAGE, PRIOR, PRIORS } from './priors.ts'

@@ -1,6 +1,6 @@
 /** @file FLOPs of a step by the formulas that sources print theirs with, to turn printed FLOP/s back into seconds. */
-import type { Decoder } from '../../src/model/decoder.ts'
-import type { Workload } from '../../src/simulate/types.ts'
+import type { Decoder } from '../../src/model/index.ts'
+import type { Workload } from '../../src/simulate/index.ts'
 
 export const FLOP_FORMULAS = ['narayanan', 'full', 'causal'] as const
 /**

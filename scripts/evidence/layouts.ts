@@ -1,5 +1,5 @@
 /** @file The layout of a published row: degrees, stages, shares and recomputation, with defaults written down. */
-import type { Layout, Recompute, Schedule, Workload } from '../../src/simulate/types.ts'
+import type { Layout, Recompute, Schedule, Workload } from '../../src/simulate/index.ts'
 import { ENGINES, type EngineDefaults } from './engines.ts'
 import { swappedLayers } from './mindspeed.ts'
 import type { Assume, Row } from './published-row.ts'

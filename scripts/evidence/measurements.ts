@@ -1,6 +1,6 @@
 /** @file Rows of measurements.json, published training throughputs of many sources, as measured steps or refusals. */
 import { type Issue, RegaugeError } from '../../src/errors.ts'
-import type { Layout, Precision, Workload } from '../../src/simulate/types.ts'
+import type { Layout, Precision, Workload } from '../../src/simulate/index.ts'
 import { chipOf } from './chips.ts'
 import { behaviourOf } from './engine-flags.ts'
 import { type EngineDefaults, engineOf } from './engines.ts'

@@ -2,8 +2,8 @@
  * @file What the repository of MindSpeed-LLM (Ascend/MindSpeed-LLM) tells of its measured rows besides the script of the
  * release that prints them: a README's figure is often older than that script. Commits are those that first print it.
  */
-import type { Decoder } from '../../src/model/decoder.ts'
-import type { Behaviour } from '../../src/simulate/types.ts'
+import type { Decoder } from '../../src/model/index.ts'
+import type { Behaviour } from '../../src/simulate/index.ts'
 import type { Assume, Row } from './published-row.ts'
 import { refuse } from './row.ts'
 

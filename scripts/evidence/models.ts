@@ -1,5 +1,5 @@
 /** @file Shapes of decoders where a table gives sizes and a name: what a family of models has in common. */
-import type { Attention, Decoder } from '../../src/model/decoder.ts'
+import type { Attention, Decoder } from '../../src/model/index.ts'
 import { refuse } from './row.ts'
 
 /** Facts that all models of a family share. */

@@ -1,5 +1,7 @@
 /** @file What is thought of the constants before any measurement, and how far measurements may move each. */
-import { type Constants, RATE_NAMES, type RateName } from '../../src/simulate/fitted/constants.ts'
+
+import { RATE_NAMES } from '../../src/simulate/evidence.ts'
+import type { Constants, RateName } from '../../src/simulate/index.ts'
 
 /** Values from before any measurement: data sheets' usual yields, and orders of magnitude of launches and messages. */
 export const PRIORS: Readonly<Record<RateName, { value: number; spread: number }>> = {

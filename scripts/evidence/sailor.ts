@@ -1,5 +1,5 @@
 /** @file Sailor's measurements on mixed chips (eth-easl/sailor, sailor/Planner/simulations/validation; SOSP 2025). */
-import { type Layout, ONE_CHIP } from '../../src/simulate/types.ts'
+import { type Layout, ONE_CHIP } from '../../src/simulate/index.ts'
 import { ENGINES } from './engines.ts'
 import { badCell, type CsvRow, readCsv } from './files.ts'
 import { decoderOf, NO_SIZES, type Sizes } from './models.ts'

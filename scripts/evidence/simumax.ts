@@ -1,5 +1,5 @@
 /** @file SimuMax's measurements on one node of B200 (MooreThreads/SimuMax, docs/b200/b200_release_v1.2_summary.md). */
-import { type Layout, ONE_CHIP } from '../../src/simulate/types.ts'
+import { type Layout, ONE_CHIP } from '../../src/simulate/index.ts'
 import { ENGINES } from './engines.ts'
 import { badCell, type CsvRow, MOST_LAYERS, readCsv } from './files.ts'
 import { decoderOf, NO_SIZES, type Sizes } from './models.ts'

@@ -1,5 +1,5 @@
 /** @file vTrain's measurements (VIA-Research/vTrain, data/ground_truth_*.csv; arXiv 2312.12391). */
-import { type Layout, ONE_CHIP } from '../../src/simulate/types.ts'
+import { type Layout, ONE_CHIP } from '../../src/simulate/index.ts'
 import { ENGINES } from './engines.ts'
 import { type CsvRow, MOST_LAYERS, readCsv } from './files.ts'
 import { decoderOf, NO_SIZES } from './models.ts'

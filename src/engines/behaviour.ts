@@ -13,6 +13,8 @@ export const BASIC_BEHAVIOUR = {
   wideBytes: 4,
   gradientPlaceholders: true,
   gradientBytes: 4,
+  // Megatron-LM's default
+  gradientBucket: 40_000_000,
   overlapsData: false,
   overlapsTensor: false,
   overlapsExperts: false,

@@ -267,8 +267,9 @@ export class CostModel {
 
   /**
    * What is before, behind and between layers, with what tensor-parallel chips send each other there: rows of a table that
-   * each has a part of, the input of products, its gradient, and what the loss needs of all logits of a token (Megatron-Core,
-   * `VocabParallelEmbedding`, `ColumnParallelLinear`, `vocab_parallel_cross_entropy`, `MultiTokenPredictionLayer`).
+   * each has a part of, the input of products, its gradient, and what the loss needs of all logits of a token
+   * (`VocabParallelEmbedding`, `ColumnParallelLinear`, `vocab_parallel_cross_entropy`, `MultiTokenPredictionLayer` of
+   * github.com/NVIDIA/Megatron-LM).
    */
   #ends(layout: Layout, works: ShareWork): EndCosts {
     const { decoder, sequenceLength } = this.workload

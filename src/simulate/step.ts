@@ -270,7 +270,7 @@ export function dataSeconds(
     const path = (size: number, stride: number) =>
       pathOf(machine, rates, { size, stride }, engine.usesAllRails)
     const gradients = held * engine.gradientBytes
-    const buckets = zeroStage === 3 ? layers : Math.ceil(held / BUCKET)
+    const buckets = zeroStage === 3 ? layers : Math.ceil(held / engine.gradientBucket)
     if (shards > 1) {
       const group = path(shards, chips)
       // each layer's weights are gathered forward and backward, or all of them once they are updated
@@ -281,7 +281,7 @@ export function dataSeconds(
     if (shards < copies)
       whole += times * reduceSeconds(path(copies / shards, chips * shards), gradients / shards, buckets)
   }
-  // engines that fold pipelines refuse to exchange beside their passes: MindSpeed, `dualpipev_feature.py`
+  // engines that fold pipelines refuse to exchange beside their passes: `dualpipev_feature.py` of gitcode.com/Ascend/MindSpeed
   if (!engine.overlapsData || layout.schedule === 'dualpipe-v') return whole
   // beside the passes of one micro-batch, or, where each has its own to exchange, of all
   const beside = times * pass
@@ -334,9 +334,6 @@ export function heldWeights(layout: Layout, elements: StageElements): HeldWeight
     expert: copied(elements.expert, elements.expertLayers, ranks, Math.max(1, (dp * cp * t) / ranks)),
   }
 }
-
-/** Weights whose gradients are exchanged in one message: Megatron-LM's default, 40,000,000. */
-const BUCKET = 4e7
 
 /** Bytes/s each way to the memory of the host: PCI Express 4.0, 16 lanes, by its specification. */
 const HOST_BYTES_PER_SECOND = 32e9

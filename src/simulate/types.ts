@@ -46,7 +46,7 @@ export interface Layout {
   readonly expertParallel: number
   /** Chips that each expert is split over. */
   readonly expertTensorParallel: number
-  /** What data-parallel chips share out: 0 nothing, 1 optimizer state, 2 gradients too, 3 weights too (FSDP). */
+  /** What data-parallel chips share out: 0 nothing, 1 optimizer state, 2 gradients too, 3 weights too. */
   readonly zeroStage: 0 | 1 | 2 | 3
   /** Chips that shares are spread over, the rest being copies (HSDP); all data-parallel ones where it is undefined. */
   readonly shardGroup?: number
@@ -110,6 +110,8 @@ export interface Behaviour {
   readonly gradientPlaceholders: boolean
   /** Bytes a gradient is kept and reduced in: 2 or 4. */
   readonly gradientBytes: 2 | 4
+  /** Weights whose gradients are exchanged in one message. */
+  readonly gradientBucket: number
   /** Gradients are reduced, and parameters gathered, while the passes of the last micro-batch run. */
   readonly overlapsData: boolean
   /** Communication of tensor parallelism runs beside the products that need it. */

@@ -207,8 +207,8 @@ export function layerWork(
       .batched(perKey * seen, operands)
       .elementwise(scores * (HALF * 7 + drop), kernels)
     if (!engine.fusedMask) {
-      // Megatron-LM, `FusedScaleMaskSoftmax.forward_torch_softmax`: scores to fp32, the mask filled in place, softmax, and
-      // back. In one format, the mask is filled into a view of the product's result, whose gradient PyTorch copies, clones,
+      // scores to fp32, the mask filled in place, softmax, and back (`FusedScaleMaskSoftmax.forward_torch_softmax` of
+      // github.com/NVIDIA/Megatron-LM). In one format, the mask is filled into a view of the product's result, whose gradient PyTorch copies, clones,
       // fills in a clone of its own, and copies back (`CopySlices::apply_impl`).
       const wide = engine.wideBytes > HALF
       for (const pass of [forward, core]) pass.elementwise(scores * (wide ? 24 : 2 * HALF), wide ? 3 : 1)
@@ -247,7 +247,7 @@ export function layerWork(
     const x = d.experts
     const etp = share.expertTensorParallel
     // tokens of a chip, each sent to `active` experts: without sequence parallelism every chip has, and sends, all of them,
-    // which is why Megatron-Core refuses to train so (`MoELayer.forward`)
+    // which is why `MoELayer.forward` of github.com/NVIDIA/Megatron-LM refuses to train so
     const held = normed
     const routed = held * x.active * etp
     const local = x.count / share.expertParallel
@@ -259,7 +259,7 @@ export function layerWork(
     const row = h * HALF
     if (engine.gathersTokens) {
       // of all tokens, rows of own experts are picked, sorted, put back, weighted, and added to zeros in fp32; counted pass by
-      // pass in MindSpeed e48121d2, `allgather_token_permutation`, `allgather_token_unpermutation` and `NewIndePut`
+      // pass in `allgather_token_permutation`, `allgather_token_unpermutation` and `NewIndePut` of gitcode.com/Ascend/MindSpeed, e48121d2
       forward.elementwise((18 * routed + 5 * held * sharing) * row, 20)
       input.elementwise((15 * routed + held * sharing) * row, 20)
     } else {
@@ -277,7 +277,7 @@ export function layerWork(
         product(routed / local, h, (gates * x.intermediateSize) / etp)
         product(routed / local, x.intermediateSize / etp, h)
       }
-      // Megatron-Core, `SequentialMLP.forward`: rows of an expert are a slice of all, and so are its results. For each of them,
+      // rows of an expert are a slice of all, and so are its results (`SequentialMLP.forward` of github.com/NVIDIA/Megatron-LM). For each,
       // PyTorch copies the gradient of all results, and makes one of all rows from zeros, which are then summed.
       forward.elementwise(3 * routed * row, 1 + local)
       input.elementwise((6 * local + 2) * routed * row, 7 * local)

@@ -48,8 +48,8 @@ export interface Judgement extends Pick<Criterion, 'id' | 'title' | 'source' | '
 }
 
 const REGAUGE = { name: 'regauge', address: 'src/verify/criteria.ts' }
-/** 大模型迁移精度标准, docs/mindformers/docs/source_zh_cn/advanced_development/precision_optimization.md at 0dbb4b11. */
-const MINDFORMERS = {
+/** 大模型迁移精度标准, as the document at this address has it. */
+const MIGRATION = {
   name: 'MindSpore Transformers',
   address:
     'https://github.com/mindspore-ai/docs/blob/0dbb4b11/docs/mindformers/docs/source_zh_cn/advanced_development/precision_optimization.md',
@@ -167,7 +167,7 @@ export const CRITERIA: readonly Criterion[] = [
   {
     id: 'first-loss',
     title: 'loss of the first step',
-    source: MINDFORMERS,
+    source: MIGRATION,
     role: 'acceptance',
     rule: 'any',
     measures: [
@@ -186,7 +186,7 @@ export const CRITERIA: readonly Criterion[] = [
   {
     id: 'mean-loss',
     title: 'loss, mean over the run',
-    source: MINDFORMERS,
+    source: MIGRATION,
     role: 'acceptance',
     rule: 'any',
     leastSteps: PUBLISHED.meanLoss.leastSteps,
@@ -206,7 +206,7 @@ export const CRITERIA: readonly Criterion[] = [
   {
     id: 'mean-norm',
     title: 'gradient norm, mean',
-    source: MINDFORMERS,
+    source: MIGRATION,
     role: 'acceptance',
     rule: 'all',
     leastSteps: PUBLISHED.meanLoss.leastSteps,

@@ -13,7 +13,15 @@ export {
   readRun,
   readRuns,
 } from './records.ts'
-export { PAGE_HINT, type Placed, requirePlace, samePlace, TRACE_HINT, writePlaced } from './report/place.ts'
+export {
+  PAGE_HINT,
+  type Placed,
+  requirePlace,
+  samePlace,
+  TRACE_HINT,
+  writePlaced,
+  writeWhole,
+} from './report/place.ts'
 export {
   figure,
   requireVerificationPlace,

@@ -1,6 +1,7 @@
 /** @file Memory against hand counts, published formulas and figures, and what must hold for any layout. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { BASIC_BEHAVIOUR } from '../../engines/index.ts'
 import { type Decoder, readDecoder } from '../../model/index.ts'
 import {
   type Behaviour,
@@ -24,31 +25,13 @@ import { recomputed, walk } from './walk.ts'
 const GIBIBYTE = 2 ** 30
 
 const ENGINE: Behaviour = {
+  ...BASIC_BEHAVIOUR,
   measuredAs: null,
-  lineage: 'megatron',
-  usesAllRails: true,
-  fusedAttention: true,
-  earlierAttention: false,
-  fusedElementwise: true,
-  fusedMask: true,
-  composedGates: false,
-  gradientBytes: 4,
-  overlapsData: true,
-  overlapsTensor: false,
-  overlapsExperts: false,
-  gathersTokens: false,
-  groupsExperts: true,
-  headPadding: 0,
-  dispatchesOnce: false,
-  scattersSends: false,
+  lineage: null,
   fusedLoss: true,
-  wideBytes: 4,
-  gradientPlaceholders: true,
+  overlapsData: true,
   overlapsPipeline: true,
-  sendsInTurn: false,
-  updatesOnHost: true,
   vocabularyMultiple: 128,
-  dropout: false,
 }
 
 /** A Llama with 4 heads over 2, each of 16. */

@@ -39,7 +39,7 @@ export const KIND_MASK = 7
 
 /**
  * The fewest micro-batches from `stages` on that interleaved chunks can take in a row: they divide all micro-batches,
- * or leave at least as many as there are stages, as Megatron-LM asks (microbatch_group_size_per_vp_stage).
+ * or leave at least as many as there are stages, as `microbatch_group_size_per_vp_stage` of github.com/NVIDIA/Megatron-LM asks.
  */
 export function interleavedGroup(stages: number, microBatches: number): number {
   let group = stages
@@ -192,7 +192,7 @@ export function stageOrder(shape: Shape, stage: number): Int32Array {
 
 /**
  * Some forwards to warm up, then one forward and one backward in turns, then the backwards that are left (Narayanan et
- * al. 2021). Chunks take `group` micro-batches in a row, backward from the last chunk on, as in Megatron-LM.
+ * al. 2021). Chunks take `group` micro-batches in a row, backward from the last chunk on.
  */
 function oneForwardOneBackward(shape: Shape, forwardsFirst: number): Int32Array {
   const { chunks, microBatches, group } = shape
