@@ -1,7 +1,6 @@
 /** @file A training step of one's own with the graph API, a network that learns sin(3x): npx tsx examples/custom-step.ts */
 import { createRuntime, type DeviceTensor } from 'regauge'
 import {
-  adamW,
   add,
   Graph,
   gradients,
@@ -16,6 +15,7 @@ import {
   type Tensor,
   tanh,
   toOnnx,
+  updateParameters,
 } from 'regauge/graph'
 
 const [POINTS, HIDDEN, STEPS] = [256, 64, 400]
@@ -36,23 +36,23 @@ const loss = reduceMean(mul(error, error))
 // Its gradients, and AdamW, clipped to a global norm of 1.
 const grads = gradients(loss, parameters)
 const norm = sqrt(grads.map((g) => reduceSumSquare(g)).reduce((sum, square) => add(sum, square)))
+const learningRate = input('learning_rate')
 const scalars = {
-  learningRate: input('learning_rate'),
-  biasCorrection1: input('bias_correction1'),
-  biasCorrection2: input('bias_correction2'),
+  bias_correction1: input('bias_correction1'),
+  bias_correction2: input('bias_correction2'),
 }
 const [beta1, beta2] = [0.9, 0.99]
 const trained = names.map((name, i) => ({
+  kind: name.startsWith('b') ? ('bias' as const) : ('matrix' as const),
   value: parameters[i]!,
   gradient: grads[i]!,
-  m: input(`m/${name}`, SHAPES[name]),
-  v: input(`v/${name}`, SHAPES[name]),
+  state: { exp_avg: input(`m/${name}`, SHAPES[name]), exp_avg_sq: input(`v/${name}`, SHAPES[name]) },
 }))
-const options = { betas: [beta1, beta2] as const, epsilon: 1e-8, weightDecay: 0, clipNorm: 1 }
-adamW(trained, norm, loss, scalars, options).forEach(({ value, m, v }, i) => {
+const adamw = { betas: [beta1, beta2] as const, epsilon: 1e-8, weightDecay: 0, clipNorm: 1 }
+updateParameters(adamw, trained, { norm, loss, learningRate, scalars }).forEach(({ value, state }, i) => {
   graph.output(`next/${names[i]}`, value)
-  graph.output(`next/m/${names[i]}`, m)
-  graph.output(`next/v/${names[i]}`, v)
+  graph.output(`next/m/${names[i]}`, state.exp_avg!)
+  graph.output(`next/v/${names[i]}`, state.exp_avg_sq!)
 })
 graph.output('loss', loss)
 

@@ -39,9 +39,7 @@ export {
 } from './model/index.ts'
 // The programs that train, evaluate and generate, and their layers.
 export {
-  type AdamWOptions,
   accumulateStep,
-  adamW,
   type BatchShape,
   causalAttention,
   type DecodeShape,
@@ -53,6 +51,9 @@ export {
   linear,
   linearCrossEntropy,
   logitsStep,
+  OPTIMIZERS,
+  type Optimizer,
+  type OptimizerKind,
   type ParameterTensors,
   type Precision,
   type Program,
@@ -62,11 +63,12 @@ export {
   rotate,
   rotation,
   type StatePair,
-  type StepScalars,
   stateNames,
   swiglu,
-  type Trained,
+  type TrainedParameter,
   type TrainOptions,
   trainStep,
   type Updated,
+  type UpdateInputs,
+  updateParameters,
 } from './steps/index.ts'

@@ -34,7 +34,7 @@ const NEW_TOKENS = 5
 
 /** The ids after each prompt, and the bytes that crossed for each of them but the first, which the prompt gives. */
 async function generate(runtime: Runtime, a: Architecture) {
-  const state = allocateState(runtime, a, { moments: false })
+  const state = allocateState(runtime, a)
   await initializeState(state, a, 1)
   const generator = createGenerator(runtime, a, state, 128)
   const made: number[][] = []

@@ -38,7 +38,7 @@ async function open(name: string) {
 
 /** The weights as the library loads them: one file or shards, of any floating-point type. */
 async function weightsOf(folder: string, a: Architecture): Promise<Map<string, Float64Array>> {
-  const state = allocateState(runtime, a, { moments: false })
+  const state = allocateState(runtime, a)
   await loadWeights(state, a, folder)
   const weights = new Map<string, Float64Array>()
   for (const { name } of state.parameters) {
@@ -108,7 +108,7 @@ describe.each(readdirSync(GOLDEN))('%s', (name) => {
     const losses = await golden.numbers('train.loss')
     const norms = await golden.numbers('train.grad_norm')
     for (const microBatchSize of [batch, golden.shape('train.ids')[1]! * batch]) {
-      const state = allocateState(runtime, a, { moments: true })
+      const state = allocateState(runtime, a, 'adamw')
       const results = await train(folder, a, microBatchSize, state)
       results.forEach(({ loss, gradNorm }, i) => {
         expect(Math.abs(loss / losses[i]! - 1), `loss of step ${i + 1}`).toBeLessThan(TOLERANCE)

@@ -184,7 +184,7 @@ test('a config.json is an architecture', () => {
 test('a language model learns a sentence by heart, and says it', async () => {
   const text = 'the break of gauge is where every train has to stop.'
   const ids = Int32Array.from(text, (letter) => letter.charCodeAt(0))
-  const state = allocateState(cpu, TINY, { moments: true })
+  const state = allocateState(cpu, TINY, 'adamw')
   await initializeState(state, TINY, 0)
   const trainer = await createTrainer(cpu, TINY, state, {
     batchSize: 1,

@@ -42,7 +42,7 @@ describe.skipIf(missing !== undefined)('a step on webgpu', () => {
     async (hidden) => {
       const runtime = createRuntime({ name: 'webgpu' })
       const a = architecture(hidden)
-      const state = allocateState(runtime, a, { moments: true })
+      const state = allocateState(runtime, a, 'adamw')
       await initializeState(state, a, 1)
       const trainer = await createTrainer(runtime, a, state, options)
       const ids = Int32Array.from({ length: ROWS * LENGTH }, (_, i) => (7 * i) % 64)

@@ -24,7 +24,7 @@ const architecture = readArchitecture({
   tie_word_embeddings: true,
 })
 const runtime = createRuntime({ name: 'cpu', threads: 2 })
-const state = allocateState(runtime, architecture, { moments: false })
+const state = allocateState(runtime, architecture)
 await initializeState(state, architecture, 1)
 const generator = createGenerator(runtime, architecture, state, promptLength + count)
 const prompt = Int32Array.from({ length: promptLength }, (_, i) => (i * 7919) % 16384)

@@ -48,7 +48,7 @@ const architecture = readArchitecture({
   tie_word_embeddings: true,
 })
 const runtime = createRuntime({ name: 'cpu', threads: n('threads') })
-const state = allocateState(runtime, architecture, { moments: true })
+const state = allocateState(runtime, architecture, 'adamw')
 await initializeState(state, architecture, n('seed'))
 const started = performance.now()
 const trainer = await createTrainer(runtime, architecture, state, {

@@ -4,7 +4,7 @@ export { decoderHidden, outputMatrix, type ParameterTensors, parameterInputs } f
 export { evaluateStep, logitsStep } from './evaluate.ts'
 export * from './layers.ts'
 export { linearCrossEntropy } from './loss.ts'
-export { type AdamWOptions, adamW, type StepScalars, type Trained, type Updated } from './optimizer.ts'
+export * from './optimizers/index.ts'
 export {
   accumulateStep,
   type BatchShape,

@@ -14,9 +14,9 @@ import {
   type TrainingState,
 } from '../train/index.ts'
 import {
-  type AdamWOptions,
   accumulateStep,
   gradientStep,
+  type Optimizer,
   type Recompute,
   stateNames,
   trainStep,
@@ -44,8 +44,8 @@ const FAMILIES = {
   qwen3: readArchitecture({ ...SIZES, model_type: 'qwen3', head_dim: 6 }),
 }
 const SHAPE = { microBatch: 2, sequenceLength: 12 }
-const CLIPPED: AdamWOptions = { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, clipNorm: 0.5 }
-const FREE: AdamWOptions = { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0 }
+const CLIPPED: Optimizer = { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, clipNorm: 0.5 }
+const FREE: Optimizer = { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0 }
 
 function batch(sequences: number, seed: number): Batch {
   const next = uniform(seed, 'batch')
@@ -67,7 +67,7 @@ interface Trained {
 
 /** Five steps from the same first values. */
 async function train(a: Architecture, options: Partial<TrainerOptions>): Promise<Trained> {
-  const state = allocateState(runtime, a, { moments: true })
+  const state = allocateState(runtime, a, 'adamw')
   await initializeState(state, a, 3)
   const all = {
     batchSize: 2,
@@ -189,7 +189,7 @@ describe('numbers that are none', () => {
   ])(
     '%d in %s: the state comes out as it went in, bit for bit',
     async (poison, name, optimizer, batchSize) => {
-      const state = allocateState(runtime, LLAMA, { moments: true })
+      const state = allocateState(runtime, LLAMA, 'adamw')
       await initializeState(state, LLAMA, 3)
       const trainer = await createTrainer(runtime, LLAMA, state, {
         batchSize,
@@ -211,7 +211,7 @@ describe('numbers that are none', () => {
   )
 
   test('a batch without labels gives a loss of 0 and only decays', async () => {
-    const state = allocateState(runtime, LLAMA, { moments: true })
+    const state = allocateState(runtime, LLAMA, 'adamw')
     await initializeState(state, LLAMA, 3)
     const before = await bytesOf(state)
     const options = {

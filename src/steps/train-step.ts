@@ -19,7 +19,7 @@ import { type Architecture, type Parameter, parametersOf } from '../model/index.
 import { decoderHidden, outputMatrix, type ParameterTensors, parameterInputs } from './decoder.ts'
 import { type Recompute, segmentOf } from './layers.ts'
 import { linearCrossEntropy } from './loss.ts'
-import { type AdamWOptions, adamW } from './optimizer.ts'
+import { kindOf, type Optimizer, stateOf, stepScalarNames, updateParameters } from './optimizers/index.ts'
 
 /** Shape of what one program sees. */
 export interface BatchShape {
@@ -31,7 +31,7 @@ export interface BatchShape {
 
 /** What a training program is made for. */
 export interface TrainOptions extends BatchShape {
-  readonly optimizer: AdamWOptions
+  readonly optimizer: Optimizer
   /** Whether the gradients of earlier micro-batches come in and are added. */
   readonly accumulates: boolean
   /** Which activations the backward pass computes again instead of keeping them. */
@@ -59,10 +59,8 @@ export interface Program {
   readonly state: readonly StatePair[]
 }
 
-/** Names of a parameter's companions in programs and in the optimizer's file. */
+/** Names in programs beside those of parameters and of what an optimizer keeps for them. */
 export const stateNames = {
-  m: (parameter: string) => `exp_avg/${parameter}`,
-  v: (parameter: string) => `exp_avg_sq/${parameter}`,
   accumulated: (parameter: string) => `grad/${parameter}`,
   next: (state: string) => `next/${state}`,
 } as const
@@ -71,12 +69,12 @@ export const stateNames = {
 export const IDS: DType = 'int32'
 
 /**
- * One training step: forward, cross-entropy, backward, clipping, AdamW.
+ * One training step: forward, cross-entropy, backward, clipping, the optimizer's update.
  *
- * Inputs: the parameters by name, their moments, `ids` and `labels` (microBatch, sequenceLength) int32 with
- * negative labels ignored, and the scalars `loss_scale` (1 / labels of the whole batch), `learning_rate`,
- * `bias_correction1` (1 - beta1^step), `bias_correction2` (sqrt(1 - beta2^step)); with `accumulates`
- * also the gradients and `keep` (1, or 0 to drop them). Outputs: the state after the step,
+ * Inputs: the parameters by name, what the optimizer keeps for them, `ids` and `labels` (microBatch, sequenceLength)
+ * int32 with negative labels ignored, and the scalars `loss_scale` (1 / labels of the whole batch), `learning_rate`
+ * and those of the optimizer's rule; with `accumulates` also the gradients and `keep` (1, or 0 to drop them). Outputs:
+ * the state after the step,
  * `loss` (this micro-batch's share of the mean) and `gradient_norm` before clipping. When norm or loss is not
  * finite, the state comes out as it went in.
  *
@@ -88,29 +86,29 @@ export function trainStep(a: Architecture, options: TrainOptions): Program {
   const { loss, combined, norm } = options.precision === 'float16' ? unscaled(graph, scaled) : scaled
   const float = (name: string, shape: readonly number[] = []) =>
     graph.input(name, { dtype: 'float32', shape })
-  const scalars = {
-    learningRate: float('learning_rate'),
-    biasCorrection1: float('bias_correction1'),
-    biasCorrection2: float('bias_correction2'),
-  }
-  const trained = parameters.map(({ name, shape }) => ({
-    value: tensors.get(name)!,
-    gradient: combined.get(name)!,
-    m: float(stateNames.m(name), shape),
-    v: float(stateNames.v(name), shape),
+  const kind = kindOf(options.optimizer)
+  const learningRate = float('learning_rate')
+  const scalars = Object.fromEntries(stepScalarNames(kind).map((name) => [name, float(name)]))
+  const trained = parameters.map((parameter) => ({
+    kind: parameter.kind,
+    value: tensors.get(parameter.name)!,
+    gradient: combined.get(parameter.name)!,
+    state: Object.fromEntries(
+      stateOf(kind, parameter).map(({ state, name, shape }) => [state, float(name, shape)]),
+    ),
   }))
-  const updated = graph.within('optimizer', () => adamW(trained, norm, loss, scalars, options.optimizer))
+  const updated = graph.within('optimizer', () =>
+    updateParameters(options.optimizer, trained, { norm, loss, learningRate, scalars }),
+  )
   const pairs: [string, string][] = []
-  parameters.forEach(({ name }, i) => {
-    const { value, m, v } = updated[i]!
-    for (const [state, tensor] of [
-      [name, value],
-      [stateNames.m(name), m],
-      [stateNames.v(name), v],
-    ] as const) {
-      graph.output(stateNames.next(state), tensor)
-      pairs.push([state, stateNames.next(state)])
-    }
+  const keep = (name: string, next: Tensor) => {
+    graph.output(stateNames.next(name), next)
+    pairs.push([name, stateNames.next(name)])
+  }
+  parameters.forEach((parameter, i) => {
+    const { value, state } = updated[i]!
+    keep(parameter.name, value)
+    for (const kept of stateOf(kind, parameter)) keep(kept.name, state[kept.state]!)
   })
   graph.output('loss', loss)
   graph.output('gradient_norm', norm)

@@ -62,7 +62,7 @@ afterEach(() => {
 async function trained(steps: number, more: Partial<TrainerOptions> = {}) {
   const runtime = createRuntime({ name: 'cpu', threads: 1 })
   runtimes.push(runtime)
-  const state: TrainingState = allocateState(runtime, a, { moments: true })
+  const state: TrainingState = allocateState(runtime, a, 'adamw')
   await initializeState(state, a, 1)
   const trainer = await createTrainer(runtime, a, state, { ...options, ...more })
   const results = []

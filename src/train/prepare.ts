@@ -132,7 +132,8 @@ export async function preparePlace<Missing extends undefined>(
       architecture &&
       tensors &&
       (await attempt(() => estimateWithin(architecture, trainerOptions(run), tensors)))
-    if (architecture) await attempt(() => checkSpace(folder, checkpointBytes(architecture)))
+    if (architecture)
+      await attempt(() => checkSpace(folder, checkpointBytes(architecture, run.optimizer.kind)))
     const programs =
       runtime &&
       within &&

@@ -32,7 +32,7 @@ async function valuesOf(state: TrainingState, name: string): Promise<Float32Arra
 
 async function loaded(folder: string): Promise<{ a: Architecture; state: TrainingState }> {
   const a = readArchitecture(await readHfConfig(join(folder, 'config.json')))
-  const state = allocateState(runtime, a, { moments: true })
+  const state = allocateState(runtime, a, 'adamw')
   await loadWeights(state, a, folder)
   return { a, state }
 }
@@ -50,7 +50,7 @@ async function weights(
   name: string,
   change: (tensors: Map<string, SafetensorsTensor>) => void,
 ): Promise<string> {
-  const state = allocateState(runtime, tiny, { moments: false })
+  const state = allocateState(runtime, tiny)
   await initializeState(state, tiny, 1)
   const tensors = new Map<string, SafetensorsTensor>()
   for (const { name: parameter, shape } of state.parameters) {
@@ -65,8 +65,8 @@ async function weights(
 
 describe('initializeState', () => {
   test('depends on the seed alone', async () => {
-    const first = allocateState(runtime, tiny, { moments: true })
-    const second = allocateState(runtime, tiny, { moments: true })
+    const first = allocateState(runtime, tiny, 'adamw')
+    const second = allocateState(runtime, tiny, 'adamw')
     const name = 'model.embed_tokens.weight'
     await initializeState(first, tiny, 1)
     await initializeState(second, tiny, 1)
@@ -100,7 +100,7 @@ describe('loadWeights', () => {
       const name = 'model.layers.0.self_attn.rotary_emb.inv_freq'
       tensors.set(name, { name, dtype: 'F32', shape: [2], data: new Uint8Array(8) })
     })
-    await loadWeights(allocateState(runtime, tiny, { moments: false }), tiny, folder)
+    await loadWeights(allocateState(runtime, tiny), tiny, folder)
   })
 
   test('lists every tensor that does not fit, at once, and changes nothing', async () => {
@@ -112,7 +112,7 @@ describe('loadWeights', () => {
       const up = 'model.layers.0.mlp.up_proj.weight'
       tensors.set(up, { name: up, dtype: 'I32', shape: [16, 16], data: new Uint8Array(1024) })
     })
-    const state = allocateState(runtime, tiny, { moments: false })
+    const state = allocateState(runtime, tiny)
     const error = (await loadWeights(state, tiny, folder).catch((caught) => caught)) as RegaugeError
     expect(error.kind).toBe('data')
     expect(error.issues.map(({ message }) => message)).toEqual([

@@ -1,4 +1,4 @@
-/** @file The training state as tensors on the device: parameters and moments, filled tensor by tensor. */
+/** @file The training state as tensors on the device: parameters and what the optimizer keeps, filled tensor by tensor. */
 import { join } from 'node:path'
 import { type Issue, RegaugeError } from '../errors.ts'
 import {
@@ -12,7 +12,7 @@ import {
 import { sameShape } from '../graph/index.ts'
 import { type Architecture, initialValues, type Parameter, parametersOf } from '../model/index.ts'
 import type { DeviceTensor, Runtime } from '../runtime/index.ts'
-import { stateNames } from '../steps/index.ts'
+import { type OptimizerKind, optimizerState, type StateTensor } from '../steps/index.ts'
 import { CHECKPOINT_FILES, type Checkpoint } from './checkpoint/files.ts'
 import type { ResolvedRun } from './run/index.ts'
 
@@ -30,25 +30,19 @@ export interface TensorSlots {
   dispose(): void
 }
 
-/** Parameters and, unless left out, both moments of each. */
+/** Parameters, and what an optimizer keeps for them. */
 export interface TrainingState extends TensorSlots {
   readonly parameters: readonly Parameter[]
+  /** In the order of the optimizer's file. */
+  readonly optimizer: readonly StateTensor[]
 }
 
-/** Allocates the state, all zeros. Without `moments` it is enough to evaluate and to generate. */
-export function allocateState(
-  runtime: Runtime,
-  a: Architecture,
-  options: { moments: boolean },
-): TrainingState {
+/** Allocates the state, all zeros. Without an optimizer it is enough to evaluate and to generate. */
+export function allocateState(runtime: Runtime, a: Architecture, kind?: OptimizerKind): TrainingState {
   const parameters = parametersOf(a)
-  const kinds = options.moments
-    ? [(name: string) => name, stateNames.m, stateNames.v]
-    : [(name: string) => name]
-  const shapes = new Map(
-    kinds.flatMap((kind) => parameters.map(({ name, shape }) => [kind(name), shape] as const)),
-  )
-  return { parameters, ...allocateSlots(runtime, shapes) }
+  const optimizer = kind === undefined ? [] : optimizerState(kind, parameters)
+  const shapes = new Map([...parameters, ...optimizer].map(({ name, shape }) => [name, shape]))
+  return { parameters, optimizer, ...allocateSlots(runtime, shapes) }
 }
 
 /** Allocates float32 tensors by name, all zeros. */
@@ -56,19 +50,27 @@ export function allocateSlots(runtime: Runtime, shapes: ReadonlyMap<string, read
   const allocate = (name: string) => runtime.allocate({ dtype: 'float32', shape: shapes.get(name)! })
   const slots = new Map<string, { tensors: (DeviceTensor | undefined)[]; side: 0 | 1 }>()
   for (const name of shapes.keys()) slots.set(name, { tensors: [allocate(name), undefined], side: 0 })
+  const slotOf = (name: string) => {
+    const slot = slots.get(name)
+    if (slot === undefined) throw new Error(`the state has no tensor ${name}`)
+    return slot
+  }
   return {
     names: [...shapes.keys()],
-    current: (name) => slots.get(name)!.tensors[slots.get(name)!.side]!,
+    current(name) {
+      const { tensors, side } = slotOf(name)
+      return tensors[side]!
+    },
     spare(name) {
-      const { tensors, side } = slots.get(name)!
+      const { tensors, side } = slotOf(name)
       tensors[1 - side] ??= allocate(name)
       return tensors[1 - side]!
     },
     swap(name) {
-      const slot = slots.get(name)!
+      const slot = slotOf(name)
       slot.side = slot.side === 0 ? 1 : 0
     },
-    side: (name) => slots.get(name)!.side,
+    side: (name) => slotOf(name).side,
     dispose() {
       for (const { tensors } of slots.values()) for (const tensor of tensors) tensor?.dispose()
     },
@@ -85,12 +87,12 @@ export async function fillState(
   const { from } = run.model
   if (checkpoint !== undefined) {
     await loadWeights(state, a, checkpoint.folder)
-    await loadMoments(state, join(checkpoint.folder, CHECKPOINT_FILES.optimizer))
+    await loadOptimizer(state, join(checkpoint.folder, CHECKPOINT_FILES.optimizer))
   } else if (from !== undefined) await loadWeights(state, a, from)
   else await initializeState(state, a, run.seed)
 }
 
-/** Fills the parameters with first values that depend on the seed alone; moments become zero. */
+/** Fills the parameters with first values that depend on the seed alone. */
 export async function initializeState(state: TrainingState, a: Architecture, seed: number): Promise<void> {
   for (const parameter of state.parameters) {
     const values = initialValues(a, parameter, seed)
@@ -122,17 +124,12 @@ async function weightsIn(folder: string, a: Architecture): Promise<{ wanted: Sha
   return { wanted: new Map(parametersOf(a).map(({ name, shape }) => [name, shape])), found }
 }
 
-/** Reads the moments of a checkpoint from its `optimizer.safetensors`. */
-export async function loadMoments(state: TrainingState, path: string): Promise<void> {
+/** Reads what the optimizer keeps from the `optimizer.safetensors` of a checkpoint. Throws as `loadWeights` does. */
+export async function loadOptimizer(state: TrainingState, path: string): Promise<void> {
   const file = await readSafetensorsHeader(path)
   const found = new Map([...file.tensors].map(([name, entry]) => [name, { file, entry }]))
-  const wanted = new Map(
-    state.parameters.flatMap(({ name, shape }) => [
-      [stateNames.m(name), shape],
-      [stateNames.v(name), shape],
-    ]),
-  )
-  requireFit(wanted, found, path)
+  const wanted = new Map(state.optimizer.map(({ name, shape }) => [name, shape]))
+  requireFit(wanted, found, path, "the optimizer's state")
   await fill(state, wanted, found)
 }
 
@@ -148,7 +145,7 @@ type Tensors = ReadonlyMap<
 >
 
 /** Throws unless the tensors that are found are those that are wanted. */
-function requireFit(wanted: Shapes, found: Tensors, place: string): void {
+function requireFit(wanted: Shapes, found: Tensors, place: string, whole = 'this architecture'): void {
   const issues: Issue[] = []
   const report = (code: string, message: string, file = place) => void issues.push({ code, message, file })
   for (const [name, shape] of wanted) {
@@ -170,8 +167,7 @@ function requireFit(wanted: Shapes, found: Tensors, place: string): void {
     }
   }
   for (const [name, { file }] of found) {
-    if (!wanted.has(name))
-      report('WEIGHTS_UNKNOWN', `tensor ${name} is not part of this architecture`, file.path)
+    if (!wanted.has(name)) report('WEIGHTS_UNKNOWN', `tensor ${name} is not part of ${whole}`, file.path)
   }
   if (issues.length > 0) {
     const rest = issues.length - MOST

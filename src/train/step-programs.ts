@@ -1,8 +1,8 @@
 /** @file The programs of one optimizer step, and what they are made for. */
 import type { Architecture } from '../model/index.ts'
 import {
-  type AdamWOptions,
   accumulateStep,
+  type Optimizer,
   type Precision,
   type Program,
   type TrainOptions,
@@ -18,7 +18,7 @@ export interface TrainerOptions {
   readonly microBatchSize: number
   readonly sequenceLength: number
   readonly recompute: TrainOptions['recompute']
-  readonly optimizer: AdamWOptions
+  readonly optimizer: Optimizer
   /** Number type of the products. Default `float32`. */
   readonly precision?: Precision
   /** False: never write a state over itself, even where that is proven safe. Default: as the runtime says. */
@@ -38,8 +38,7 @@ export interface LossScale {
 /** What the programs of a run are made for. */
 export function trainerOptions(run: ResolvedRun): TrainerOptions {
   const { batchSize, microBatchSize, recompute, precision } = run.train
-  const { betas, epsilon, weightDecay, clipNorm } = run.optimizer
-  const optimizer = { betas, epsilon, weightDecay, ...(clipNorm !== null && { clipNorm }) }
+  const { learningRate: _, ...optimizer } = run.optimizer
   return {
     batchSize,
     microBatchSize,

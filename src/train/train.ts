@@ -137,7 +137,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
     const { runtime, estimate, programs } = place
     held.add(runtime)
     await writeWhole(join(folder, 'run.yaml'), formatRun(run))
-    const state = held.add(allocateState(runtime, architecture, { moments: true }))
+    const state = held.add(allocateState(runtime, architecture, run.optimizer.kind))
     await fillState(state, run, architecture, checkpoint)
 
     // what it is going to be

@@ -37,7 +37,7 @@ function batchOf(step: number, sequences = options.batchSize): Batch {
 }
 
 async function trained(extra: Partial<TrainerOptions>, architecture = tied, steps = 5) {
-  const state = allocateState(runtime, architecture, { moments: true })
+  const state = allocateState(runtime, architecture, 'adamw')
   await initializeState(state, architecture, 1)
   const trainer = await createTrainer(runtime, architecture, state, { ...options, ...extra })
   const losses: number[] = []

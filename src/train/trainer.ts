@@ -2,7 +2,7 @@
 import { RegaugeError } from '../errors.ts'
 import type { Architecture } from '../model/index.ts'
 import type { Runtime } from '../runtime/index.ts'
-import { type BatchShape, evaluateStep, stateNames } from '../steps/index.ts'
+import { type BatchShape, evaluateStep, stateNames, stepScalars } from '../steps/index.ts'
 import { createDevice, type Device } from './device.ts'
 import { allocateSlots, type TrainingState } from './state.ts'
 import { type LossScale, type StepPrograms, stepPrograms, type TrainerOptions } from './step-programs.ts'
@@ -99,11 +99,10 @@ export async function createTrainer(
     }
     await load(device, part(batch, last), scale)
     if (last > 0) await device.writeScalar('keep', 1)
-    const [beta1, beta2] = optimizer.betas
     if (lossScale !== undefined) await device.writeScalar('unscale', 1 / factor)
     await device.writeScalar('learning_rate', learningRate)
-    await device.writeScalar('bias_correction1', 1 - beta1 ** step)
-    await device.writeScalar('bias_correction2', Math.sqrt(1 - beta2 ** step))
+    for (const [name, value] of stepScalars(optimizer, step, learningRate))
+      await device.writeScalar(name, value)
     await train()
     loss += await device.readScalar('loss')
     return { loss, gradNorm: await device.readScalar('gradient_norm') }
@@ -134,7 +133,7 @@ export async function createTrainer(
   }
 }
 
-/** A model that is only evaluated: the programs and the moments of training are left out. */
+/** A model that is only evaluated: the programs and the optimizer's state are left out. */
 export async function createEvaluator(
   runtime: Runtime,
   a: Architecture,

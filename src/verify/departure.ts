@@ -1,5 +1,5 @@
 /** @file Where two runs part for the first time, and by what. */
-import { type DepartedTensor, type Evidence, layerOf, STRICT, type TensorStep } from './evidence.ts'
+import { type DepartedTensor, type Evidence, isKept, layerOf, STRICT, type TensorStep } from './evidence.ts'
 import { relativeDifference, worse } from './metrics.ts'
 
 /** What two runs part by. `arithmetic` is rounding that grew step by step; the others are faults. */
@@ -123,7 +123,7 @@ export function firstDeparture(evidence: Evidence, half = false): Departure | un
     const first = departed[0]!
     const told = `after step ${step} the ${first.kind} of ${first.name} is off by ${percent(first.relativeError)}, loss and gradients agree`
     const other = departed.find(({ kind, relativeError }) => {
-      return kind.endsWith('moment') && !(relativeError <= OTHER_MOMENTS)
+      return isKept(kind) && !(relativeError <= OTHER_MOMENTS)
     })
     if (other !== undefined) {
       const message = `after step ${step} the ${other.kind} of ${other.name} is another one (off by ${percent(other.relativeError)}), loss and gradients agree: the optimizer's state was lost or is wrong`

@@ -1,5 +1,6 @@
 /** @file What a comparison is judged by: figures of each step, and of the tensors where they were looked at. */
-import { stateNames } from '../steps/index.ts'
+import type { Parameter } from '../model/index.ts'
+import { type OptimizerKind, stateOf } from '../steps/index.ts'
 import { compareTensors, type TensorDifference, worse } from './metrics.ts'
 
 /** One step of both: the reference's figure first. */
@@ -13,8 +14,8 @@ export interface StepPair {
   readonly data: readonly [string | undefined, string | undefined]
 }
 
-/** What a tensor is of. */
-export type TensorKind = 'gradient' | 'weight' | 'first moment' | 'second moment'
+/** What a tensor is: `gradient`, `weight`, or what an optimizer keeps, in the words of its rule. */
+export type TensorKind = string
 
 /** A tensor that departs from the reference's. */
 export interface DepartedTensor {
@@ -66,7 +67,7 @@ export const STRICT = {
   loss: 1e-5,
   gradNorm: 1e-3,
   cosine: 0.99999,
-  relativeError: { gradient: 4.5e-3, weight: 1e-3, 'first moment': 1e-2, 'second moment': 1e-2 },
+  relativeError: { gradient: 4.5e-3, weight: 1e-3, kept: 1e-2 },
 } as const
 
 /** A tensor with no more than this share of the norm of all is rounding, has no direction, and is left out. */
@@ -78,13 +79,35 @@ export function layerOf(parameter: string): number | undefined {
   return match === null ? undefined : Number(match[1])
 }
 
-/** State of a parameter: what it is, and the name that it has in programs and files. */
-export function stateOf(parameter: string): readonly (readonly [Exclude<TensorKind, 'gradient'>, string])[] {
-  return [
-    ['weight', parameter],
-    ['first moment', stateNames.m(parameter)],
-    ['second moment', stateNames.v(parameter)],
-  ]
+/** Whether a tensor is what an optimizer keeps for a parameter: no gradient, and not the weight itself. */
+export function isKept(kind: TensorKind): boolean {
+  return kind !== 'gradient' && kind !== 'weight'
+}
+
+/** The strict limit of the relative error of a tensor. */
+function limitOf(kind: TensorKind): number {
+  return STRICT.relativeError[kind === 'gradient' || kind === 'weight' ? kind : 'kept']
+}
+
+/** A tensor of the state: a weight, or what the optimizer keeps for it. */
+export interface StateEntry {
+  readonly kind: TensorKind
+  readonly parameter: string
+  /** Its name in programs and files. */
+  readonly name: string
+}
+
+/** The state of parameters: of each its weight, then what the optimizer keeps. */
+export function stateEntries(
+  optimizer: OptimizerKind,
+  parameters: readonly Parameter[],
+): readonly StateEntry[] {
+  return parameters.flatMap((parameter) => [
+    { kind: 'weight', parameter: parameter.name, name: parameter.name },
+    ...stateOf(optimizer, parameter).map(({ words, name }) => {
+      return { kind: words, parameter: parameter.name, name }
+    }),
+  ])
 }
 
 /** Puts tensors together as they come. */
@@ -131,7 +154,7 @@ export function createRecorder() {
         if (norm + distance <= NEGLIGIBLE * total.get(kind)!) continue
         add(kind, name, step, difference)
         worst = worse(worst, relativeError)
-        const close = relativeError <= STRICT.relativeError[kind]
+        const close = relativeError <= limitOf(kind)
         if (!close || (kind === 'gradient' && !(cosine > STRICT.cosine))) {
           departed.push({ kind, name, relativeError })
         }

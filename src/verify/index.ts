@@ -15,6 +15,7 @@ export type { Cause, Departure } from './departure.ts'
 export {
   type DepartedTensor,
   type Evidence,
+  isKept,
   STRICT,
   type StepPair,
   type TensorFigures,

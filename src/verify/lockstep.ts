@@ -1,7 +1,7 @@
 /** @file Several subjects through the same steps side by side, each compared with the first. */
 import { RegaugeError } from '../errors.ts'
 import { fingerprint } from '../train/index.ts'
-import { createRecorder, type Evidence, type Recorder, type StepPair, stateOf } from './evidence.ts'
+import { createRecorder, type Evidence, type Recorder, type StepPair } from './evidence.ts'
 import type { Subject } from './subject.ts'
 
 export interface LockstepOptions {
@@ -93,11 +93,9 @@ function compareGradients(recorder: Recorder, step: number, reference: Subject, 
 }
 
 function compareState(recorder: Recorder, step: number, reference: Subject, other: Subject) {
-  const tensors = reference.parameters.flatMap((name) =>
-    stateOf(name).map(([kind, tensor]) => {
-      const read = async () => [await reference.state(tensor), await other.state(tensor)] as const
-      return [kind, name, read] as const
-    }),
-  )
+  const tensors = reference.states.map(({ kind, parameter, name }) => {
+    const read = async () => [await reference.state(name), await other.state(name)] as const
+    return [kind, parameter, read] as const
+  })
   return recorder.look('states', step, tensors)
 }

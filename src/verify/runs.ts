@@ -11,6 +11,7 @@ import {
   toFloat32,
 } from '../formats/index.ts'
 import { parametersOf, readArchitecture } from '../model/index.ts'
+import { DEFAULT_OPTIMIZER, requireKind } from '../steps/index.ts'
 import {
   type Checkpoint,
   changedSettings,
@@ -23,7 +24,7 @@ import {
 } from '../train/index.ts'
 import { VERSION } from '../version.ts'
 import { conclude } from './comparison.ts'
-import { createRecorder, type Recorder, type StepPair, stateOf } from './evidence.ts'
+import { createRecorder, type Recorder, type StepPair, stateEntries } from './evidence.ts'
 import type { SettingDifference, Verification } from './verification.ts'
 
 /**
@@ -147,18 +148,20 @@ async function compareCheckpoints(
     readArchitecture(await readHfConfig(join(a.folder, FILES.config)), a.folder),
   )
   const missing: string[] = []
-  const tensors = parameters.flatMap(({ name }) =>
-    stateOf(name).flatMap(([kind, tensor]) => {
-      const [own, others] = [first.get(tensor), second.get(tensor)]
-      const shapes = [own, others].map((file) => String(file?.tensors.get(tensor)?.shape))
-      if (own === undefined || others === undefined || shapes[0] !== shapes[1]) {
-        missing.push(tensor)
-        return []
-      }
-      const read = async () => [await values(own, tensor), await values(others, tensor)] as const
-      return [[kind, name, read] as const]
-    }),
+  const optimizer = requireKind(
+    a.state.settings['optimizer.kind'] ?? DEFAULT_OPTIMIZER,
+    join(a.folder, FILES.state),
   )
+  const tensors = stateEntries(optimizer, parameters).flatMap(({ kind, parameter, name }) => {
+    const [own, others] = [first.get(name), second.get(name)]
+    const shapes = [own, others].map((file) => String(file?.tensors.get(name)?.shape))
+    if (own === undefined || others === undefined || shapes[0] !== shapes[1]) {
+      missing.push(name)
+      return []
+    }
+    const read = async () => [await values(own, name), await values(others, name)] as const
+    return [[kind, parameter, read] as const]
+  })
   if (missing.length > 0) {
     const rest = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
     notes.push(`of step ${a.state.step}, ${missing[0]}${rest} are not in both with one shape`)

@@ -1,7 +1,7 @@
 /** @file One of those that are compared in lockstep: a model in training on a runtime, its gradients open to view. */
 import type { Architecture } from '../model/index.ts'
 import type { Runtime } from '../runtime/index.ts'
-import { gradientStep, type Program, stateNames } from '../steps/index.ts'
+import { gradientStep, kindOf, type Program, stateNames } from '../steps/index.ts'
 import {
   allocateState,
   type Batch,
@@ -13,12 +13,15 @@ import {
   type TrainerOptions,
   type TrainingState,
 } from '../train/index.ts'
+import { type StateEntry, stateEntries } from './evidence.ts'
 
 export interface Subject {
   readonly name: string
   readonly description: string
   /** Names of the parameters, in the order of the forward pass. */
   readonly parameters: readonly string[]
+  /** Weights and what the optimizer keeps for them, in that order. */
+  readonly states: readonly StateEntry[]
   /** The batch of a step (from 1) as this one sees it. */
   batch(step: number): Promise<Batch>
   /** One optimizer step; throws when loss or norm is not finite. */
@@ -27,7 +30,7 @@ export interface Subject {
   gradients(batch: Batch): Promise<void>
   /** One of them. */
   gradient(parameter: string): Promise<Float32Array>
-  /** A weight or moment as it is. */
+  /** A weight, or what the optimizer keeps for it, as it is. */
   state(name: string): Promise<Float32Array>
   dispose(): void
 }
@@ -66,7 +69,7 @@ export async function openSubject(
     for (const resource of resources.splice(0)) resource.dispose()
   }
   try {
-    const state = held(allocateState(runtime, a, { moments: true }))
+    const state = held(allocateState(runtime, a, kindOf(options.optimizer)))
     await fill(state)
     const trainer = held(await createTrainer(runtime, a, state, options, programs))
     const device = held(createDevice(runtime, options.inPlace ?? runtime.inPlace))
@@ -87,6 +90,7 @@ export async function openSubject(
       name,
       description: runtime.description,
       parameters: names,
+      states: stateEntries(kindOf(options.optimizer), state.parameters),
       batch,
       step: (...given) => trainer.step(...given),
       async gradients({ ids, labels }) {

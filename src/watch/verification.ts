@@ -1,6 +1,6 @@
 /** @file The page of a comparison: curves over each other, how far they are apart, criteria, tensors. */
 import type { Comparison, CriterionVerdict, Evidence, Judgement, Verification } from '../verify/index.ts'
-import { relativeDifference, STRICT, worse } from '../verify/index.ts'
+import { isKept, relativeDifference, STRICT, worse } from '../verify/index.ts'
 import { bytes, grouped, localTime, small } from '../words.ts'
 import { type Chart, chartHtml, type Point } from './report/chart.ts'
 import { type Html, html } from './report/html.ts'
@@ -32,11 +32,15 @@ export function widest({ steps, tensors }: Evidence): {
   readonly moments?: number
 } {
   const most = (values: readonly number[]) => values.reduce(worse, 0)
-  const of = (kind: RegExp) => {
-    const found = tensors.filter((tensor) => kind.test(tensor.kind))
+  const of = (wanted: (kind: string) => boolean) => {
+    const found = tensors.filter(({ kind }) => wanted(kind))
     return found.length === 0 ? undefined : most(found.map(({ relativeError }) => relativeError))
   }
-  const [gradients, weights, moments] = [of(/gradient/), of(/weight/), of(/moment/)]
+  const [gradients, weights, moments] = [
+    of((kind) => kind === 'gradient'),
+    of((kind) => kind === 'weight'),
+    of(isKept),
+  ]
   return {
     ...(steps.length > 0 && {
       loss: most(steps.map(({ loss }) => relativeDifference(...loss))),
@@ -194,10 +198,8 @@ function chartsOf({ comparisons, reference, spread }: Verification): Chart[] {
     apartness('Gradients apart, the worst tensor', STRICT.relativeError.gradient, ({ gradients }) =>
       gradients.map(({ step, worst }) => ({ x: step, y: worst })),
     ),
-    apartness(
-      'Weights and moments apart, the worst tensor',
-      STRICT.relativeError['first moment'],
-      ({ states }) => states.map(({ step, worst }) => ({ x: step, y: worst })),
+    apartness('Weights and moments apart, the worst tensor', STRICT.relativeError.kept, ({ states }) =>
+      states.map(({ step, worst }) => ({ x: step, y: worst })),
     ),
   ].flatMap((chart) => chart ?? [])
 }

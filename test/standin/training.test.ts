@@ -44,7 +44,7 @@ async function train(runtime: Runtime, standin: Standin, options: Partial<Traine
     calls.push(...taken)
     return taken
   }
-  const state = allocateState(runtime, TINY, { moments: true })
+  const state = allocateState(runtime, TINY, 'adamw')
   await initializeState(state, TINY, 1)
   const trainer = await createTrainer(runtime, TINY, state, { ...OPTIONS, ...options })
   const results: { loss: number; gradNorm: number }[] = []

@@ -49,9 +49,24 @@ function isIndex(key: string | number): boolean {
 
 /** The keys that a mapping at `path` may have. */
 export function keysAt(root: z.core.$ZodType, path: Path): string[] {
-  return schemasAt(root, path).flatMap((schema) =>
-    schema instanceof z.ZodObject ? Object.keys(schema.shape) : [],
-  )
+  return [...new Set(mappingsAt(root, path).flatMap(({ shape }) => Object.keys(shape)))]
+}
+
+/** The mappings that may stand at `path`. */
+export function mappingsAt(root: z.core.$ZodType, path: Path): z.ZodObject[] {
+  return schemasAt(root, path).filter((schema) => schema instanceof z.ZodObject)
+}
+
+/** The keys of a mapping that have one value only, with it: they tell it from the others in its place. */
+export function fixedKeys({
+  shape,
+}: z.ZodObject): { key: string; value: string; fits(value: unknown): boolean }[] {
+  return Object.entries(shape).flatMap(([key, child]) => {
+    const [literal, ...more] = alternatives(child)
+    if (!(literal instanceof z.ZodLiteral) || more.length > 0) return []
+    const fits = (value: unknown) => (child as z.ZodType).safeParse(value).success
+    return [{ key, value: [...literal.values].join(', '), fits }]
+  })
 }
 
 /** The first description on the way from the value at `path` outwards to its wrappers. */
@@ -78,12 +93,16 @@ export function homesOf(root: z.core.$ZodType, key: string): string[] {
     }
   }
   visit(root, [])
-  return homes
+  return [...new Set(homes)]
 }
 
 /** What may stand at `path`, in words: `a whole number`, `one of a, b, c`, `text or a list`. */
 export function expectedAt(root: z.core.$ZodType, path: Path): string {
-  return [...new Set(schemasAt(root, path).map(expectation))].join(' or ')
+  const schemas = schemasAt(root, path)
+  const literals = schemas.flatMap((schema) => (schema instanceof z.ZodLiteral ? [...schema.values] : []))
+  const others = schemas.filter((schema) => !(schema instanceof z.ZodLiteral)).map(expectation)
+  const fixed = literals.length === 0 ? [] : [`one of ${literals.join(', ')}`]
+  return [...new Set([...fixed, ...others])].join(' or ')
 }
 
 function expectation(schema: z.core.$ZodType): string {

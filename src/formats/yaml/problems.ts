@@ -1,7 +1,7 @@
 /** @file What is wrong with a file, as data: its schema's findings in words that name value, limit and remedy. */
 import type { z } from 'zod'
 import { nearest } from '../../errors.ts'
-import { descriptionAt, expectedAt, homesOf, keysAt, type Path } from './introspect.ts'
+import { descriptionAt, expectedAt, fixedKeys, homesOf, mappingsAt, type Path } from './introspect.ts'
 
 /** One problem, placed by the path of the value rather than by line. */
 export interface Problem {
@@ -77,10 +77,17 @@ function wordsFor(checked: Checked, issue: ZodIssue, path: Path, root: unknown):
   const about = (code: string, message: string, hint?: string): Problem[] => [
     { code: `${prefix}_${code}`, path, message: `${name} ${message}`, ...(hint !== undefined && { hint }) },
   ]
+  const notOneOf = (): Problem[] => {
+    const expected = expectedAt(schema, path)
+    const near = nearest(String(received), expected.replace(/^one of /, '').split(', '))
+    const hint = near === undefined ? undefined : `did you mean "${near}"?`
+    return about('VALUE', `must be ${expected}, got ${show(received)}`, hint)
+  }
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => unknownKey(checked, path, key))
+      return issue.keys.map((key) => unknownKey(checked, path, key, received))
     case 'invalid_union': {
+      if (issue.discriminator !== undefined) return notOneOf()
       // The member that fits the value's own type says what is wrong inside it.
       const fitting = issue.errors.find(
         (errors) => !errors.some((e) => e.code === 'invalid_type' && e.path.length === 0),
@@ -99,11 +106,8 @@ function wordsFor(checked: Checked, issue: ZodIssue, path: Path, root: unknown):
         `must be ${expectedAt(schema, path)}, got ${show(received)}`,
         typeHint(schema, path, received),
       )
-    case 'invalid_value': {
-      const near = nearest(String(received), issue.values.map(String))
-      const hint = near === undefined ? undefined : `did you mean "${near}"?`
-      return about('VALUE', `must be ${expectedAt(schema, path)}, got ${show(received)}`, hint)
-    }
+    case 'invalid_value':
+      return notOneOf()
     case 'too_small':
     case 'too_big':
       return about('RANGE', `must ${bound(issue, received)}`)
@@ -120,16 +124,27 @@ function wordsFor(checked: Checked, issue: ZodIssue, path: Path, root: unknown):
   }
 }
 
-function unknownKey({ schema, prefix }: Checked, path: Path, key: string): Problem {
-  const keys = keysAt(schema, path)
+function unknownKey({ schema, prefix }: Checked, path: Path, key: string, mapping: unknown): Problem {
+  // of several mappings that may stand here the one that the fixed keys ask for, such as an optimizer of its kind
+  const values = (mapping ?? {}) as Record<string, unknown>
+  const meant = mappingsAt(schema, path).filter((one) =>
+    fixedKeys(one).every(({ key, fits }) => fits(values[key])),
+  )
+  const elsewhere = mappingsAt(schema, path).filter(({ shape }) => Object.hasOwn(shape, key))
+  const keys = [...new Set(meant.flatMap(({ shape }) => Object.keys(shape)))]
   const near = nearest(key, keys)
   const homes = homesOf(schema, key)
   const hint =
-    near !== undefined
-      ? `did you mean "${near}"?`
-      : homes.length > 0
-        ? `it belongs in ${homes.join(' or ')}`
-        : `keys here are ${keys.join(', ')}`
+    elsewhere.length > 0
+      ? `it goes with ${elsewhere
+          .flatMap(fixedKeys)
+          .map((fixed) => `${fixed.key}: ${fixed.value}`)
+          .join(' or ')}`
+      : near !== undefined
+        ? `did you mean "${near}"?`
+        : homes.length > 0
+          ? `it belongs in ${homes.join(' or ')}`
+          : `keys here are ${keys.join(', ')}`
   const where = path.length === 0 ? '' : ` in ${dotted(path)}`
   return {
     code: `${prefix}_UNKNOWN_KEY`,

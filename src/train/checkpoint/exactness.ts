@@ -2,6 +2,7 @@
 import { isAbsolute, join, relative } from 'node:path'
 import { type Issue, RegaugeError } from '../../errors.ts'
 import type { Architecture } from '../../model/index.ts'
+import { DEFAULT_OPTIMIZER, OPTIMIZER_KINDS, type OptimizerOption, ruleOf } from '../../steps/index.ts'
 import type { PlannedSteps, ResolvedRun } from '../run/index.ts'
 import type { CheckpointState, ExactSettings } from './files.ts'
 
@@ -29,6 +30,8 @@ interface Exact<T> {
   readonly since: number
   /** The value that every run had before: a record without the setting means it, and one with it leaves it out. */
   readonly before?: T
+  /** No run could have it before: it goes with a value of another setting that came with it. */
+  readonly absent?: true
   /** The value as a record has it; undefined leaves it out. By default `recorded`. */
   readonly write?: (value: T, settled: Settled) => Recorded
 }
@@ -60,6 +63,14 @@ const unlessConstant = ({ since, write = recorded }: Omit<Exact<unknown>, 'befor
   write: (value: unknown, settled: Settled) =>
     settled.run.schedule.kind === 'constant' ? undefined : write(value, settled),
 })
+
+/** All options of each optimizer decide numbers; those of the first version are its only one's. */
+const OPTIMIZER_OPTIONS = Object.fromEntries(
+  OPTIMIZER_KINDS.flatMap((kind) => Object.keys(ruleOf(kind).options)).map((key) => [
+    `optimizer.${key}`,
+    Object.hasOwn(ruleOf(DEFAULT_OPTIMIZER).options, key) ? FIRST : { since: 2, absent: true },
+  ]),
+) as Readonly<Record<`optimizer.${OptimizerOption}`, Omit<Exact<unknown>, 'before'>>>
 
 /**
  * Every field of an architecture and every key of a run file, in the order of a record and under its name there: a field
@@ -99,9 +110,9 @@ const SETTINGS: { readonly [K in keyof Named]: Exact<Named[K]> | typeof FREE } =
   'train.microBatchSize': FIRST,
   'train.recompute': FIRST,
   'train.precision': since(1, 'float32'),
+  'optimizer.kind': since(2, DEFAULT_OPTIMIZER),
   'optimizer.learningRate': FIRST,
-  'optimizer.betas': FIRST,
-  'optimizer.epsilon': FIRST,
+  ...OPTIMIZER_OPTIONS,
   'optimizer.weightDecay': FIRST,
   'optimizer.clipNorm': FIRST,
   'schedule.kind': FIRST,

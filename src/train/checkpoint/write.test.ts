@@ -16,7 +16,7 @@ import { RegaugeError } from '../../errors.ts'
 import { readHfConfig, readSafetensorsHeader } from '../../formats/index.ts'
 import { PRESETS, readArchitecture } from '../../model/index.ts'
 import { createRuntime } from '../../runtime/index.ts'
-import { allocateState, initializeState, loadMoments, loadWeights } from '../state.ts'
+import { allocateState, initializeState, loadOptimizer, loadWeights } from '../state.ts'
 import { CHECKPOINT_FILES, newestCheckpoint, removePartial, stateText, verifyCheckpoint } from './files.ts'
 import { type CheckpointContent, checkSpace, writeCheckpoint } from './write.ts'
 
@@ -29,7 +29,7 @@ const architecture = readArchitecture({
   torch_dtype: 'bfloat16',
 })
 const runtime = createRuntime({ name: 'cpu', threads: 1 })
-const state = allocateState(runtime, architecture, { moments: true })
+const state = allocateState(runtime, architecture, 'adamw')
 let place: string
 let folder: string
 let cases = 0
@@ -110,9 +110,9 @@ describe('writeCheckpoint', () => {
 
   test('gives back the same bits', async () => {
     const { folder: at } = await write(1)
-    const other = allocateState(runtime, architecture, { moments: true })
+    const other = allocateState(runtime, architecture, 'adamw')
     await loadWeights(other, architecture, at)
-    await loadMoments(other, join(at, 'optimizer.safetensors'))
+    await loadOptimizer(other, join(at, 'optimizer.safetensors'))
     for (const name of state.names) {
       expect(await other.current(name).read()).toEqual(await state.current(name).read())
     }

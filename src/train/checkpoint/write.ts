@@ -3,9 +3,9 @@ import { mkdir, open, readFile, rename, rm, stat, statfs, writeFile } from 'node
 import { dirname, join } from 'node:path'
 import { RegaugeError } from '../../errors.ts'
 import { hashFile, hfConfigText, type SafetensorsTensor, writeSafetensors } from '../../formats/index.ts'
-import { type Architecture, className, parameterCount } from '../../model/index.ts'
+import { type Architecture, className, parameterCount, parametersOf } from '../../model/index.ts'
 import type { DeviceTensor } from '../../runtime/index.ts'
-import { stateNames } from '../../steps/index.ts'
+import { type OptimizerKind, optimizerStateBytes } from '../../steps/index.ts'
 import type { TrainingState } from '../state.ts'
 import {
   type CheckpointState,
@@ -61,7 +61,7 @@ export async function writeCheckpoint(
   try {
     await mkdir(folder, { recursive: true })
     await removePartial(folder)
-    await checkSpace(folder, checkpointBytes(content.architecture))
+    await checkSpace(folder, stateBytes(content.state))
     await mkdir(temporary)
     await writeFiles(temporary, content)
     await syncFolder(temporary)
@@ -77,9 +77,13 @@ export async function writeCheckpoint(
   }
 }
 
-/** Bytes that a checkpoint takes: weights and two moments in float32; what is beside them is small. */
-export function checkpointBytes(a: Architecture): number {
-  return 12 * parameterCount(a)
+/** Bytes that a checkpoint takes: weights and the optimizer's state in float32; what is beside them is small. */
+export function checkpointBytes(a: Architecture, kind: OptimizerKind): number {
+  return 4 * parameterCount(a) + optimizerStateBytes(kind, parametersOf(a))
+}
+
+function stateBytes(state: TrainingState): number {
+  return state.names.reduce((bytes, name) => bytes + state.current(name).byteLength, 0)
 }
 
 /** Room left for the small files and the headers. */
@@ -112,11 +116,12 @@ async function writeFiles(at: string, content: CheckpointContent): Promise<void>
     await writeDurably(join(at, name), value)
     files[name] = { bytes: (await stat(join(at, name))).size, sha256: await hashFile(join(at, name)) }
   }
-  const names = state.parameters.map(({ name }) => name)
-  const tensors = (list: readonly string[]) => list.map((name) => tensorOf(name, state.current(name)))
-  files[FILES.weights] = await writeSafetensors(join(at, FILES.weights), tensors(names), { format: 'pt' })
-  const moments = [...names.map(stateNames.m), ...names.map(stateNames.v)]
-  files[FILES.optimizer] = await writeSafetensors(join(at, FILES.optimizer), tensors(moments), {
+  const tensors = (list: readonly { readonly name: string }[]) =>
+    list.map(({ name }) => tensorOf(name, state.current(name)))
+  files[FILES.weights] = await writeSafetensors(join(at, FILES.weights), tensors(state.parameters), {
+    format: 'pt',
+  })
+  files[FILES.optimizer] = await writeSafetensors(join(at, FILES.optimizer), tensors(state.optimizer), {
     step: String(step),
   })
   await text(FILES.config, hfConfigText(checkpointConfig(architecture)))

@@ -22,7 +22,7 @@ test('comes near the peak of the arena', async () => {
   expect(memory.weights).toBe(4 * parameterCount(architecture))
   expect(memoryBytes).toBe(Object.values(memory).reduce((sum, term) => sum + term, 0))
   const runtime = createRuntime({ name: 'cpu', threads: 1 })
-  const state = allocateState(runtime, architecture, { moments: true })
+  const state = allocateState(runtime, architecture, 'adamw')
   await initializeState(state, architecture, 1)
   const trainer = await createTrainer(runtime, architecture, state, options)
   const ids = new Int32Array(512).map((_, i) => (i * 7) % 1024)
@@ -101,7 +101,7 @@ describe('on a device that does not write state over itself', () => {
           return tensor
         },
       }
-      const state = allocateState(counting, architecture, { moments: true })
+      const state = allocateState(counting, architecture, 'adamw')
       await initializeState(state, architecture, 1)
       const trainer = await createTrainer(counting, architecture, state, { ...shape, inPlace })
       const ids = new Int32Array(32).map((_, i) => i)

@@ -3,7 +3,7 @@ import { RegaugeError } from '../../errors.ts'
 import { byteLength, graphCost } from '../../graph/index.ts'
 import { type Architecture, parameterCount, parametersOf } from '../../model/index.ts'
 import type { Capacity, Runtime } from '../../runtime/index.ts'
-import { causalMaskBytes, type Program, stateNames } from '../../steps/index.ts'
+import { causalMaskBytes, kindOf, optimizerStateBytes, type Program, stateNames } from '../../steps/index.ts'
 import { checkpointBytes } from '../checkpoint/write.ts'
 import { type StepPrograms, stepPrograms, type TrainerOptions } from '../step-programs.ts'
 import { bytesOf, type Peak, peakOf, peakOfMore } from './peak.ts'
@@ -22,6 +22,7 @@ export function tensorPlace(runtime: Runtime): TensorPlace {
 /** Bytes, in the memory where the tensors lie, by what they are for. */
 export interface MemoryTerms extends Peak {
   readonly weights: number
+  /** What the optimizer keeps. */
   readonly moments: number
   /**
    * Node, ONNX Runtime's library and compiled programs: measured on small runs, about the same for all. They are the
@@ -127,13 +128,14 @@ function estimateOf(
 ): Estimate {
   const micro = options.batchSize / options.microBatchSize
   const parameters = parameterCount(a)
+  const kind = kindOf(options.optimizer)
   const counts = accumulate === undefined ? [train] : [train, accumulate]
   // the programs take turns in one arena
   const most = counts.map(({ peak }) => peak).reduce((a, b) => (bytesOf(b) > bytesOf(a) ? b : a))
   const second = (kind: keyof Count['second']) => counts.reduce((sum, { second }) => sum + second[kind], 0)
   const memory: MemoryTerms = {
     weights: 4 * parameters + second('weights'),
-    moments: 8 * parameters + second('moments'),
+    moments: optimizerStateBytes(kind, parametersOf(a)) + second('moments'),
     gradients: most.gradients + (accumulate === undefined ? 0 : 4 * parameters) + second('gradients'),
     activations: most.activations + counts.length * causalMaskBytes(options.sequenceLength),
     logits: most.logits,
@@ -143,7 +145,7 @@ function estimateOf(
     parameters,
     memory,
     memoryBytes: sum(memory),
-    checkpointBytes: checkpointBytes(a),
+    checkpointBytes: checkpointBytes(a, kind),
     tokensPerStep: options.batchSize * options.sequenceLength,
     flopsPerStep: train.matmulFlops + (micro - 1) * (accumulate?.matmulFlops ?? 0),
   }
@@ -169,7 +171,7 @@ export function leastMemory(
   const masks = (accumulates ? 2 : 1) * causalMaskBytes(sequenceLength)
   return {
     weights: 4 * sets * parameters,
-    moments: 8 * sets * parameters,
+    moments: sets * optimizerStateBytes(kindOf(options.optimizer), parametersOf(a)),
     ...(accumulates && { gradients: 4 * parameters }),
     activations: microBatchSize * sequenceLength * a.layers * perToken + masks,
     ...(on === 'host' && { process: PROCESS_BYTES }),

@@ -47,6 +47,7 @@ describe('loadRun', () => {
     expect(run.data.train).toBe(join(folder, 'a.txt'))
     expect(run.data.heldout).toEqual({ fraction: 0.01 })
     expect(run.optimizer).toEqual({
+      kind: 'adamw',
       learningRate: 1e-3,
       betas: [0.9, 0.95],
       epsilon: 1e-8,

@@ -1,6 +1,13 @@
 /** @file The run file's one schema: every key with its meaning, bounds and default. */
 import { z } from 'zod'
 import { PRESET_NAMES } from '../../model/index.ts'
+import {
+  DEFAULT_OPTIMIZER,
+  OPTIMIZER_KINDS,
+  type OPTIMIZERS,
+  type OptimizerKind,
+  ruleOf,
+} from '../../steps/index.ts'
 
 /** Groups of keys of which exactly one is given, by the section that they are in. */
 export const EXCLUSIVE = {
@@ -123,25 +130,58 @@ const train = z
   .meta(exactlyOne('train'))
   .describe('How long and in which batches: exactly one of steps, tokens, epochs.')
 
-const optimizer = z
-  .strictObject({
-    learningRate: z.number().gt(0).max(10).default(1e-3).describe('Peak learning rate of AdamW.'),
-    betas: z
-      .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
-      .default([0.9, 0.95])
-      .describe('Decay of the two moments.'),
-    // far below 1e-30 it is 0 in float32, and a row that was never used would become 0 / 0
-    epsilon: z.number().min(1e-30).max(1).default(1e-8).describe('Added to the root of the second moment.'),
-    weightDecay: z.number().min(0).max(10).default(0.1).describe('Decoupled; none on norms and biases.'),
-    clipNorm: z
-      .number()
-      .gt(0)
-      .nullable()
-      .default(1)
-      .describe('Largest global gradient norm; null turns it off.'),
+/** Keys of `optimizer` that a kind has beside `kind` and its own options. */
+const common = ({ title, defaults }: ReturnType<typeof ruleOf>) => ({
+  learningRate: z
+    .number()
+    .gt(0)
+    .max(10)
+    .default(defaults.learningRate)
+    .describe(`Peak learning rate of ${title}.`),
+  weightDecay: z
+    .number()
+    .min(0)
+    .max(10)
+    .default(defaults.weightDecay)
+    .describe('Decoupled; none on norms and biases.'),
+  clipNorm: z
+    .number()
+    .gt(0)
+    .nullable()
+    .default(1)
+    .describe('Largest global gradient norm; null turns it off.'),
+})
+
+type Common = z.ZodObject<ReturnType<typeof common>>
+type Own<K extends OptimizerKind> = z.ZodObject<(typeof OPTIMIZERS)[K]['options']>
+type OptimizerInput = {
+  [K in OptimizerKind]: (K extends typeof DEFAULT_OPTIMIZER ? { kind?: K } : { kind: K }) &
+    z.input<Common> &
+    z.input<Own<K>>
+}[OptimizerKind]
+type OptimizerOutput = {
+  [K in OptimizerKind]: { kind: K } & z.output<Common> & z.output<Own<K>>
+}[OptimizerKind]
+
+/** The keys that go with one kind. */
+function optimizerOf(kind: OptimizerKind) {
+  const rule = ruleOf(kind)
+  const { learningRate, ...rest } = common(rule)
+  const name = z.literal(kind)
+  return z.strictObject({
+    kind: (kind === DEFAULT_OPTIMIZER ? name.default(kind) : name).describe(rule.title),
+    learningRate,
+    ...rule.options,
+    ...rest,
   })
+}
+
+const [first, ...others] = OPTIMIZER_KINDS.map(optimizerOf)
+const optimizer = (
+  z.discriminatedUnion('kind', [first!, ...others]) as unknown as z.ZodType<OptimizerOutput, OptimizerInput>
+)
   .prefault({})
-  .describe('AdamW.')
+  .describe(`The update rule, by kind (${OPTIMIZER_KINDS.join(', ')}), each with its own options.`)
 
 const schedule = z
   .strictObject({

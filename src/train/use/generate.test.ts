@@ -16,7 +16,7 @@ describe('createGenerator', () => {
     const folder = join(GOLDEN, name)
     const a = readArchitecture(await readHfConfig(join(folder, 'config.json')))
     const runtime = createRuntime({ name: 'cpu', threads: 1 })
-    const state = allocateState(runtime, a, { moments: false })
+    const state = allocateState(runtime, a)
     await loadWeights(state, a, folder)
     const golden = await readSafetensorsHeader(join(folder, 'golden.safetensors'))
     const ids = async (key: string) =>

@@ -74,7 +74,7 @@ export async function openModel(
     ...(options.threads !== undefined && { threads: options.threads }),
   })
   try {
-    const state = allocateState(runtime, architecture, { moments: false })
+    const state = allocateState(runtime, architecture)
     const dispose = () => {
       state.dispose()
       runtime.dispose()
