@@ -1,5 +1,8 @@
 /** @file Run files to begin with: each a whole, valid run with a word on every value one may want to change. */
 import { stringify } from 'yaml'
+import { DEFAULT_OPTIMIZER, OPTIMIZER_KINDS } from '../steps/index.ts'
+
+const otherKinds = OPTIMIZER_KINDS.filter((kind) => kind !== DEFAULT_OPTIMIZER).join(', ')
 
 export type Recipe = 'scratch' | 'jsonl' | 'continue'
 
@@ -63,6 +66,7 @@ export function recipeText(recipe: Recipe, { name, data, from }: RecipeChoices):
     '  # microBatchSize: 4  # sequences computed at once: less memory, same result',
     '',
     'optimizer:',
+    `  kind: ${DEFAULT_OPTIMIZER}  # or ${otherKinds}, with options of their own`,
     `  learningRate: ${recipe === 'continue' ? '2e-5' : '1e-3'}`,
     '',
     'schedule:',

@@ -3,10 +3,11 @@ import { nearest, RegaugeError } from '../../errors.ts'
 import type { Parameter } from '../../model/index.ts'
 import { adamw } from './adamw.ts'
 import { lion } from './lion.ts'
+import { muon } from './muon.ts'
 import type { CommonOptions, OptimizerRule, OptionsOf } from './rule.ts'
 
 /** One optimizer a row; its key is `optimizer.kind` of a run file. */
-export const OPTIMIZERS = { adamw, lion } as const
+export const OPTIMIZERS = { adamw, lion, muon } as const
 
 /** Name of an optimizer. */
 export type OptimizerKind = keyof typeof OPTIMIZERS

@@ -58,6 +58,44 @@ describe('loadRun', () => {
     expect(run.output).toBe(join(folder, 'runs'))
   })
 
+  it('fills in what goes with the kind of optimizer', async () => {
+    const of = async (optimizer: string) =>
+      (await loadRun(written(`${GOOD}optimizer: ${optimizer}\n`))).run.optimizer
+    expect(await of('{kind: lion}')).toEqual({
+      kind: 'lion',
+      learningRate: 1e-4,
+      betas: [0.9, 0.99],
+      weightDecay: 1,
+      clipNorm: 1,
+    })
+    expect(await of('{kind: muon, momentum: 0.9}')).toMatchObject({
+      kind: 'muon',
+      learningRate: 1e-3,
+      momentum: 0.9,
+      betas: [0.9, 0.95],
+    })
+  })
+
+  it('tells an option of another kind of optimizer, and a kind that is none', async () => {
+    const of = (optimizer: string) => problems(`${GOOD}optimizer: ${optimizer}\n`)
+    expect(await of('{momentum: 0.9}')).toEqual([
+      'run:5:13  unknown key "momentum" in optimizer: it goes with kind: muon',
+    ])
+    expect(await of('{kind: lion, epsilon: 1e-8, beta: 1}')).toEqual([
+      'run:5:25  unknown key "epsilon" in optimizer: it goes with kind: adamw or kind: muon',
+      'run:5:40  unknown key "beta" in optimizer: did you mean "betas"?',
+    ])
+    expect(await of('{kind: moun}')).toEqual([
+      'run:5:19  optimizer.kind must be one of adamw, lion, muon, got "moun": did you mean "muon"?',
+    ])
+    expect(await of('{kind: muon, betas: [0.9, 1]}')).toEqual([
+      'run:5:38  optimizer.betas[1] must be less than 1, got 1',
+    ])
+    expect(await of('sgd')).toEqual([
+      expect.stringContaining('optimizer must be a mapping with the keys kind, learningRate'),
+    ])
+  })
+
   it('takes the tokenizer of the checkpoint that it goes on from', async () => {
     const { run } = await loadRun(written('model: {from: hf}\ndata: {train: [a, /b]}\ntrain: {epochs: 1}\n'))
     expect(run.tokenizer).toEqual({ file: join(folder, 'hf', 'tokenizer.json') })
