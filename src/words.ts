@@ -28,6 +28,11 @@ export function bytes(value: number): string {
   return `${unit === 0 ? scaled : scaled.toFixed(1)} ${units[unit]}`
 }
 
+/** Bytes in GiB, without the unit: 5.1. */
+export function gibibytes(value: number, digits = 1): string {
+  return (value / 2 ** 30).toFixed(digits)
+}
+
 /** A length of time: 214ms, 9.5s, 3m12s, 2h05m, 4d03h. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return String(seconds)

@@ -1,6 +1,6 @@
 /** @file The catalog: it keeps to its schema, and every figure of it has a source. */
 import { expect, test } from 'vitest'
-import { catalogChips, FIGURE_GROUPS, PRECISIONS } from './index.ts'
+import { catalogChips, FIGURE_GROUPS, NUMBER_FORMATS } from './index.ts'
 import { userChipSchema } from './schema.ts'
 
 const chips = catalogChips()
@@ -69,7 +69,7 @@ test('figures are in SI units: bytes, bytes per second, operations per second', 
     within(scaleUp.bytesPerSecond, 100e9, 5e12)
     within(scaleOut.bytesPerSecond, 1e9, 200e9)
     within(process.dieAreaMm2, 400, 1700)
-    for (const precision of PRECISIONS) within(peak[precision], 10e12, 20e15)
+    for (const precision of NUMBER_FORMATS) within(peak[precision], 10e12, 20e15)
     // a part of the headline
     if (peak.matmulOnly !== null) expect(peak.matmulOnly).toBeLessThan(peak.fp16!)
   }

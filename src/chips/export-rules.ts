@@ -4,10 +4,10 @@
  * other chips the figures are computed alike but have no such meaning.
  */
 import { statedLinkBandwidth } from './links.ts'
-import type { Chip, Precision, Rates } from './types.ts'
+import type { Chip, NumberFormat, PeakRates } from './types.ts'
 
 /** A value, or that it is unknown and which figures are missing. */
-export type Finding<T> =
+export type RuleFinding<T> =
   | { readonly value: T; readonly missing?: undefined }
   | { readonly value: 'unknown'; readonly missing: readonly string[] }
 
@@ -117,15 +117,15 @@ export function rulesOn(date: string): readonly ExportRule[] {
 }
 
 /** Bits of the operands. FP32 and TF32 are left out: with 32 bits they raise no maximum here, and alone they are none. */
-const BITS: Readonly<Partial<Record<Precision, number>>> = { fp16: 16, bf16: 16, fp8: 8, int8: 8, fp4: 4 }
+const BITS: Readonly<Partial<Record<NumberFormat, number>>> = { fp16: 16, bf16: 16, fp8: 8, int8: 8, fp4: 4 }
 
 /**
  * Total Processing Performance: the highest of dense rate (10^12 operations/s, a multiply-add counts two) times bits,
  * over all dies of the package. 88 FR 73458; 15 CFR 774 Supp. 1, 3A090 technical note.
  */
-export function totalProcessingPerformance(peak: Partial<Rates>): Finding<number> {
+export function totalProcessingPerformance(peak: Partial<PeakRates>): RuleFinding<number> {
   const known = Object.entries(BITS).flatMap(([precision, bits]) => {
-    const rate = peak[precision as Precision]
+    const rate = peak[precision as NumberFormat]
     return rate == null ? [] : [(rate * bits) / 1e12]
   })
   return known.length > 0
@@ -134,7 +134,7 @@ export function totalProcessingPerformance(peak: Partial<Rates>): Finding<number
 }
 
 /** Performance density: TPP per mm² of logic dies with non-planar transistors. 88 FR 73458. */
-export function performanceDensity(tpp: number | null, dieAreaMm2: number | null): Finding<number> {
+export function performanceDensity(tpp: number | null, dieAreaMm2: number | null): RuleFinding<number> {
   if (tpp === null || dieAreaMm2 === null) {
     return missing(...(tpp === null ? ['TPP'] : []), ...(dieAreaMm2 === null ? ['die area'] : []))
   }
@@ -142,7 +142,7 @@ export function performanceDensity(tpp: number | null, dieAreaMm2: number | null
 }
 
 /** The test of 2022: TPP of 4800 or more, and 600 GB/s or more of input and output without memory. 87 FR 62186. */
-export function test2022(tpp: number | null, ioBytesPerSecond: number | null): Finding<boolean> {
+export function test2022(tpp: number | null, ioBytesPerSecond: number | null): RuleFinding<boolean> {
   // either figure alone can settle that it is not caught
   if ((tpp !== null && tpp < 4800) || (ioBytesPerSecond !== null && ioBytesPerSecond < 600e9))
     return { value: false }
@@ -165,7 +165,7 @@ export function class2023(
   tpp: number | null,
   density: number | null,
   { datacenter = true }: { readonly datacenter?: boolean } = {},
-): Finding<Class2023> {
+): RuleFinding<Class2023> {
   if (tpp === null) return missing('TPP')
   if (!datacenter) return { value: tpp >= 4800 ? '3A090.a, notified' : 'none' }
   if (tpp >= 4800) return { value: '3A090.a.1' }
@@ -177,7 +177,7 @@ export function class2023(
 }
 
 /** Whether the two numbers of the window of 2026 are kept: TPP below 21,000, DRAM below 6,500 GB/s. 91 FR 1684. */
-export function window2026(tpp: number | null, dramBytesPerSecond: number | null): Finding<boolean> {
+export function window2026(tpp: number | null, dramBytesPerSecond: number | null): RuleFinding<boolean> {
   if ((tpp !== null && tpp >= 21_000) || (dramBytesPerSecond !== null && dramBytesPerSecond >= 6500e9))
     return { value: false }
   if (tpp !== null && dramBytesPerSecond !== null) return { value: true }
@@ -191,11 +191,11 @@ export function window2026(tpp: number | null, dramBytesPerSecond: number | null
 export interface ExportFindings {
   readonly date: string
   readonly rules: readonly ExportRule[]
-  readonly tpp: Finding<number>
-  readonly performanceDensity: Finding<number>
-  readonly test2022?: Finding<boolean>
-  readonly class2023?: Finding<Class2023>
-  readonly window2026?: Finding<boolean>
+  readonly tpp: RuleFinding<number>
+  readonly performanceDensity: RuleFinding<number>
+  readonly test2022?: RuleFinding<boolean>
+  readonly class2023?: RuleFinding<Class2023>
+  readonly window2026?: RuleFinding<boolean>
   /** Instruments of that day that name the chip. */
   readonly namedBy: readonly ExportRule[]
 }
@@ -228,7 +228,7 @@ export function exportFindings(chip: Chip, date: string): ExportFindings {
   }
 }
 
-function orNull<T>({ value }: Finding<T>): T | null {
+function orNull<T>({ value }: RuleFinding<T>): T | null {
   return value === 'unknown' ? null : (value as T)
 }
 

@@ -1,6 +1,6 @@
 /** @file The schema of chips that users describe in a file of their own: that of the catalog, with most keys optional. */
 import { z } from 'zod'
-import { DIRECTIONS, FIGURE_GROUPS, PRECISIONS, RUNTIMES, STATUSES } from './types.ts'
+import { DIRECTIONS, FIGURE_GROUPS, NUMBER_FORMATS, RUNTIMES, STATUSES } from './types.ts'
 
 const text = z.string().min(1).nullable().optional()
 const texts = z.array(z.string().min(1)).optional()
@@ -10,8 +10,11 @@ const amount = (description: string) =>
 const count = (description: string) => z.int().positive().nullable().optional().describe(description)
 
 const rates = Object.fromEntries(
-  PRECISIONS.map((precision) => [precision, amount('operations a second on dense matrices, such as 312e12')]),
-) as Record<(typeof PRECISIONS)[number], ReturnType<typeof amount>>
+  NUMBER_FORMATS.map((precision) => [
+    precision,
+    amount('operations a second on dense matrices, such as 312e12'),
+  ]),
+) as Record<(typeof NUMBER_FORMATS)[number], ReturnType<typeof amount>>
 
 const sources = Object.fromEntries(
   FIGURE_GROUPS.map((group) => [group, texts.describe('where the figures of this group are from')]),

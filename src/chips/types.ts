@@ -1,8 +1,8 @@
 /** @file What is known of an accelerator. SI units, bytes, FLOP/s; null where nobody published a figure. */
 
 /** Number formats whose peak rates are told apart. */
-export const PRECISIONS = ['fp32', 'tf32', 'bf16', 'fp16', 'fp8', 'int8', 'fp4'] as const
-export type Precision = (typeof PRECISIONS)[number]
+export const NUMBER_FORMATS = ['fp32', 'tf32', 'bf16', 'fp16', 'fp8', 'int8', 'fp4'] as const
+export type NumberFormat = (typeof NUMBER_FORMATS)[number]
 
 /** Whether a chip can be had: sold, sold under limits, no longer sold, or not yet. */
 export const STATUSES = ['shipping', 'restricted', 'stopped', 'announced', 'roadmap', 'reported'] as const
@@ -31,7 +31,7 @@ export const FIGURE_GROUPS = [
 export type FigureGroup = (typeof FIGURE_GROUPS)[number]
 
 /** Operations per second on dense matrices, by number format; a multiply-add counts two. */
-export type Rates = Readonly<Record<Precision, number | null>>
+export type PeakRates = Readonly<Record<NumberFormat, number | null>>
 
 /** One accelerator as it is sold: a package, module or card, all of its dies together. */
 export interface Chip {
@@ -54,7 +54,7 @@ export interface Chip {
     readonly dieAreaMm2: number | null
     readonly note: string | null
   }
-  readonly peak: Rates & {
+  readonly peak: PeakRates & {
     /** Highest rate of matrix products alone, fp16 and bf16; null where the headline is that already. */
     readonly matmulOnly: number | null
     readonly note: string | null

@@ -6,7 +6,6 @@ import {
   daysText,
   energyText,
   GRADES,
-  gibibytes,
   largestTerm,
   moneyText,
   type PlannedPool,
@@ -17,7 +16,7 @@ import {
   TIME_TERMS,
   TOGETHER_NOTE,
 } from '../watch/index.ts'
-import { grouped, percent } from '../words.ts'
+import { gibibytes, grouped, percent } from '../words.ts'
 import { si } from './chips.ts'
 import { modelText, type PlannedModel } from './planning.ts'
 import { tableLines } from './ui/table.ts'

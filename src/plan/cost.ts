@@ -1,6 +1,6 @@
 /** @file Days, energy and money of a whole run. */
 import type { Machine } from '../simulate/index.ts'
-import type { FleetRequest, RunCost } from './types.ts'
+import type { PoolsRequest, RunCost } from './types.ts'
 
 const DAY = 86_400
 const HOUR = 3600
@@ -32,7 +32,7 @@ export function costOf(
 
 /** Days of a run whose steps take so many seconds; null where its tokens are not given. */
 export function stepDays(
-  { tokens, workload }: Pick<FleetRequest, 'tokens' | 'workload'>,
+  { tokens, workload }: Pick<PoolsRequest, 'tokens' | 'workload'>,
   seconds: number,
 ): number | null {
   if (tokens === undefined) return null

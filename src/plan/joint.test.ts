@@ -6,7 +6,7 @@ import { ENGINES } from '../engines/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
 import { machineOf } from '../simulate/index.ts'
 import { joined, jointsOf, pipeline, sidesOf } from './joint.ts'
-import type { FleetRequest, Pool } from './types.ts'
+import type { Pool, PoolsRequest } from './types.ts'
 
 const dense = readDecoder({
   model_type: 'llama',
@@ -25,7 +25,7 @@ const pool = (id: string, count: number): Pool => ({
   engine: ENGINES['megatron-lm'],
 })
 
-function requestOf(decoder: Decoder, counts: readonly [number, number]): FleetRequest {
+function requestOf(decoder: Decoder, counts: readonly [number, number]): PoolsRequest {
   return {
     workload: { decoder, sequenceLength: 32_768, globalBatch: 8, precision: 'bf16' },
     pools: [pool('a100-80gb-sxm', counts[0]), pool('h100-sxm', counts[1])],
@@ -34,7 +34,7 @@ function requestOf(decoder: Decoder, counts: readonly [number, number]): FleetRe
 }
 
 /** The least seconds of all pairs of sides, at all divisions of layers that a search looks at. */
-function leastOfAll(request: FleetRequest, front: Pool, back: Pool): number {
+function leastOfAll(request: PoolsRequest, front: Pool, back: Pool): number {
   const backs = sidesOf(request, back)
   let least = Number.POSITIVE_INFINITY
   for (const first of sidesOf(request, front))

@@ -22,7 +22,7 @@ import {
 import { stepDays } from './cost.ts'
 import { createLeastFirst, ROUNDING } from './least-first.ts'
 import { chipsOf, divisorsOf, evenStages, spaceOf } from './space.ts'
-import type { FleetPlan, FleetRequest, Pool, PoolPart } from './types.ts'
+import type { Pool, PoolPart, PoolsPlan, PoolsRequest } from './types.ts'
 import { secondsText } from './words.ts'
 
 /** What a pool of a pipeline may be: its stages, and how a layer lies on the chips of one. */
@@ -49,10 +49,10 @@ export interface Side {
  * is looked at whose bound is above the best.
  */
 export function pipeline(
-  request: FleetRequest,
+  request: PoolsRequest,
   fronts: readonly Side[],
   backs: readonly Side[],
-): FleetPlan | undefined {
+): PoolsPlan | undefined {
   const { layers } = request.workload.decoder
   const open = createLeastFirst<Pairs | Joint>()
   const add = (pairs: Pairs) => {
@@ -69,7 +69,7 @@ export function pipeline(
     }
   }
   const splits = new Map<number, readonly number[]>()
-  let best: FleetPlan | undefined
+  let best: PoolsPlan | undefined
   let joint: Joint | undefined
   for (;;) {
     const next = open.pop(best?.seconds ?? Number.POSITIVE_INFINITY)
@@ -140,7 +140,7 @@ function alikeSides(sides: readonly Side[], secondsOf: (side: Side, layers: numb
 }
 
 /** Seconds of a pair, and of any after it, at the least, wherever layers are divided. */
-function leastOf({ workload }: FleetRequest, { fronts, backs, front, back }: Pairs): number {
+function leastOf({ workload }: PoolsRequest, { fronts, backs, front, back }: Pairs): number {
   const first = fronts.sides[front]!
   const last = backs.sides[back]!
   const [ahead, behind] = [fronts.least[front]!, backs.least[back]!]
@@ -163,7 +163,7 @@ function leastOf({ workload }: FleetRequest, { fronts, backs, front, back }: Pai
 
 /** The divisions of layers between two sides that fit and may take less than so many seconds. */
 export function jointsOf(
-  { workload, link }: FleetRequest,
+  { workload, link }: PoolsRequest,
   first: Side,
   last: Side,
   splits: Map<number, readonly number[]>,
@@ -240,7 +240,7 @@ function boundOf(
   return bound * ROUNDING
 }
 
-export function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
+export function sidesOf({ workload }: PoolsRequest, pool: Pool): Side[] {
   const { machine, engine, constants } = pool
   const simulator = createSimulator(workload, machine, engine.behaviour, constants)
   const { layers } = workload.decoder
@@ -305,9 +305,9 @@ export function sidesOf({ workload }: FleetRequest, pool: Pool): Side[] {
 
 /** A whole pipeline over two pools. */
 export function joined(
-  request: FleetRequest,
+  request: PoolsRequest,
   { first, last, layers, stageLayers, transfer }: Joint,
-): FleetPlan {
+): PoolsPlan {
   const { workload } = request
   const total = workload.decoder.layers
   const stages = first.stages + last.stages
@@ -378,7 +378,7 @@ export function joined(
 }
 
 /** Seconds in which both pools sum the gradients of a table of embeddings that either has: each sends its own, once. */
-function tableTransfer({ workload, link }: FleetRequest, first: Side, last: Side): number {
+function tableTransfer({ workload, link }: PoolsRequest, first: Side, last: Side): number {
   const { vocabularySize, hiddenSize } = workload.decoder
   if (!sharesTable(workload.decoder)) return 0
   const bytes = Math.max(first.pool.engine.behaviour.gradientBytes, last.pool.engine.behaviour.gradientBytes)

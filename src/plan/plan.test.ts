@@ -6,7 +6,7 @@ import { ENGINES, violations } from '../engines/index.ts'
 import { RegaugeError } from '../errors.ts'
 import { readDecoder } from '../model/index.ts'
 import { createSimulator, machineOf } from '../simulate/index.ts'
-import { explainLayout, fewestChips, frontier, type PlanRequest, planFleet, planLayouts } from './index.ts'
+import { explainLayout, fewestChips, frontier, type PlanRequest, planLayouts, planPools } from './index.ts'
 
 const chip = catalogChips().find(({ id }) => id === 'a100-40gb-sxm')!
 
@@ -169,16 +169,16 @@ test('two pools do better together over a fast network, and apart over a slow on
       engine,
     },
   ]
-  const fast = planFleet({ workload, pools, link: { bytesPerSecond: 400e9, latency: 1e-4 } })
+  const fast = planPools({ workload, pools, link: { bytesPerSecond: 400e9, latency: 1e-4 } })
   expect(fast.best!.way).not.toBe('alone')
   expect(fast.best!.parts.map(({ pool }) => pool).sort()).toEqual(['new', 'old'])
-  const slow = planFleet({ workload, pools, link: { bytesPerSecond: 1e7, latency: 1e-1 } })
+  const slow = planPools({ workload, pools, link: { bytesPerSecond: 1e7, latency: 1e-1 } })
   expect(slow.best).toMatchObject({ way: 'alone', parts: [{ pool: 'new' }] })
   for (const { parts, way } of fast.plans) {
     if (way === 'replicas') expect(parts.reduce((sum, { batch }) => sum + batch, 0)).toBe(64)
     if (way === 'pipeline') expect(parts.reduce((sum, { layers }) => sum + layers, 0)).toBe(24)
   }
-  expect(() => planFleet({ workload, pools: [], link: { bytesPerSecond: 0, latency: 0 } })).toThrow(
+  expect(() => planPools({ workload, pools: [], link: { bytesPerSecond: 0, latency: 0 } })).toThrow(
     'no pool of chips',
   )
 }, 60_000)

@@ -5,7 +5,7 @@ import { catalogChips } from '../chips/index.ts'
 import { ENGINES } from '../engines/index.ts'
 import { readDecoder } from '../model/index.ts'
 import { machineOf, parseLayout } from '../simulate/index.ts'
-import { explainLayout, type Pool, planFleet, planLayouts } from './index.ts'
+import { explainLayout, type Pool, planLayouts, planPools } from './index.ts'
 
 const decoder = readDecoder({
   model_type: 'llama',
@@ -26,7 +26,7 @@ const pools: Pool[] = [
 const fast = { bytesPerSecond: 400e9, latency: 1e-5 }
 
 test('joins pools where that is faster, and each way adds up', () => {
-  const { best, plans } = planFleet({ workload, pools, link: fast, tokens: 1e9 })
+  const { best, plans } = planPools({ workload, pools, link: fast, tokens: 1e9 })
   expect(new Set(plans.map(({ way }) => way))).toEqual(new Set(['alone', 'replicas', 'pipeline']))
   expect(best!.way).not.toBe('alone')
   for (const { way, parts, seconds } of plans) {
@@ -43,12 +43,12 @@ test('answers the same where the best of each pool is known', () => {
     return { ...pool, alone: alone! }
   })
   const seconds = (some: readonly Pool[]) =>
-    planFleet({ workload, pools: some, link: fast }).plans.map((plan) => plan.seconds)
+    planPools({ workload, pools: some, link: fast }).plans.map((plan) => plan.seconds)
   expect(seconds(known)).toEqual(seconds(pools))
 })
 
 test('leaves a pool out where the link is too thin', () => {
-  const { best } = planFleet({ workload, pools, link: { bytesPerSecond: 1e6, latency: 1 } })
+  const { best } = planPools({ workload, pools, link: { bytesPerSecond: 1e6, latency: 1 } })
   expect(best!.way).toBe('alone')
 })
 

@@ -13,13 +13,13 @@ import { stepDays } from './cost.ts'
 import { pipeline, sidesOf } from './joint.ts'
 import { bestLayout } from './plan.ts'
 import type {
-  FleetPlan,
-  FleetRequest,
-  FleetResult,
   PlannedLayout,
   PlanRequest,
   Pool,
   PoolPart,
+  PoolsPlan,
+  PoolsRequest,
+  PoolsResult,
 } from './types.ts'
 import { secondsText } from './words.ts'
 
@@ -27,11 +27,11 @@ import { secondsText } from './words.ts'
 const PARTS = 32
 
 /** Plans a run on all pools, or on one of them where the others would hold it up. */
-export function planFleet(request: FleetRequest): FleetResult {
+export function planPools(request: PoolsRequest): PoolsResult {
   check(request)
-  const plans: FleetPlan[] = []
+  const plans: PoolsPlan[] = []
   const impossible: string[] = []
-  const note = (way: string, plan: FleetPlan | undefined, problem: string) => {
+  const note = (way: string, plan: PoolsPlan | undefined, problem: string) => {
     if (plan === undefined) impossible.push(`${way}: ${problem}`)
     else plans.push(plan)
   }
@@ -61,7 +61,7 @@ export function planFleet(request: FleetRequest): FleetResult {
   return { best: plans[0], plans, impossible }
 }
 
-function check({ workload, pools, link, tokens }: FleetRequest): void {
+function check({ workload, pools, link, tokens }: PoolsRequest): void {
   const issues: Issue[] = [
     ...workloadIssues(workload),
     ...(tokens === undefined ? [] : amountIssues('the number of tokens of the run', tokens)),
@@ -95,7 +95,7 @@ function check({ workload, pools, link, tokens }: FleetRequest): void {
 }
 
 function planned(
-  { workload }: FleetRequest,
+  { workload }: PoolsRequest,
   { machine, engine, constants }: Pool,
   batch: number,
   maximumSeconds?: number,
@@ -111,7 +111,7 @@ function planned(
 }
 
 function partOf(
-  { workload }: FleetRequest,
+  { workload }: PoolsRequest,
   pool: Pool,
   batch: number,
   { layout, chips, seconds }: PlannedLayout,
@@ -119,7 +119,7 @@ function partOf(
   return { pool: pool.name, layout, chips, batch, layers: workload.decoder.layers, seconds }
 }
 
-function alone(request: FleetRequest, pool: Pool): FleetPlan | undefined {
+function alone(request: PoolsRequest, pool: Pool): PoolsPlan | undefined {
   const batch = request.workload.globalBatch
   const best = pool.alone ?? planned(request, pool, batch)
   if (best === undefined) return undefined
@@ -134,7 +134,7 @@ function alone(request: FleetRequest, pool: Pool): FleetPlan | undefined {
 }
 
 /** Each pool a part of the batch, so that they end together as nearly as parts allow. */
-function replicas(request: FleetRequest, a: Pool, b: Pool): FleetPlan | undefined {
+function replicas(request: PoolsRequest, a: Pool, b: Pool): PoolsPlan | undefined {
   const { workload, link } = request
   const batch = workload.globalBatch
   const { total, predictionLayers } = decoderParameters(workload.decoder)
@@ -144,7 +144,7 @@ function replicas(request: FleetRequest, a: Pool, b: Pool): FleetPlan | undefine
   const crossing = (2 * bytes) / link.bytesPerSecond + 2 * link.latency
   const quantum = Math.max(1, Math.ceil(batch / PARTS))
   const parts = Array.from({ length: Math.ceil(batch / quantum) - 1 }, (_, i) => (i + 1) * quantum)
-  let best: FleetPlan | undefined
+  let best: PoolsPlan | undefined
   const tried = new Set<number>()
   /** Seconds of both pools; where one alone takes longer than the best, the other is not asked. */
   const attempt = (part: number, limited: boolean): { x?: number; y?: number } => {

@@ -171,7 +171,7 @@ export interface PoolLink {
   readonly latency: number
 }
 
-export interface FleetRequest {
+export interface PoolsRequest {
   readonly workload: Workload
   readonly pools: readonly Pool[]
   readonly link: PoolLink
@@ -192,7 +192,7 @@ export interface PoolPart {
   readonly seconds: number
 }
 
-export interface FleetPlan {
+export interface PoolsPlan {
   readonly way: 'alone' | 'replicas' | 'pipeline'
   /** Seconds of a step. */
   readonly seconds: number
@@ -203,10 +203,10 @@ export interface FleetPlan {
   readonly why: string
 }
 
-export interface FleetResult {
-  readonly best: FleetPlan | undefined
+export interface PoolsResult {
+  readonly best: PoolsPlan | undefined
   /** The best of each way and pools, least seconds first. */
-  readonly plans: readonly FleetPlan[]
+  readonly plans: readonly PoolsPlan[]
   /** Ways that are not possible, with the reason. */
   readonly impossible: readonly string[]
 }

@@ -1,5 +1,6 @@
 /** @file Numbers and names of a plan in the words of a report. */
 import type { Layout, MemoryTerms, TimeTerms } from '../simulate/index.ts'
+import { gibibytes } from '../words.ts'
 import type { Aspect, MemoryShortage, TermDifference } from './types.ts'
 
 const ASPECTS: Readonly<Record<Aspect, string>> = {
@@ -47,7 +48,7 @@ export function aspectText(aspect: Aspect, value: Layout[Aspect]): string {
 }
 
 export function shortageText({ over, stage, term, termBytes }: MemoryShortage): string {
-  return `${gibibytes(over)} over on stage ${stage}: ${MEMORY[term]} ${gibibytes(termBytes)}`
+  return `${gibibytes(over)} GiB over on stage ${stage}: ${MEMORY[term]} ${gibibytes(termBytes)} GiB`
 }
 
 export function secondsText(seconds: number): string {
@@ -64,8 +65,4 @@ export function lostText(lost: readonly TermDifference[]): string {
 
 export function termText({ term, seconds }: TermDifference): string {
   return `${TIMES[term]}: ${secondsText(Math.abs(seconds))} ${seconds > 0 ? 'more' : 'less'}`
-}
-
-function gibibytes(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(1)} GiB`
 }

@@ -5,11 +5,11 @@ import { RegaugeError } from '../errors.ts'
 import { type Experts, readDecoder } from '../model/index.ts'
 import {
   explainLayout,
-  type FleetRequest,
   fewestChips,
   type PlanRequest,
-  planFleet,
+  type PoolsRequest,
   planLayouts,
+  planPools,
 } from '../plan/index.ts'
 import { machineOf } from './machine.ts'
 import { createSimulator } from './predict.ts'
@@ -47,7 +47,7 @@ const entrances = (workload: Workload, machine: Machine): readonly (() => unknow
   () => createSimulator(workload, machine, engine.behaviour),
   () => planLayouts({ workload, machine, engine }),
   () =>
-    planFleet({
+    planPools({
       workload,
       pools: [{ name: 'a', machine, engine }],
       link: { bytesPerSecond: 1e9, latency: 0 },
@@ -83,13 +83,13 @@ test.each(NONE.filter((value) => value !== 1e300))('%s is no rate of a machine',
   for (const name of ['tokens', 'pricePerChipHour', 'maximumSeconds'] as const)
     expect(told(() => planLayouts({ ...request, [name]: value }))).toHaveLength(1)
   expect(told(() => fewestChips(request, value, [8]))).toEqual([`the number of days is ${value}`])
-  const fleet: FleetRequest = {
+  const joined: PoolsRequest = {
     workload,
     pools: [{ name: 'a', machine, engine }],
     link: { bytesPerSecond: value, latency: 0 },
     tokens: value,
   }
-  expect(told(() => planFleet(fleet))).toHaveLength(2)
+  expect(told(() => planPools(joined))).toHaveLength(2)
 })
 
 test.each([

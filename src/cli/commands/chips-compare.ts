@@ -2,7 +2,14 @@
 
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { boundOf, type Chip, chipsToHold, efficiencyOf, PRECISIONS, trainingRate } from '../../chips/index.ts'
+import {
+  boundOf,
+  type Chip,
+  chipsToHold,
+  efficiencyOf,
+  NUMBER_FORMATS,
+  trainingRate,
+} from '../../chips/index.ts'
 import { RegaugeError } from '../../errors.ts'
 import { readHfConfig } from '../../formats/index.ts'
 import { harmless } from '../../harmless.ts'
@@ -129,12 +136,12 @@ function figureLines(chips: readonly Chip[], terminal: Terminal): string[] {
     ...chips.map(show),
   ]
   const count = (value: number | null): string => (value === null ? UNKNOWN : grouped(value))
-  const anyRate = (precision: (typeof PRECISIONS)[number]): boolean =>
+  const anyRate = (precision: (typeof NUMBER_FORMATS)[number]): boolean =>
     chips.some(({ peak }) => peak[precision] !== null)
   const rows: Rows = [
     row('status', ({ status }) => status),
     row('runtime', ({ software }) => software.runtime ?? 'none'),
-    ...PRECISIONS.filter(anyRate).map((precision) =>
+    ...NUMBER_FORMATS.filter(anyRate).map((precision) =>
       row(precision, ({ peak }) => si(peak[precision], precision.startsWith('int') ? 'OP/s' : 'FLOP/s')),
     ),
     ...(chips.some(({ peak }) => peak.matmulOnly !== null)

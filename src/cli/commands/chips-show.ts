@@ -7,9 +7,9 @@ import {
   exportFindings,
   FIGURE_GROUPS,
   type FigureGroup,
-  type Finding,
   NOT_LEGAL_ADVICE,
-  PRECISIONS,
+  NUMBER_FORMATS,
+  type RuleFinding,
 } from '../../chips/index.ts'
 import { RegaugeError } from '../../errors.ts'
 import { harmless } from '../../harmless.ts'
@@ -114,7 +114,7 @@ function figures(chip: Chip): Rows {
   return [
     ['process', process.node],
     ['die', tail(process.dieAreaMm2 === null ? UNKNOWN : `${process.dieAreaMm2} mm²`, process.note)],
-    ...PRECISIONS.map((precision): [string, string] => {
+    ...NUMBER_FORMATS.map((precision): [string, string] => {
       const rate = si(peak[precision], precision.startsWith('int') ? 'OP/s' : 'FLOP/s')
       return [precision, rate]
     }),
@@ -181,7 +181,7 @@ function rules({
   namedBy,
   rules: all,
 }: ExportFindings): Rows {
-  const text = <T>(finding: Finding<T>, show: (value: T) => string): string =>
+  const text = <T>(finding: RuleFinding<T>, show: (value: T) => string): string =>
     finding.missing === undefined ? show(finding.value) : `${UNKNOWN}: needs ${finding.missing.join(' and ')}`
   const cite = (id: string): string => all.find((rule) => rule.id === id)!.citation
   return [

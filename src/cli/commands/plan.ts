@@ -7,15 +7,15 @@ import { harmless } from '../../harmless.ts'
 import { decoderFlops } from '../../model/index.ts'
 import {
   explainLayout,
-  type FleetResult,
   fewestChips,
   MOST_LAYERS,
   MOST_LAYOUTS,
   type PlannedLayout,
   type PlanRequest,
   type PlanResult,
-  planFleet,
+  type PoolsResult,
   planLayouts,
+  planPools,
 } from '../../plan/index.ts'
 import {
   type Layout,
@@ -335,7 +335,7 @@ function fewestOf(pool: Pool, asked: Asked, days: number): number | undefined {
 function together(pools: readonly PlannedPool[], asked: Asked, bytesPerSecond: number) {
   const { workload, tokens } = asked
   const link = { bytesPerSecond, latency: LINK_LATENCY }
-  const result = planFleet({
+  const result = planPools({
     workload,
     tokens,
     link,
@@ -372,7 +372,7 @@ function planJson(model: PlannedModel, { workload, tokens, objective, pools, tog
       const { best: _, ...explained } = explanation ?? { best: undefined }
       return { ...resultJson(engine, result), frontier, ...(explanation !== undefined && { explained }) }
     }),
-    ...(together !== undefined && { together: { link: together.link, ...fleetJson(together.result) } }),
+    ...(together !== undefined && { together: { link: together.link, ...poolsJson(together.result) } }),
     notes,
   }
 }
@@ -388,7 +388,7 @@ function resultJson(engine: Engine, { simulator, best, fastest, ...rest }: PlanR
   }
 }
 
-function fleetJson({ plans, impossible }: FleetResult) {
+function poolsJson({ plans, impossible }: PoolsResult) {
   return {
     plans: plans.map(({ parts, ...plan }) => ({
       ...plan,

@@ -15,7 +15,6 @@ import {
 } from '../../simulate/index.ts'
 import {
   GRADES,
-  gibibytes,
   largestTerm,
   MEMORY_TERMS,
   parameters,
@@ -26,7 +25,7 @@ import {
   traceFile,
   writePlaced,
 } from '../../watch/index.ts'
-import { compact, grouped, percent } from '../../words.ts'
+import { compact, gibibytes, grouped, percent } from '../../words.ts'
 import { chipNamed, si } from '../chips.ts'
 import type { Command } from '../context.ts'
 import type { OptionValues } from '../options.ts'

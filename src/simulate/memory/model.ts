@@ -1,4 +1,5 @@
 /** @file Bytes that training takes on a chip of each stage: what is held through the step, and the peak of its passes. */
+import { gibibytes } from '../../words.ts'
 import { degreesKey, tokensKey } from '../share-key.ts'
 import type { Behaviour, Layout, MemoryTerms, StageMemory, Workload } from '../types.ts'
 import { addHoldings } from './holdings.ts'
@@ -99,8 +100,7 @@ export function createMemoryModel(workload: Workload, engine: Behaviour): Memory
 
 /** Says where a layout does not fit, by how much, and what takes the most. */
 export function overflowMessage({ memory, over, term }: Overflow): string {
-  const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
-  return `${gibibytes(over)} over on stage ${memory.stage}: ${term} ${gibibytes(memory.terms[term])}`
+  return `${gibibytes(over)} GiB over on stage ${memory.stage}: ${term} ${gibibytes(memory.terms[term])} GiB`
 }
 
 /** Writes the terms of a stage over those of another. */

@@ -1,9 +1,11 @@
 /** @file What a run will take, before it starts: parameters, memory by term, FLOPs, time. */
+
 import { RegaugeError } from '../../errors.ts'
 import { byteLength, graphCost } from '../../graph/index.ts'
 import { type Architecture, parameterCount, parametersOf } from '../../model/index.ts'
 import type { Capacity, Runtime } from '../../runtime/index.ts'
 import { causalMaskBytes, kindOf, optimizerStateBytes, type Program, stateNames } from '../../steps/index.ts'
+import { gibibytes } from '../../words.ts'
 import { checkpointBytes } from '../checkpoint/write.ts'
 import { type StepPrograms, stepPrograms, type TrainerOptions } from '../step-programs.ts'
 import { bytesOf, type Peak, peakOf, peakOfMore } from './peak.ts'
@@ -225,7 +227,7 @@ function requireMemory(memory: Partial<MemoryTerms>, { on, bytes }: TensorPlace)
   const needed = sum(memory)
   if (bytes === null || needed <= bytes) return
   const terms = Object.entries(memory).sort(([, a], [, b]) => b - a)
-  const list = terms.map(([name, bytes]) => `${name} ${gibibytes(bytes)}`).join(', ')
+  const list = terms.map(([name, bytes]) => `${name} ${gibibytes(bytes, 2)} GiB`).join(', ')
   const remedies: Record<string, string> = {
     activations:
       'lower train.microBatchSize or data.sequenceLength, have fewer layers, or set train.recompute to layer',
@@ -233,13 +235,9 @@ function requireMemory(memory: Partial<MemoryTerms>, { on, bytes }: TensorPlace)
   }
   throw new RegaugeError('memory', {
     code: 'TRAIN_MEMORY',
-    message: `training needs ${gibibytes(needed)} of the ${on}'s memory or more, there is ${gibibytes(bytes)}; the most is for ${list}`,
+    message: `training needs ${gibibytes(needed, 2)} GiB of the ${on}'s memory or more, there is ${gibibytes(bytes, 2)} GiB; the most is for ${list}`,
     hint: remedies[terms[0]![0]] ?? 'choose a smaller model',
   })
-}
-
-function gibibytes(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(2)} GiB`
 }
 
 function sum(memory: Partial<MemoryTerms>): number {

@@ -13,7 +13,6 @@ export {
 export { type Simulation, simulationFile, simulationHtml, writeSimulation } from './simulation.ts'
 export {
   GRADES,
-  gibibytes,
   largestTerm,
   MEMORY_TERMS,
   parameters,

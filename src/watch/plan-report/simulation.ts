@@ -12,13 +12,13 @@ import {
   stageLayers,
 } from '../../simulate/index.ts'
 import { VERSION } from '../../version.ts'
-import { compact, grouped, localTime, percent } from '../../words.ts'
+import { compact, gibibytes, grouped, localTime, percent } from '../../words.ts'
 import { type Html, html } from '../report/html.ts'
 import { pageHtml } from '../report/page.ts'
 import { PAGE_HINT, type Placed, writePlaced } from '../report/place.ts'
 import { stackedBarsHtml } from './stacked.ts'
 import { PLAN_STYLE } from './style.ts'
-import { GRADES, gibibytes, largestTerm, MEMORY_TERMS, parameters, seconds, TIME_TERMS } from './terms.ts'
+import { GRADES, largestTerm, MEMORY_TERMS, parameters, seconds, TIME_TERMS } from './terms.ts'
 import { timelineHtml } from './timeline.ts'
 
 /** One layout with all that was asked about it. */

@@ -64,11 +64,6 @@ export function parameters(count: number): string {
   return `${Number((count / size).toPrecision(4))}${unit}`
 }
 
-/** Bytes in GiB with one digit. */
-export function gibibytes(value: number): string {
-  return (value / 2 ** 30).toFixed(1)
-}
-
 /** Seconds in three digits: 31.2 s, 412 ms. */
 export function seconds(value: number): string {
   if (value === 0) return '0 s'

@@ -1,5 +1,5 @@
 /** @file One run on several pools: each way with its time, what crosses between pools, and what each of them does. */
-import type { FleetPlan, FleetResult, PoolLink, PoolPart } from '../../plan/index.ts'
+import type { PoolLink, PoolPart, PoolsPlan, PoolsResult } from '../../plan/index.ts'
 import { layoutText } from '../../simulate/index.ts'
 import { grouped, percent } from '../../words.ts'
 import { type Html, html } from '../report/html.ts'
@@ -9,10 +9,10 @@ import { seconds, type Term } from './terms.ts'
 
 export interface Together {
   readonly link: PoolLink
-  readonly result: FleetResult
+  readonly result: PoolsResult
 }
 
-export const WAYS: Readonly<Record<FleetPlan['way'], string>> = {
+export const WAYS: Readonly<Record<PoolsPlan['way'], string>> = {
   alone: 'one pool alone',
   replicas: 'replicas on both, each with its part of a batch',
   pipeline: 'one pipeline over both',
@@ -21,7 +21,7 @@ export const WAYS: Readonly<Record<FleetPlan['way'], string>> = {
 /** What a pool does of a step, in words. */
 export function partText(
   { batch, chips, layers, seconds: busy }: PoolPart,
-  way: FleetPlan['way'],
+  way: PoolsPlan['way'],
   total: number,
 ): string {
   const share = way === 'pipeline' ? `${layers} of ${total} layers` : `${grouped(batch)} sequences`
@@ -29,7 +29,7 @@ export function partText(
 }
 
 /** The best way beside the best of one pool, with its why. */
-export function bestText({ best, plans }: FleetResult): string {
+export function bestText({ best, plans }: PoolsResult): string {
   if (best === undefined) return 'no way fits'
   const alone = plans.find(({ way }) => way === 'alone')
   const gain =
