@@ -1,4 +1,4 @@
-"""Holds checkpoints of regauge against Hugging Face transformers; run by test/transformers.test.ts.
+"""Holds checkpoints of regauge against Hugging Face transformers; run by test/transformers.slow.test.ts.
 
     pip install torch==2.13.0 transformers==5.18.0 safetensors
     python scripts/check-transformers.py <folder>

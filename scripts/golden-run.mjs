@@ -8,7 +8,7 @@
  * golden/                  the run's folder as that release left it when it was stopped half way
  * reference/events.jsonl   what the same run came to where it was never stopped
  *
- * What names the machine and its folders is replaced. test/golden-runs.test.ts goes on with each such folder.
+ * What names the machine and its folders is replaced. test/golden-runs.slow.test.ts goes on with each such folder.
  */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, release, tmpdir } from 'node:os'

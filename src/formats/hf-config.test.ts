@@ -1,12 +1,10 @@
 /** @file Reading config.json: what is no file, no object or too deep is refused in one line. */
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { RegaugeError } from '../errors.ts'
 import { hfConfigText, readHfConfig } from './hf-config.ts'
-import { readSafetensorsHeader } from './safetensors.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'hf-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -51,13 +49,4 @@ test('reads UTF-8 alone, with a mark of its byte order or without', async () => 
 test('refuses a missing file and a folder', async () => {
   expect(await messageOf(readHfConfig(join(folder, 'none')))).toMatch(/cannot be read/)
   expect(await messageOf(readHfConfig(folder))).toMatch(/not a file/)
-})
-
-test.skipIf(process.platform === 'win32')('does not wait for a pipe, nor read a device', async () => {
-  const pipe = join(folder, 'pipe')
-  execFileSync('mkfifo', [pipe])
-  for (const path of [pipe, '/dev/zero']) {
-    expect(await messageOf(readHfConfig(path))).toMatch(/not a file/)
-    expect(await messageOf(readSafetensorsHeader(path))).toMatch(/a device or a pipe/)
-  }
 })

@@ -6,13 +6,13 @@ import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hashFile } from '../src/formats/index.ts'
 import { readHistory } from '../src/train/log/history.ts'
-import { transpileSources } from './transpile.ts'
+import { copyBuild } from './build-copy.ts'
 
 let place: string
 const STEPS = 60
 
 beforeAll(async () => {
-  place = transpileSources()
+  place = copyBuild()
   chmodSync(place, 0o755)
   mkdirSync(join(place, 'text'))
   const words = ['north', 'south', 'east', 'west', 'rail', 'gauge', 'train', 'stops', 'goes']

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hashFile } from '../src/formats/index.ts'
 import { readHistory } from '../src/train/log/history.ts'
-import { transpileSources } from './transpile.ts'
+import { copyBuild } from './build-copy.ts'
 
 /** Kills in all, over as many runs as they take. */
 const KILLS = 32
@@ -16,7 +16,7 @@ let place: string
 const children = new Set<ChildProcess>()
 
 beforeAll(() => {
-  place = transpileSources()
+  place = copyBuild()
   mkdirSync(join(place, 'text'))
   for (let i = 0; i < 12; i++) writeFileSync(join(place, 'text', `${i}.txt`), text(i))
   writeFileSync(

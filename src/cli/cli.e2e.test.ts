@@ -1,57 +1,27 @@
 /** @file The command as a person runs it, with its exit code and both streams; where it matters, as a process. */
 import { spawnSync } from 'node:child_process'
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { copyBuild } from '../../test/build-copy.ts'
 import { formatRun, loadRun, openEventLog, runJsonSchema } from '../train/index.ts'
 import { runCli } from './app.ts'
 import { completionScript } from './completion.ts'
 import { COMMAND_NAMES } from './options.ts'
 import type { Output } from './ui/terminal.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
-const home = mkdtempSync(join(tmpdir(), 'regauge-cli-'))
-const main = join(home, 'package', 'dist', 'cli', 'main.js')
+const before = process.cwd()
+const home = copyBuild()
+const main = join(home, 'dist', 'cli', 'main.js')
 const work = join(home, 'work')
 
-/** Transpiles the sources into a package of its own: quicker than a build, and apart from `dist`. */
 beforeAll(() => {
-  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
-  for (const name of sources.filter((one) => one.endsWith('.ts') && !one.endsWith('.test.ts'))) {
-    const { outputText } = ts.transpileModule(readFileSync(join(root, 'src', name), 'utf8'), {
-      compilerOptions: {
-        module: ts.ModuleKind.ESNext,
-        target: ts.ScriptTarget.ES2023,
-        rewriteRelativeImportExtensions: true,
-        verbatimModuleSyntax: true,
-      },
-    })
-    const target = join(home, 'package', 'dist', name.replace(/\.ts$/, '.js'))
-    mkdirSync(join(target, '..'), { recursive: true })
-    writeFileSync(target, outputText)
-  }
-  cpSync(join(root, 'package.json'), join(home, 'package', 'package.json'))
-  cpSync(join(root, 'examples/models'), join(home, 'package/examples/models'), { recursive: true })
-  symlinkSync(join(root, 'node_modules'), join(home, 'package', 'node_modules'))
   mkdirSync(work)
   process.chdir(work)
 })
 
 afterAll(() => {
-  process.chdir(root)
+  process.chdir(before)
   rmSync(home, { recursive: true, force: true })
 })
 
@@ -102,7 +72,7 @@ describe('regauge', () => {
   })
 
   it('tells its version', async () => {
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+    const { version } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as { version: string }
     expect((await regauge(['--version'])).out).toBe(`${version}\n`)
   })
 
