@@ -54,6 +54,14 @@ describe.each(readdirSync(GOLDEN))('a run begun by %s', (version) => {
     expect(loss).toBeLessThan(steps[0]!.loss)
   })
 
+  test('is refused with other settings, told once', async () => {
+    const words = ['train', file, '--set', 'seed=2', '--set', 'optimizer.clipNorm=2']
+    const { code, out, err } = await command(words)
+    expect(code).toBe(2)
+    expect(`${out}${err}`.match(/seed was 1 when this run began and is 2 now/g)).toHaveLength(1)
+    expect(`${out}${err}`.match(/back to resume/g)).toHaveLength(1)
+  })
+
   test('goes on to its end, as that version went', async () => {
     await says('train', file, '--threads', '1')
     const [own, released] = [

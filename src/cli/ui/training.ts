@@ -47,10 +47,15 @@ function plainView(terminal: Terminal, { everySteps }: TrainingViewOptions): Tra
         event.step !== event.steps
       )
         return
-      terminal.data(plainLine(event))
+      terminal.data(plainLine(withoutError(event)))
     },
     close: () => {},
   }
+}
+
+/** A failure without its message: the command ends with that as its error, with place and remedy. */
+function withoutError(event: RunEvent): RunEvent {
+  return event.type === 'state' && event.state === 'failed' ? { type: 'state', state: 'failed' } : event
 }
 
 /** One event as `key=value` pairs on one line; texts are quoted as in JSON. */
@@ -82,7 +87,8 @@ function liveView(terminal: Terminal, { name }: TrainingViewOptions): TrainingVi
   ])
   const above = (text: string): void => terminal.talk(text)
   return {
-    event: (event) => {
+    event: (given) => {
+      const event = withoutError(given)
       switch (event.type) {
         case 'step':
           step = event
