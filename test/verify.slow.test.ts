@@ -141,7 +141,15 @@ describe('faults in lockstep', () => {
       held = state
       await initializeState(state, a, 1)
     }
-    const subject = await openSubject('a run', runtime, a, options, fill, batches, programs)
+    const subject = await openSubject({
+      name: 'a run',
+      runtime,
+      architecture: a,
+      options,
+      fill,
+      batch: batches,
+      programs,
+    })
     states.set(subject, held!)
     return subject
   }
@@ -368,7 +376,7 @@ describe('runs that were there', () => {
     })
     const { verdict, settings, comparisons } = await verifyRuns(reference, other)
     expect(verdict).toBe('within-criteria')
-    expect(settings).toEqual([{ key: 'train.precision', reference: null, other: 'float16' }])
+    expect(settings).toEqual([{ key: 'train.precision', reference: 'float32', other: 'float16' }])
     expect(comparisons[0]!.departure).toMatchObject({ cause: 'arithmetic' })
   })
 

@@ -1,11 +1,16 @@
 /** @file Resources that are held for a while, and given back together. */
 
-export interface Disposable {
+interface Disposable {
   dispose(): void | Promise<void>
 }
 
 /** Holds what is added, and disposes of it in the opposite order. */
-export function createHeld(): Disposable & { add<T extends Disposable>(resource: T): T } {
+export interface Held extends Disposable {
+  /** Gives the resource back, for a name of its own. */
+  add<T extends Disposable>(resource: T): T
+}
+
+export function createHeld(): Held {
   const resources: Disposable[] = []
   return {
     add(resource) {

@@ -1,6 +1,6 @@
 /** @file Training: runs, their events, checkpoints, the loop, and `train`, which does all of it. */
 
-export { changedSettings, exactSettings, requireSameSettings } from './checkpoint/exactness.ts'
+export { changedSettings } from './checkpoint/exactness.ts'
 export {
   CHECKPOINT_FILES,
   type Checkpoint,
@@ -22,6 +22,7 @@ export {
 } from './estimate/estimate.ts'
 export { type CheckOptions, checkRun, programsOf } from './estimate/preview.ts'
 export type { RunPlan } from './estimate/run-plan.ts'
+export { createHeld, type Held } from './held.ts'
 export { requireKernels, requirePrecision } from './kernels.ts'
 export * from './log/events.ts'
 export { fingerprint } from './log/fingerprint.ts'
@@ -29,6 +30,7 @@ export { historyOf, type RunHistory, readHistory } from './log/history.ts'
 export { describeMachine } from './log/machine.ts'
 export { type HeldOut, heldoutLoss, type LoopContext, type LoopEnd, trainLoop } from './loop.ts'
 export type { PlaceOptions } from './place.ts'
+export { type PreparedRun, prepareRun, type Sources } from './prepare.ts'
 export { prepareShards, prepareTokenizer } from './prepare-data.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'

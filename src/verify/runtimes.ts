@@ -2,37 +2,34 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openBatches, openTokenShards, type Tokenizer, type TokenShards } from '../data/index.ts'
+import { openBatches, openTokenShards, type Tokenizer } from '../data/index.ts'
 import { RegaugeError } from '../errors.ts'
-import { hashFile } from '../formats/index.ts'
 import type { Architecture } from '../model/index.ts'
 import { defaultThreads, formatTarget, openRuntime, type Runtime, type Target } from '../runtime/index.ts'
 import {
-  type Checkpoint,
+  createHeld,
   describeMachine,
   estimateWithin,
-  exactSettings,
   CHECKPOINT_FILES as FILES,
   fillState,
+  type Held,
   learningRateAt,
-  type PlannedSteps,
-  plannedSteps,
+  type PreparedRun,
+  prepareRun,
   prepareShards,
   prepareTokenizer,
   type ResolvedRun,
   requireKernels,
   requirePrecision,
-  requireSameSettings,
-  resolveArchitecture,
+  type Sources,
   type StepPrograms,
-  type TrainingState,
   tensorPlace,
   trainerOptions,
   wholeCheckpoints,
 } from '../train/index.ts'
 import { VERSION } from '../version.ts'
 import { conclude, worstVerdict } from './comparison.ts'
-import { lockstep } from './lockstep.ts'
+import { type Found, lockstep } from './lockstep.ts'
 import { openSubject, type Subject, subjectPrograms } from './subject.ts'
 import type { Verification } from './verification.ts'
 
@@ -64,8 +61,7 @@ export async function verifyRuntimes(
   run: ResolvedRun,
   options: VerifyRuntimesOptions,
 ): Promise<Verification> {
-  const { on, steps = 50, gradientsEvery = 1, threads = defaultThreads() } = options
-  const [first, ...rest] = on
+  const [first, ...rest] = options.on
   if (first === undefined) {
     const message = 'no runtime to verify on'
     throw new RegaugeError('usage', { code: 'VERIFY_RUNTIME', message, hint: 'name one or more' })
@@ -75,139 +71,68 @@ export async function verifyRuntimes(
     notes.push(message)
     options.onNote?.(message)
   }
-  const check = (): void => {
-    if (!options.signal?.aborted) return
-    throw new RegaugeError('interrupted', {
-      code: 'VERIFY_INTERRUPTED',
-      message: 'the comparison was stopped',
-    })
-  }
   const temporary = await mkdtemp(join(tmpdir(), 'regauge-verify-'))
-  const runtimes: Runtime[] = []
-  const subjects: Subject[] = []
-  let batches: Awaited<ReturnType<typeof openBatches>> | undefined
+  const held = createHeld()
   try {
-    const begin = await prepare(run, options.folder ?? join(run.output, run.name), temporary, note, check)
-    const { architecture, checkpoint, planned, shards } = begin
-    const { lossScale } = checkpoint?.state ?? {}
-    const limits = { ...trainerOptions(run), ...(lossScale !== undefined && { lossScale }) }
-    const name = formatTarget(first)
-    const opened = (label: string, target: Target, count = threads): Placed => {
-      const settings = { threads: count, allowHost: options.allowHost ?? false }
-      const placed = { label, target, runtime: openRuntime(target, settings) }
-      runtimes.push(placed.runtime)
-      return placed
-    }
-    const reference = opened(name, first)
-    const spreading = [opened(`${name}, again`, first)]
-    // a runtime that computes with threads tells their number: there it may move the last bits
-    const otherThreads = threads > 1 ? 1 : 2
-    const threaded = opened(`${name}, threads: ${otherThreads}`, first, otherThreads)
-    if (threaded.runtime.description === reference.runtime.description) threaded.runtime.dispose()
-    else spreading.push(threaded)
-    const others = rest.map((target) => opened(formatTarget(target), target))
-    const programs = subjectPrograms(
-      architecture,
-      limits,
-      programsWithin(architecture, limits, [reference, ...spreading, ...others]),
-    )
-    const { sequenceLength } = run.data
-    const { batchSize } = run.train
-    const data = await openBatches({
-      prefix: shards.train.prefix,
-      sequenceLength,
-      batchSize,
-      seed: run.seed,
-    })
-    batches = data
+    const folder = options.folder ?? join(run.output, run.name)
+    const sources = sourcesBeside(run, folder, temporary, note, () => throwIfAborted(options))
+    const prepared = await prepareRun(run, folder, sources, async (work) => work())
+    const sides = openSides(first, rest, options, held)
+    const subjects = await openSubjects(run, prepared, sides, options, held)
+    const found = await compareSides(run, prepared, sides, subjects, options)
 
-    const taken = new Map(
-      on.map(({ name }) => [name, requireKernels(programs, name, run.train.precision, options.allowHost)]),
-    )
-    for (const { label, runtime } of [reference, ...spreading, ...others]) {
-      await requirePrecision(runtime, run.train.precision)
-      const fill = (state: TrainingState) => fillState(state, run, architecture, checkpoint)
-      const batch = (step: number) => data.batch(step - 1)
-      const kernels = taken.get(runtime.name)!
-      subjects.push(await openSubject(label, runtime, architecture, limits, fill, batch, kernels))
-    }
-    const [base, ...compared] = subjects as [Subject, ...Subject[]]
-
-    const from = checkpoint?.state.step ?? 0
-    const schedule = { ...run.schedule, ...planned, peak: run.optimizer.learningRate }
-    const found = await lockstep(base, compared, {
-      from,
-      steps,
-      gradientsEvery,
-      learningRate: (step) => learningRateAt(schedule, step),
-      onStep: (step, losses) =>
-        options.onStep?.(step - from, steps, [losses[0]!, ...losses.slice(1 + spreading.length)]),
-      check,
-    })
-    const spread = spreading.map(({ label }, i) => ({ name: label, ...found[i]!.evidence }))
-    const comparisons = others.map(({ label, runtime }, i) => {
-      const { evidence, stopped } = found[spreading.length + i]!
-      const side = {
-        name: label,
-        description: runtime.description,
-        ...(stopped !== undefined && { stopped }),
-      }
+    const spread = sides.spreading.map(({ label }, i) => ({ name: label, ...found[i]!.evidence }))
+    const comparisons = sides.others.map(({ label, runtime }, i) => {
+      const { evidence, stopped } = found[spread.length + i]!
+      const { description } = runtime
+      const side = { name: label, description, ...(stopped !== undefined && { stopped }) }
       return conclude(side, evidence, spread, run.train.precision !== 'float32')
     })
+    const { label: name, runtime } = sides.reference
     return {
       mode: 'runtimes',
       title: run.name,
       verdict: worstVerdict(comparisons.map(({ verdict }) => verdict)),
-      reference: { name, description: base.description },
+      reference: { name, description: runtime.description },
       comparisons,
       spread,
-      begun:
-        checkpoint === undefined
-          ? run.model.from === undefined
-            ? `first weights of seed ${run.seed}`
-            : `weights of ${run.model.from}`
-          : `checkpoint of step ${from}`,
+      begun: beginning(run, prepared),
       settings: [],
       notes,
-      machine: describeMachine(base.description),
+      machine: describeMachine(runtime.description),
       version: VERSION,
     }
   } finally {
-    for (const subject of subjects) subject.dispose()
-    for (const runtime of runtimes) runtime.dispose()
-    await batches?.close()
+    await held.dispose()
     await rm(temporary, { recursive: true, force: true })
   }
 }
 
-interface Beginning {
-  readonly checkpoint: Checkpoint | undefined
-  readonly architecture: Architecture
-  readonly shards: TokenShards
-  readonly planned: PlannedSteps
-}
+type Prepared = PreparedRun<Tokenizer, never>
 
-async function prepare(
+/** The parts of a run as they lie in its folder; what is missing is made in a temporary one. */
+function sourcesBeside(
   run: ResolvedRun,
   folder: string,
   temporary: string,
   note: (message: string) => void,
   check: () => void,
-): Promise<Beginning> {
-  const checkpoint = (await wholeCheckpoints(join(folder, 'checkpoints'), note).next()).value
-  const tokenizer: Tokenizer = await prepareTokenizer(run, temporary, checkpoint?.folder, () => {}, check)
-  const architecture = await resolveArchitecture(run, tokenizer)
-  const kept = checkpoint && (await openTokenShards(join(folder, 'data')).catch(dataProblem(note)))
-  const shards = kept ?? (await prepareShards(run, temporary, tokenizer, false, () => {}, check)).shards
-  const planned = plannedSteps(run, shards.train.tokens)
-  if (checkpoint !== undefined) {
-    const settings = exactSettings(run, architecture, planned, {
-      tokenizer: await hashFile(join(temporary, FILES.tokenizer)),
-      trainingTokens: await hashFile(`${shards.train.prefix}.bin`),
-    })
-    requireSameSettings(checkpoint.state, settings, folder)
+): Sources<Tokenizer, never> {
+  const silent = () => {}
+  return {
+    async checkpoint() {
+      return (await wholeCheckpoints(join(folder, 'checkpoints'), note).next()).value ?? undefined
+    },
+    async tokenizer(checkpoint) {
+      const vocabulary = await prepareTokenizer(run, temporary, checkpoint?.folder, silent, check)
+      return { vocabulary, file: join(temporary, FILES.tokenizer) }
+    },
+    async text(tokenizer, checkpoint) {
+      const shards = checkpoint && (await openTokenShards(join(folder, 'data')).catch(dataProblem(note)))
+      if (shards !== undefined) return { shards, tokens: shards.train.tokens, notes: [] }
+      return prepareShards(run, temporary, tokenizer, false, silent, check)
+    },
   }
-  return { checkpoint, architecture, shards, planned }
 }
 
 /** Told to `note` and passed over; other errors pass through. */
@@ -223,6 +148,111 @@ interface Placed {
   readonly label: string
   readonly target: Target
   readonly runtime: Runtime
+}
+
+interface Sides {
+  readonly reference: Placed
+  /** The reference once more, and with another number of threads where that may move the last bits. */
+  readonly spreading: readonly Placed[]
+  readonly others: readonly Placed[]
+}
+
+const allOf = ({ reference, spreading, others }: Sides) => [reference, ...spreading, ...others]
+
+function openSides(
+  first: Target,
+  rest: readonly Target[],
+  { threads = defaultThreads(), allowHost = false }: VerifyRuntimesOptions,
+  held: Held,
+): Sides {
+  const open = (label: string, target: Target, count = threads): Placed => ({
+    label,
+    target,
+    runtime: held.add(openRuntime(target, { threads: count, allowHost })),
+  })
+  const name = formatTarget(first)
+  const reference = open(name, first)
+  const again = open(`${name}, again`, first)
+  const otherThreads = threads > 1 ? 1 : 2
+  const threaded = open(`${name}, threads: ${otherThreads}`, first, otherThreads)
+  // a runtime that computes with threads tells their number
+  const isOther = threaded.runtime.description !== reference.runtime.description
+  if (!isOther) threaded.runtime.dispose()
+  return {
+    reference,
+    spreading: isOther ? [again, threaded] : [again],
+    others: rest.map((target) => open(formatTarget(target), target)),
+  }
+}
+
+/** Compiles the run on each side, the reference first, with the state that it goes on from. */
+async function openSubjects(
+  run: ResolvedRun,
+  { architecture, checkpoint, text }: Prepared,
+  sides: Sides,
+  { on, allowHost }: VerifyRuntimesOptions,
+  held: Held,
+): Promise<Subject[]> {
+  const { batchSize, precision } = run.train
+  const { lossScale } = checkpoint?.state ?? {}
+  const limits = { ...trainerOptions(run), ...(lossScale !== undefined && { lossScale }) }
+  const within = programsWithin(architecture, limits, allOf(sides))
+  const programs = subjectPrograms(architecture, limits, within)
+  const taken = new Map(on.map(({ name }) => [name, requireKernels(programs, name, precision, allowHost)]))
+
+  const { prefix } = text.shards.train
+  const { sequenceLength } = run.data
+  const batches = await openBatches({ prefix, sequenceLength, batchSize, seed: run.seed })
+  held.add({ dispose: () => batches.close() })
+  const subjects: Subject[] = []
+  for (const { label, runtime } of allOf(sides)) {
+    await requirePrecision(runtime, precision)
+    const subject = await openSubject({
+      name: label,
+      runtime,
+      architecture,
+      options: limits,
+      fill: (state) => fillState(state, run, architecture, checkpoint),
+      batch: (step) => batches.batch(step - 1),
+      programs: taken.get(runtime.name)!,
+    })
+    subjects.push(held.add(subject))
+  }
+  return subjects
+}
+
+/** What is found of each side but the reference, in their order. */
+function compareSides(
+  run: ResolvedRun,
+  { checkpoint, planned }: Prepared,
+  { spreading }: Sides,
+  [base, ...compared]: readonly Subject[],
+  options: VerifyRuntimesOptions,
+): Promise<Found[]> {
+  const { steps = 50, gradientsEvery = 1 } = options
+  const from = checkpoint?.state.step ?? 0
+  const schedule = { ...run.schedule, ...planned, peak: run.optimizer.learningRate }
+  return lockstep(base!, compared, {
+    from,
+    steps,
+    gradientsEvery,
+    learningRate: (step) => learningRateAt(schedule, step),
+    onStep: (step, losses) =>
+      options.onStep?.(step - from, steps, [losses[0]!, ...losses.slice(1 + spreading.length)]),
+    check: () => throwIfAborted(options),
+  })
+}
+
+/** What all sides begin from, in words. */
+function beginning({ model, seed }: ResolvedRun, { checkpoint }: Prepared): string {
+  if (checkpoint !== undefined) return `checkpoint of step ${checkpoint.state.step}`
+  return model.from === undefined ? `first weights of seed ${seed}` : `weights of ${model.from}`
+}
+
+function throwIfAborted({ signal }: VerifyRuntimesOptions): void {
+  if (!signal?.aborted) return
+  const message = 'the comparison was stopped'
+  throw new RegaugeError('interrupted', { code: 'VERIFY_INTERRUPTED', message })
 }
 
 /**

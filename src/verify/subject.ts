@@ -50,16 +50,27 @@ export function subjectPrograms(
   return { ...step, gradients: gradientStep(a, { microBatch, sequenceLength }, recompute, precision) }
 }
 
-/** Compiles a subject; the runtime becomes its own, also when this throws. `fill` gives the state its first values. */
-export async function openSubject(
-  name: string,
-  runtime: Runtime,
-  a: Architecture,
-  options: TrainerOptions,
-  fill: (state: TrainingState) => Promise<void>,
-  batch: Subject['batch'],
-  programs: SubjectPrograms = subjectPrograms(a, options),
-): Promise<Subject> {
+/** What a subject is made of. */
+export interface SubjectParts extends Pick<Subject, 'name' | 'batch'> {
+  /** Becomes the subject's own, also when it cannot be opened. */
+  readonly runtime: Runtime
+  readonly architecture: Architecture
+  readonly options: TrainerOptions
+  /** Gives the state its first values. */
+  fill(state: TrainingState): Promise<void>
+  readonly programs?: SubjectPrograms
+}
+
+/** Compiles a subject. */
+export async function openSubject({
+  name,
+  runtime,
+  architecture: a,
+  options,
+  fill,
+  batch,
+  programs = subjectPrograms(a, options),
+}: SubjectParts): Promise<Subject> {
   const resources: { dispose(): void }[] = [runtime]
   const held = <T extends { dispose(): void }>(resource: T): T => {
     resources.unshift(resource)
