@@ -1,5 +1,5 @@
 /** @file The engine of a published row: that of its software, changed by the flags that the row tells. */
-import type { Layout, Precision } from '../../src/simulate/index.ts'
+import { type Layout, type Precision, SCHEDULES } from '../../src/simulate/index.ts'
 import { ENGINES, type EngineDefaults, type MeasuredBehaviour } from './engines.ts'
 import { mindSpeedKernels, usesMc2 } from './mindspeed.ts'
 import type { NamedDecoder } from './models.ts'
@@ -50,7 +50,7 @@ export function behaviourOf(
     // Megatron-Core sends beside computation whenever stages are interleaved, MindSpeed where they are folded
     overlapsPipeline:
       behaviour.overlapsPipeline ||
-      layout.schedule === 'dualpipe-v' ||
+      SCHEDULES[layout.schedule].placement === 'folded' ||
       /p2p overlap/i.test(overlap) ||
       (layout.virtualPipeline > 1 && !behaviour.measuredAs.startsWith('megatron-20') && !isMindSpeed),
     dropout: named.dropout && !isMindSpeed,

@@ -1,5 +1,12 @@
 /** @file The layout of a published row: degrees, stages, shares and recomputation, with defaults written down. */
-import type { Layout, Recompute, Schedule, Workload } from '../../src/simulate/index.ts'
+import {
+  type Layout,
+  type PipelineSchedule,
+  type Recompute,
+  SCHEDULES,
+  usualSchedule,
+  type Workload,
+} from '../../src/simulate/index.ts'
 import { ENGINES, type EngineDefaults } from './engines.ts'
 import { swappedLayers } from './mindspeed.ts'
 import type { Assume, Row } from './published-row.ts'
@@ -186,7 +193,7 @@ function withoutNoops(
   layers: number,
   virtualPipeline: number,
 ): number[] {
-  const folded = scheduleOf(row, virtualPipeline) === 'dualpipe-v'
+  const folded = SCHEDULES[scheduleOf(row, virtualPipeline)].placement === 'folded'
   const chunks = folded ? 2 * pp : pp * virtualPipeline
   const stages = Array<number>(pp).fill(0)
   const places = layers + noops.length
@@ -251,12 +258,19 @@ function expertDegrees(
   return { expertParallel, expertTensorParallel: split }
 }
 
-function scheduleOf(row: Row, virtualPipeline: number): Schedule {
+/** What publications call a schedule, the first that fits; null where they tell it by the chunks of a stage. */
+const PUBLISHED: { readonly [K in PipelineSchedule]: RegExp | null } = {
+  'dualpipe-v': /dualpipe-?v/i,
+  dualpipe: /dualpipe/i,
+  'zero-bubble': /zero.?bubble|\bZB-?H/i,
+  '1f1b': null,
+  interleaved: null,
+}
+
+function scheduleOf(row: Row, virtualPipeline: number): PipelineSchedule {
   const text = `${row.overlap ?? ''} ${row.framework ?? ''}`
-  if (/dualpipe-?v/i.test(text)) return 'dualpipe-v'
-  if (/dualpipe/i.test(text)) return 'dualpipe'
-  if (/zero.?bubble|\bZB-?H/i.test(text)) return 'zero-bubble'
-  return virtualPipeline > 1 ? 'interleaved' : '1f1b'
+  const named = (Object.keys(PUBLISHED) as PipelineSchedule[]).find((name) => PUBLISHED[name]?.test(text))
+  return named ?? usualSchedule(virtualPipeline)
 }
 
 type Recomputed = { recompute: Recompute; recomputeLayers?: number }

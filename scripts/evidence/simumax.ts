@@ -1,5 +1,5 @@
 /** @file SimuMax's measurements on one node of B200 (MooreThreads/SimuMax, docs/b200/b200_release_v1.2_summary.md). */
-import { type Layout, ONE_CHIP } from '../../src/simulate/index.ts'
+import { type Layout, ONE_CHIP, usualSchedule } from '../../src/simulate/index.ts'
 import { ENGINES } from './engines.ts'
 import { badCell, type CsvRow, MOST_LAYERS, readCsv } from './files.ts'
 import { decoderOf, NO_SIZES, type Sizes } from './models.ts'
@@ -101,7 +101,7 @@ function rowOf(row: CsvRow): MeasuredRow | Refusal {
       virtualPipeline,
       dataParallel,
       expertParallel,
-      schedule: virtualPipeline > 1 ? 'interleaved' : '1f1b',
+      schedule: usualSchedule(virtualPipeline),
     }
     return {
       id,

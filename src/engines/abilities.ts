@@ -1,11 +1,11 @@
 /** @file What an engine can run of all that a layout can say. */
-import { type Layout, SCHEDULES, type Schedule } from '../simulate/index.ts'
+import { type Layout, type PipelineSchedule, SCHEDULE_NAMES } from '../simulate/index.ts'
 
 export interface Abilities {
   readonly tensorParallel: boolean
   readonly contextMethods: readonly Layout['contextMethod'][]
   readonly pipelineParallel: boolean
-  readonly schedules: readonly Schedule[]
+  readonly schedules: readonly PipelineSchedule[]
   /** Stages may hold different numbers of layers, the first and last ones any. */
   readonly unevenStages: boolean
   /** With several chunks a stage, the first and the last chunk of all may hold one layer fewer than the others. */
@@ -29,7 +29,7 @@ export const EVERYTHING: Abilities = {
   tensorParallel: true,
   contextMethods: ['ring', 'all-to-all'],
   pipelineParallel: true,
-  schedules: SCHEDULES,
+  schedules: SCHEDULE_NAMES,
   unevenStages: true,
   lighterEnds: true,
   expertParallel: true,

@@ -1,10 +1,22 @@
 /** @file What every engine demands of a layout, so that what is planned can be launched; what each adds is in its row. */
-import { DEGREES, type Layout, type Workload } from '../simulate/index.ts'
+import {
+  countsProblem,
+  DEGREES,
+  type Layout,
+  SCHEDULES,
+  type ScheduleRule,
+  type Workload,
+} from '../simulate/index.ts'
 import { chunksDivide } from './abilities.ts'
 import type { Engine, Rule, RuleCase } from './types.ts'
 
 /** Parameters of a layout that count something. */
 const COUNTS = [...DEGREES, 'shardGroup', 'recomputeLayers'] as const
+
+/** The rule of a layout's schedule; undefined for what is none, which no engine has. */
+function ruleOf({ schedule }: Layout): ScheduleRule | undefined {
+  return SCHEDULES[schedule]
+}
 
 /** Numbers that contradict each other or the batch. */
 const NUMBERS: readonly Rule[] = [
@@ -57,7 +69,7 @@ const PARTS: readonly Rule[] = [
     return l.stageLayers.every((n) => Number.isInteger(n) && n > 0) ? undefined : 'every stage needs a layer'
   },
   ({ layout: l }) =>
-    l.stageLayers !== undefined && l.schedule !== '1f1b' && l.schedule !== 'zero-bubble'
+    l.stageLayers !== undefined && ruleOf(l)?.needs.givenStages === false
       ? `stages of given layers do not go with the schedule ${l.schedule}`
       : undefined,
   ({ layout: l, decoder: d, engine }) =>
@@ -69,33 +81,21 @@ const PARTS: readonly Rule[] = [
       ? `${d.layers} layers do not divide into ${l.pipelineParallel} stages of ${l.virtualPipeline} chunks`
       : undefined,
   ({ layout: l }) =>
-    l.virtualPipeline > 1 && l.pipelineParallel < 2
-      ? 'several chunks a stage need pipeline parallelism above 1'
-      : undefined,
-  ({ layout: l, workload: w }) => {
-    const micro = w.globalBatch / (l.microBatch * l.dataParallel)
-    return l.virtualPipeline > 1 && micro % l.pipelineParallel !== 0
-      ? `interleaving needs micro-batches in multiples of ${l.pipelineParallel} stages, there are ${micro}`
-      : undefined
-  },
-  ({ layout: l }) =>
-    (l.schedule === 'interleaved') === l.virtualPipeline > 1
+    (ruleOf(l)?.chunks === 'virtual') === l.virtualPipeline > 1
       ? undefined
       : `${l.virtualPipeline} chunk${l.virtualPipeline === 1 ? '' : 's'} a stage do not go with the schedule ${l.schedule}`,
-  // as MindSpeed asks of DualPipeV, even of tables that its first stage holds both of (`dualpipev_feature.py`)
   ({ layout: l, workload: w, decoder: d }) => {
-    if (l.schedule !== 'dualpipe' && l.schedule !== 'dualpipe-v') return undefined
-    const micro = w.globalBatch / (l.microBatch * l.dataParallel)
-    if (l.pipelineParallel < 2) return `the schedule ${l.schedule} needs pipeline parallelism above 1`
-    if (d.layers < 2 * l.pipelineParallel)
-      return `the schedule ${l.schedule} needs 2 x ${l.pipelineParallel} layers, there are ${d.layers}`
-    if (d.tiedEmbeddings) return `the schedule ${l.schedule} needs untied embeddings`
-    if (l.contextParallel > 1) return `the schedule ${l.schedule} excludes context parallelism`
-    if (l.schedule === 'dualpipe' && (l.pipelineParallel % 2 === 1 || micro % 2 === 1))
-      return `the schedule dualpipe needs even numbers of stages and micro-batches, not ${l.pipelineParallel} and ${micro}`
-    return micro > 2 * l.pipelineParallel - 1
-      ? undefined
-      : `the schedule ${l.schedule} needs at least ${2 * l.pipelineParallel} micro-batches, there are ${micro}`
+    const needs = ruleOf(l)?.needs
+    const { pipelineParallel: p } = l
+    if (needs === undefined) return undefined
+    if (p < needs.leastStages) return `the schedule ${l.schedule} needs pipeline parallelism above 1`
+    if (d.layers < needs.layersPerStage * p)
+      return `the schedule ${l.schedule} needs ${needs.layersPerStage} x ${p} layers, there are ${d.layers}`
+    if (d.tiedEmbeddings && !needs.tiedEmbeddings) return `the schedule ${l.schedule} needs untied embeddings`
+    if (l.contextParallel > 1 && !needs.contextParallel)
+      return `the schedule ${l.schedule} excludes context parallelism`
+    const problem = countsProblem(l.schedule, p, w.globalBatch / (l.microBatch * l.dataParallel))
+    return problem === undefined ? undefined : `the schedule ${problem}`
   },
   ({ layout: l, engine }) => {
     const { abilities: a } = engine

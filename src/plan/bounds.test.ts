@@ -15,6 +15,7 @@ import {
   type Layout,
   machineOf,
   noSeconds,
+  SCHEDULES,
   type Simulator,
   stageSums,
 } from '../simulate/index.ts'
@@ -130,7 +131,7 @@ test.each(ENGINES_AND_ALL)('no stage takes or holds less, with $name', (engine) 
       expect(bounds.even(split.schedule, p)).toBeLessThanOrEqual(plain * ROUNDED)
       const least = bounds.elements(split.schedule, p)
       expect(held.some(({ dense, expert }) => dense >= least.dense && expert >= least.expert)).toBe(true)
-      if (split.schedule !== '1f1b' && split.schedule !== 'interleaved') continue
+      if (SCHEDULES[split.schedule].bubble.weight > 0) continue
       for (const again of split.recomputes) {
         const { slowest } = sumsWith(again)
         const layers = again.recompute === 'none' ? 0 : (again.layers ?? split.most)
@@ -174,7 +175,7 @@ test.each(ENGINES_AND_ALL)('no bubble is shorter, with $name', (engine) => {
   const all = simulator.costs.stage(wholeOf(space.shares[0]!, 4), 0, LAYERS, 0, true, true)
   for (const [place, p] of pipelines.entries()) {
     const each = space.schedules(p).map(({ schedule, virtualPipeline }) => ({
-      ends: schedule === 'dualpipe' || schedule === 'dualpipe-v',
+      split: SCHEDULES[schedule].needs.contextParallel,
       seconds: Math.max(
         0,
         bubbleSeconds(schedule, virtualPipeline, p, noSeconds(), all, 0) - (all.forward + all.backward) / p,
@@ -182,7 +183,7 @@ test.each(ENGINES_AND_ALL)('no bubble is shorter, with $name', (engine) => {
     }))
     const leastOf = (some: typeof each) => Math.min(...some.map(({ seconds }) => seconds))
     expect(bubbles.least(place, all, true)).toBeCloseTo(leastOf(each), 12)
-    expect(bubbles.least(place, all, false)).toBeCloseTo(leastOf(each.filter(({ ends }) => !ends)), 12)
+    expect(bubbles.least(place, all, false)).toBeCloseTo(leastOf(each.filter(({ split }) => split)), 12)
   }
 })
 

@@ -13,6 +13,7 @@ import {
   optimizerSeconds,
   overheadSeconds,
   type PassTimes,
+  PLAIN_SCHEDULE,
   pipelineSeconds,
   type Simulator,
   sharesTable,
@@ -275,7 +276,7 @@ export function sidesOf({ workload }: PoolsRequest, pool: Pool): Side[] {
               microBatch,
               recompute,
               offloadOptimizer: false,
-              schedule: '1f1b',
+              schedule: PLAIN_SCHEDULE,
             }
             const again = recompute === 'full' ? 1 : 0
             const times = kinds.map((from) => simulator.costs.stage(layout, from, 1, again, false, false))
@@ -360,7 +361,13 @@ export function joined(
   // a link carries one message at a time each way: it can hold up the stages even where they compute meanwhile
   const ideal =
     Math.max(
-      pipelineSeconds({ schedule: '1f1b', microBatches: steps, passes, links, overlapsTransfers: true }),
+      pipelineSeconds({
+        schedule: PLAIN_SCHEDULE,
+        microBatches: steps,
+        passes,
+        links,
+        overlapsTransfers: true,
+      }),
       steps * transfer,
     ) +
     exchange +

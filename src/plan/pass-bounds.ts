@@ -1,5 +1,5 @@
 /** @file What steps take at the least for the passes of their micro-batches, before it is known how stages are split. */
-import { bubbleSeconds, noSeconds, type PassSeconds, type Schedule } from '../simulate/index.ts'
+import { bubbleSeconds, noSeconds, type PassSeconds, SCHEDULES } from '../simulate/index.ts'
 import type { Space } from './space.ts'
 
 /** Seconds of one micro-batch of so many sequences. */
@@ -45,53 +45,57 @@ export class PassBounds {
   }
 }
 
-/**
- * Bubbles of so many stages, as parts of what passes take in all layers: the shortest of the schedules that go there, in
- * three groups, each in proportion to something else. Infinite where there is none.
- */
+/** Schedules whose bubbles are in proportion to the same sum of passes, and that go with the same shares. */
+interface Group {
+  /** Of the sum: whole backward passes, and gradients of weights that are taken off. */
+  readonly backward: number
+  readonly weight: number
+  readonly contextParallel: boolean
+  /** By the place of a number of stages: the shortest bubble, as a part of that sum. Infinite where there is none. */
+  readonly parts: Float64Array
+}
+
+/** Bubbles of so many stages, as parts of what passes take in all layers: the shortest of the schedules that go there. */
 export class Bubbles {
   readonly #inverse: Float64Array
-  /** Bubbles, of forward and backward. */
-  readonly #plain: Float64Array
-  /** Of those without twice the gradients of weights. */
-  readonly #filled: Float64Array
-  /** Of forward and twice backward without three times the gradients of weights. */
-  readonly #both: Float64Array
+  readonly #groups: readonly Group[]
 
   constructor({ schedules }: Space, pipelines: readonly number[]) {
-    const parts = (names: readonly Schedule[]) =>
-      Float64Array.from(pipelines, (p) =>
-        Math.min(
-          ...schedules(p)
-            .filter(({ schedule }) => names.includes(schedule))
-            .map(({ schedule, virtualPipeline }) =>
-              bubbleSeconds(schedule, virtualPipeline, p, NOTHING, FORWARD, 0),
-            ),
-        ),
-      )
     this.#inverse = Float64Array.from(pipelines, (p) => 1 / p)
-    this.#plain = parts(['1f1b', 'interleaved'])
-    this.#filled = parts(['zero-bubble'])
-    this.#both = parts(['dualpipe', 'dualpipe-v'])
+    const groups = new Map<string, Group>()
+    for (const [place, p] of pipelines.entries()) {
+      for (const { schedule, virtualPipeline } of schedules(p)) {
+        const { bubble, needs } = SCHEDULES[schedule]
+        const { backward, weight } = bubble
+        const { contextParallel } = needs
+        const key = `${backward} ${weight} ${contextParallel}`
+        const parts =
+          groups.get(key)?.parts ?? new Float64Array(pipelines.length).fill(Number.POSITIVE_INFINITY)
+        groups.set(key, { backward, weight, contextParallel, parts })
+        const part = bubbleSeconds(schedule, virtualPipeline, p, NOTHING, FORWARD, 0)
+        parts[place] = Math.min(parts[place]!, part)
+      }
+    }
+    this.#groups = [...groups.values()]
   }
 
   /**
    * Seconds that the bubble takes more than an even share of one micro-batch's passes, at the least.
    * @param place Of a number of stages.
    * @param all Seconds of one micro-batch in all layers.
-   * @param ends Whether pipelines may start at both ends, or be folded.
+   * @param whole Whether the context is on one chip, where all schedules go.
    */
-  least(place: number, { forward, backward, weight }: PassSeconds, ends: boolean): number {
-    const passes = forward + backward
-    let least = this.#plain[place]! * passes
-    // where no schedule is of a group, infinity times 0 is not a number, and no comparison with that holds
-    const filled = this.#filled[place]! * Math.max(0, passes - 2 * weight)
-    if (filled < least) least = filled
-    if (ends) {
-      const both = this.#both[place]! * Math.max(0, passes + backward - 3 * weight)
-      if (both < least) least = both
+  least(place: number, { forward, backward, weight }: PassSeconds, whole: boolean): number {
+    let least = Number.POSITIVE_INFINITY
+    for (let i = 0; i < this.#groups.length; i++) {
+      const group = this.#groups[i]!
+      if (!whole && !group.contextParallel) continue
+      const sum = forward + group.backward * backward - group.weight * weight
+      // where no schedule is of a group, infinity times 0 is not a number, and no comparison with that holds
+      const seconds = group.parts[place]! * Math.max(0, sum)
+      if (seconds < least) least = seconds
     }
-    return Math.max(0, least - passes * this.#inverse[place]!)
+    return Math.max(0, least - (forward + backward) * this.#inverse[place]!)
   }
 }
 

@@ -1,5 +1,5 @@
 /** @file The best layouts that a search has found so far, one of each set of degrees, and what is better than what. */
-import { type Layout, SCHEDULES } from '../simulate/index.ts'
+import { type Layout, SCHEDULE_NAMES } from '../simulate/index.ts'
 import { chipsOf, type Share } from './space.ts'
 
 export interface Candidate {
@@ -99,7 +99,7 @@ function rankOf(l: Layout): number[] {
     l.contextParallel,
     l.pipelineParallel,
     l.virtualPipeline,
-    SCHEDULES.indexOf(l.schedule),
+    SCHEDULE_NAMES.indexOf(l.schedule),
     l.expertParallel,
     l.expertTensorParallel,
     l.microBatch,

@@ -1,7 +1,7 @@
 /** @file Why the other layouts lost: families of one value of one parameter, each by its best, beside the best of all. */
 
 import { violations } from '../engines/index.ts'
-import { type Layout, type Simulator, stepSeconds, type TimeTerms } from '../simulate/index.ts'
+import { type Layout, SCHEDULES, type Simulator, stepSeconds, type TimeTerms } from '../simulate/index.ts'
 import { leastMemory } from './no-room.ts'
 import type { Candidate } from './ranking.ts'
 import { searchBest } from './search.ts'
@@ -90,9 +90,10 @@ export function rejectionsOf(request: PlanRequest, simulator: Simulator, best: C
       rejections.push({ aspect, value, kind, reason, nearest: shortage.layout, shortage })
       continue
     }
+    const changed = { ...best.layout, [aspect]: value }
     // several chunks are what makes a schedule interleaved
-    const chunks = aspect === 'schedule' && { virtualPipeline: value === 'interleaved' ? 2 : 1 }
-    const changed = { ...best.layout, [aspect]: value, ...chunks }
+    if (aspect === 'schedule')
+      changed.virtualPipeline = SCHEDULES[changed.schedule].chunks === 'virtual' ? 2 : 1
     const [rule] = violations(changed, request.workload, chipsOf(changed), request.engine)
     const reason = `${name}: ${rule ?? `not on ${request.machine.count} chips with this batch and model`}`
     rejections.push({ aspect, value, kind: 'not possible', reason })

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
 import { ENGINES, type Engine, type EngineId, EVERYTHING, violations } from '../engines/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
-import { createSimulator, type Layout, machineOf, SCHEDULES } from '../simulate/index.ts'
+import { createSimulator, type Layout, machineOf, SCHEDULE_NAMES } from '../simulate/index.ts'
 import { planLayouts } from './index.ts'
 import { compare } from './ranking.ts'
 import { searchBest } from './search.ts'
@@ -89,7 +89,7 @@ function* everything({ workload, machine, engine, fixed }: PlanRequest): Generat
                     } as const
                     // rules on these alone first: most have broken one by here
                     if (violations(base, workload, chips, engine).length > 0) continue
-                    for (const schedule of SCHEDULES.filter((one) => one === (fixed?.schedule ?? one)))
+                    for (const schedule of SCHEDULE_NAMES.filter((one) => one === (fixed?.schedule ?? one)))
                       for (let virtualPipeline = 1; virtualPipeline <= decoder.layers; virtualPipeline++)
                         for (const stageLayers of [
                           undefined,
@@ -120,8 +120,6 @@ function* everything({ workload, machine, engine, fixed }: PlanRequest): Generat
                                     offloadOptimizer,
                                     schedule,
                                   }
-                                  // some schedules are pointless on one stage
-                                  if (pipelineParallel === 1 && schedule === 'zero-bubble') continue
                                   if (pipelineParallel === 1 && stageLayers) continue
                                   if (violations(layout, workload, chips, engine).length === 0) yield layout
                                 }

@@ -22,7 +22,8 @@ import {
   type Layout,
   noSeconds,
   type PassSeconds,
-  type Schedule,
+  type PipelineSchedule,
+  SCHEDULES,
   type Simulator,
   type StageSums,
   stageSums,
@@ -237,7 +238,13 @@ class Search {
    * Lets the splits under one schedule wait.
    * @param pass Seconds of a micro-batch on the slowest stage of any; `bubble` is that of the one with the most chunks.
    */
-  #splits(cell: Cell, schedule: Schedule, pass: number, bubble: number, hopeful: readonly number[]): void {
+  #splits(
+    cell: Cell,
+    schedule: PipelineSchedule,
+    pass: number,
+    bubble: number,
+    hopeful: readonly number[],
+  ): void {
     const replicas = hopeful.filter((n) => this.#bounds.allowsExchange(cell, schedule, n, pass, 0, bubble))
     if (replicas.length === 0) return
     for (const split of this.#space.splits(cell.p)) {
@@ -338,9 +345,8 @@ class Search {
     again: Again,
   ): StageSums {
     const { schedule, stageLayers } = split
-    // schedules share those of stages that are as even as can be, unless chips have two of them
-    const twice = schedule === 'dualpipe' || schedule === 'dualpipe-v' ? schedule : ''
-    const key = `${again.layers ?? again.recompute}${twice}`
+    // schedules that place layers alike share those of stages that are as even as can be
+    const key = `${again.layers ?? again.recompute}${SCHEDULES[schedule].placement}`
     let own = stageLayers === undefined ? sums.get(key) : undefined
     if (own === undefined) {
       own = stageSums(
@@ -415,7 +421,12 @@ function wholeLayout(share: Share, microBatch: number): Layout {
 }
 
 /** Seconds of the bubble of a cell with those of the slowest stage, nothing recomputed. */
-function wholeBubble({ p, all }: Cell, schedule: Schedule, virtualPipeline: number, hop: number): number {
+function wholeBubble(
+  { p, all }: Cell,
+  schedule: PipelineSchedule,
+  virtualPipeline: number,
+  hop: number,
+): number {
   return bubbleSeconds(schedule, virtualPipeline, p, NOTHING, all, hop)
 }
 
@@ -424,7 +435,7 @@ function wholeBubble({ p, all }: Cell, schedule: Schedule, virtualPipeline: numb
  * that is slowest then may have fewer of them.
  */
 function recomputingIsLonger({ schedule }: Split): boolean {
-  return schedule === '1f1b' || schedule === 'interleaved'
+  return SCHEDULES[schedule].bubble.weight === 0
 }
 
 /** The first number from one to another for which something holds that holds for all after it; the other if for none. */

@@ -6,7 +6,16 @@
  */
 
 import { type Abilities, chunksDivide } from '../engines/index.ts'
-import { evenShare, type Layout, type Recompute, type Schedule, stageSize } from '../simulate/index.ts'
+import {
+  countsGo,
+  evenShare,
+  type Layout,
+  type PipelineSchedule,
+  PLAIN_SCHEDULE,
+  type Recompute,
+  SCHEDULES,
+  stageSize,
+} from '../simulate/index.ts'
 import type { Fixed, PlanRequest } from './types.ts'
 
 /** Layers that the first stage may hold beside an even share, and the last: embedding, head and lighter layers lie there. */
@@ -25,7 +34,7 @@ export interface Share {
 
 /** The order of passes, and the layers of stages where they are not as even as can be. */
 export interface Split {
-  readonly schedule: Schedule
+  readonly schedule: PipelineSchedule
   readonly virtualPipeline: number
   readonly stageLayers: readonly number[] | undefined
   /** Layers of each stage. */
@@ -39,7 +48,7 @@ export interface Split {
 }
 
 /** Stages as even as can be, one pass after another. */
-export const WHOLE = { schedule: '1f1b', virtualPipeline: 1, stageLayers: undefined } as const
+export const WHOLE = { schedule: PLAIN_SCHEDULE, virtualPipeline: 1, stageLayers: undefined } as const
 
 /** What is recomputed; `layers` of each stage, all where it is undefined. */
 export interface Again {
@@ -117,7 +126,7 @@ export function spaceOf(request: PlanRequest, coarse = false): Space {
     replicas,
     splits,
     schedules: kept((p) => {
-      const chunks = new Map<Schedule, number>()
+      const chunks = new Map<PipelineSchedule, number>()
       for (const { schedule, virtualPipeline } of splits(p))
         chunks.set(schedule, Math.max(chunks.get(schedule) ?? 1, virtualPipeline))
       return [...chunks].map(([schedule, virtualPipeline]) => ({ schedule, virtualPipeline }))
@@ -203,15 +212,6 @@ function sharesOf({ workload, machine, fixed = {} }: PlanRequest, abilities: Abi
   return shares
 }
 
-/** Schedules by what they ask of micro-batches. */
-const KINDS = {
-  '1f1b': 'any',
-  interleaved: 'multiples',
-  'zero-bubble': 'any',
-  dualpipe: 'ends',
-  'dualpipe-v': 'folded',
-} as const satisfies Record<Schedule, string>
-
 /** Chips of a stage of one replica. */
 export function widthOf({ tensorParallel, contextParallel }: Share): number {
   return tensorParallel * contextParallel
@@ -237,24 +237,24 @@ export function sizeOf(space: Space): number {
     else known.count++
   }
   const globalBatch = space.request.workload.globalBatch
-  /**
-   * Ways to split so many stages, whatever the micro-batches; with those in multiples of the stages; from both ends, which
-   * takes an even number; and folded.
-   */
+  /** Ways to split so many stages, by schedule. */
   const ways = pipelines.map((p) => {
-    const sums = { any: 0, multiples: 0, ends: 0, folded: 0 }
+    const counts = new Map<PipelineSchedule, number>()
     for (const { schedule, recomputes, selective } of space.splits(p))
-      sums[KINDS[schedule]] += recomputes.length + selective.length
-    return { p, sharings: space.sharings(p).length, ...sums }
+      counts.set(schedule, (counts.get(schedule) ?? 0) + recomputes.length + selective.length)
+    return { p, sharings: space.sharings(p).length, counts: [...counts] }
   })
   /** Those with the first so many numbers of stages, on so many micro-batches: where context is whole, and where split. */
   const sums = kept((steps) => {
     const [whole, split] = [[0], [0]]
-    for (const [i, { p, sharings, any, multiples, ends, folded }] of ways.entries()) {
-      const both = any + (steps % p === 0 ? multiples : 0)
-      const more = steps >= 2 * p ? folded + (steps % 2 === 0 ? ends : 0) : 0
-      whole.push(whole[i]! + sharings * (both + more))
-      split.push(split[i]! + sharings * both)
+    for (const [i, { p, sharings, counts }] of ways.entries()) {
+      const those = (contextParallel: number) =>
+        counts.reduce(
+          (sum, [schedule, count]) => sum + (scheduleGoes(schedule, p, contextParallel, steps) ? count : 0),
+          0,
+        )
+      whole.push(whole[i]! + sharings * those(1))
+      split.push(split[i]! + sharings * those(2))
     }
     return { whole, split }
   })
@@ -278,21 +278,13 @@ export function sizeOf(space: Space): number {
 
 /** Whether a schedule goes with so many micro-batches and the chips of a replica. */
 export function scheduleGoes(
-  schedule: Schedule,
+  schedule: PipelineSchedule,
   p: number,
   contextParallel: number,
   microBatches: number,
 ): boolean {
-  switch (schedule) {
-    case 'interleaved':
-      return microBatches % p === 0
-    case 'dualpipe':
-      return contextParallel === 1 && microBatches >= 2 * p && microBatches % 2 === 0
-    case 'dualpipe-v':
-      return contextParallel === 1 && microBatches >= 2 * p
-    default:
-      return true
-  }
+  if (contextParallel > 1 && !SCHEDULES[schedule].needs.contextParallel) return false
+  return countsGo(schedule, p, microBatches)
 }
 
 function splitsOf(
@@ -304,7 +296,7 @@ function splitsOf(
   coarse: boolean,
 ): Split[] {
   const splits: Split[] = []
-  const add = (schedule: Schedule, virtualPipeline: number, stageLayers?: readonly number[]) => {
+  const add = (schedule: PipelineSchedule, virtualPipeline: number, stageLayers?: readonly number[]) => {
     if (fixed.schedule !== undefined && fixed.schedule !== schedule) return
     if (fixed.virtualPipeline !== undefined && fixed.virtualPipeline !== virtualPipeline) return
     const sizes =
@@ -325,26 +317,16 @@ function splitsOf(
   }
   const uneven = p > 1 && abilities.unevenStages && !coarse ? unevenStages(layers, p) : []
   for (const schedule of abilities.schedules) {
-    switch (schedule) {
-      case '1f1b':
-      case 'zero-bubble':
-        if (schedule === 'zero-bubble' && p === 1) break
-        if (layers % p !== 0 && !abilities.unevenStages) break
-        add(schedule, 1)
-        for (const stages of uneven) add(schedule, 1, stages)
-        break
-      case 'interleaved':
-        if (p === 1) break
-        for (let v = 2; p * v <= layers + 2; v++) if (chunksDivide(layers, p * v, abilities)) add(schedule, v)
-        break
-      case 'dualpipe':
-      case 'dualpipe-v':
-        if (p === 1 || layers < 2 * p || tiedEmbeddings) break
-        if (schedule === 'dualpipe' && p % 2 === 1) break
-        if (layers % p !== 0 && !abilities.unevenStages) break
-        add(schedule, 1)
-        break
+    const { chunks, needs } = SCHEDULES[schedule]
+    if (p < needs.leastStages || p % needs.stagesMultiple !== 0 || layers < needs.layersPerStage * p) continue
+    if (tiedEmbeddings && !needs.tiedEmbeddings) continue
+    if (chunks === 'virtual') {
+      for (let v = 2; p * v <= layers + 2; v++) if (chunksDivide(layers, p * v, abilities)) add(schedule, v)
+      continue
     }
+    if (layers % p !== 0 && !abilities.unevenStages) continue
+    add(schedule, 1)
+    if (needs.givenStages) for (const stages of uneven) add(schedule, 1, stages)
   }
   return splits
 }

@@ -3,7 +3,8 @@ import {
   type Layout,
   nearLayers,
   type PartElements,
-  type Schedule,
+  type PipelineSchedule,
+  SCHEDULES,
   type Simulator,
   type StageElements,
 } from '../simulate/index.ts'
@@ -52,26 +53,27 @@ export class StageBounds {
   }
 
   /** Of the slowest of so many stages however layers are split into them, at the least. */
-  even(schedule: Schedule, p: number): number {
+  even(schedule: PipelineSchedule, p: number): number {
     // one of the stages has as many layers as an even share, rounded up
     const size = Math.ceil(this.#layers / p)
     const long = this.#longestOf(size)
-    switch (schedule) {
-      case 'dualpipe':
+    switch (SCHEDULES[schedule].placement) {
+      case 'both-ends':
         // a chip has it for half of the micro-batches, and its mirror image for the others
         return (long + this.#longestOf(Math.floor(this.#layers / p))) / 2
-      case 'dualpipe-v':
+      case 'folded':
         return this.#longestOf(nearLayers(size)) + this.#longestOf(size - nearLayers(size))
-      default:
+      case 'straight':
         return long
     }
   }
 
   /** Of the slowest stage of a split. */
   slowest({ schedule, sizes }: Split): number {
-    if (schedule === 'dualpipe') return this.#slowestPair(sizes)
+    const { placement } = SCHEDULES[schedule]
+    if (placement === 'both-ends') return this.#slowestPair(sizes)
     const upTo = this.#upTo
-    const folded = schedule === 'dualpipe-v'
+    const folded = placement === 'folded'
     let slowest = 0
     let from = 0
     let to = this.#layers
@@ -112,11 +114,12 @@ export class StageBounds {
   }
 
   /** Weights of the chip, of so many stages under that schedule, that holds the most, at the least; without ends. */
-  elements(schedule: Schedule, p: number): StageElements {
+  elements(schedule: PipelineSchedule, p: number): StageElements {
     // one of the stages has as many layers as an even share, rounded up, wherever its chunks begin
     const size = Math.ceil(this.#layers / p)
-    if (schedule === 'dualpipe') return this.#elementsOf(size, Math.floor(this.#layers / p))
-    const near = schedule === 'dualpipe-v' ? nearLayers(size) : size
+    const { placement } = SCHEDULES[schedule]
+    if (placement === 'both-ends') return this.#elementsOf(size, Math.floor(this.#layers / p))
+    const near = placement === 'folded' ? nearLayers(size) : size
     return this.#elementsOf(near, size - near)
   }
 

@@ -5,7 +5,7 @@ import {
   optimizerSeconds,
   overheadSeconds,
   type PassSeconds,
-  type Schedule,
+  type PipelineSchedule,
   type Simulator,
   type StageSums,
 } from '../simulate/index.ts'
@@ -127,10 +127,10 @@ export class StepBounds {
   ofStages(share: Share, chipSeconds: number, all: PassSeconds, weights: number): number[] {
     const { passes, bubble } = this.#prices(widthOf(share))(gridOf(share))
     const { step } = this.#simulator.costs.rates
-    const ends = share.contextParallel === 1
+    const whole = share.contextParallel === 1
     const scores: number[] = []
     for (let place = 0; place < passes.length; place++) {
-      const idle = this.#bubbles.least(place, all, ends) + step
+      const idle = this.#bubbles.least(place, all, whole) + step
       // however many chips there are, a replica has one micro-batch at the least
       const once = this.#byChips ? 0 : (all.forward + all.backward) / this.pipelines[place]!
       const own = (Math.max(chipSeconds * passes[place]!, once) + idle * bubble[place]!) * ROUNDING
@@ -183,7 +183,7 @@ export class StepBounds {
     pass: number,
     bubble: number,
     replicas: readonly number[],
-    schedule?: Schedule,
+    schedule?: PipelineSchedule,
   ): Hopeful {
     const { threshold } = this.#list
     const all = this.#batch / microBatch
@@ -221,7 +221,7 @@ export class StepBounds {
    */
   allowsExchange(
     cell: Cell,
-    schedule: Schedule,
+    schedule: PipelineSchedule,
     n: number,
     pass: number,
     sends: number,

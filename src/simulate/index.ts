@@ -32,6 +32,22 @@ export {
 export * from './pipeline/index.ts'
 export { createSimulator, type Simulator } from './predict.ts'
 export {
+  countsGo,
+  countsProblem,
+  type PassTimes,
+  type PipelineSchedule,
+  type PipelineTimes,
+  PLAIN_SCHEDULE,
+  type Placement,
+  SCHEDULE_NAMES,
+  SCHEDULES,
+  type ScheduleRule,
+  type Shape,
+  scheduleProblem,
+  type TransferTimes,
+  usualSchedule,
+} from './schedules/index.ts'
+export {
   amountIssues,
   countIssues,
   DEGREES,

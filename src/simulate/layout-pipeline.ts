@@ -1,8 +1,16 @@
 /** @file The pipeline that a layout makes of a model: what each stage's chunks take, and what travels between them. */
 import type { CostModel, PassSeconds } from './costs.ts'
-import { chunksOf, placeSizes, stageOf } from './memory/index.ts'
-import type { PassTimes, Pipeline } from './pipeline/index.ts'
-import { interleavedGroup, scheduleProblem } from './pipeline/index.ts'
+import { chunksOf, placeSizes } from './memory/index.ts'
+import type { Pipeline } from './pipeline/index.ts'
+import {
+  copiesOf,
+  type PassTimes,
+  placeOf,
+  SCHEDULES,
+  scheduleProblem,
+  stageOf,
+  turnsBack,
+} from './schedules/index.ts'
 import { hopSeconds, stageSeconds } from './step.ts'
 import type { Layout } from './types.ts'
 
@@ -14,16 +22,10 @@ export function layoutPipeline(costs: CostModel, layout: Layout): Pipeline | str
   const { globalBatch, decoder } = costs.workload
   const { pipelineParallel: stages, schedule } = layout
   const microBatches = globalBatch / (layout.microBatch * layout.dataParallel)
-  const twoEnds = schedule === 'dualpipe'
-  const folded = schedule === 'dualpipe-v'
-  const chunks = twoEnds ? 2 : chunksOf(layout)
-  const problem = scheduleProblem({
-    schedule,
-    stages,
-    chunks,
-    microBatches,
-    group: interleavedGroup(stages, microBatches),
-  })
+  const { placement, groups } = SCHEDULES[schedule]
+  const chunks = copiesOf(placement) * chunksOf(layout)
+  const group = groups?.usual(stages, microBatches) ?? 1
+  const problem = scheduleProblem(schedule, { stages, chunks, microBatches, group })
   if (problem !== undefined) return problem
 
   const places = placeSizes(decoder.layers, layout)
@@ -33,7 +35,7 @@ export function layoutPipeline(costs: CostModel, layout: Layout): Pipeline | str
   const before = new Array<number>(stages).fill(0)
   let from = 0
   const times = places.map((size, place) => {
-    const stage = stageOf(place, layout)
+    const stage = stageOf(placement, stages, place)
     const left = Math.max(0, (layout.recomputeLayers ?? 0) - before[stage]!)
     const own = layout.recomputeLayers === undefined ? longer : { ...longer, recomputeLayers: left }
     const seconds = stageSeconds(costs, own, place, from, size)
@@ -43,20 +45,20 @@ export function layoutPipeline(costs: CostModel, layout: Layout): Pipeline | str
   })
   const hop = stages > 1 ? hopSeconds(costs, layout) : 0
   // only where chunks are interleaved the last stage sends to the first
-  const links = chunks === 1 || twoEnds || folded ? stages - 1 : stages
+  const links = chunks === 1 || turnsBack(placement) ? stages - 1 : stages
   return {
     schedule,
     microBatches,
     passes: Array.from({ length: stages }, (_, stage) =>
-      Array.from({ length: chunks }, (_, chunk) => times[placeOf(stage, chunk)]!),
+      Array.from({ length: chunks }, (_, chunk) => timesOf(stage, chunk)),
     ),
     links: Array.from({ length: links }, () => ({ forward: hop, backward: hop })),
     overlapsTransfers: costs.engine.overlapsPipeline && chunksOf(layout) > 1,
   }
 
-  function placeOf(stage: number, chunk: number): number {
-    if (chunk === 0 || !(twoEnds || folded)) return chunk * stages + stage
-    return places.length - 1 - stage
+  /** The second copy of the layers has the places of the first. */
+  function timesOf(stage: number, chunk: number): PassTimes {
+    return times[placeOf(placement, stages, stage, chunk) % places.length]!
   }
 }
 

@@ -15,7 +15,7 @@ import {
   parseLayout,
   pipelineSeconds,
   RECOMPUTES,
-  SCHEDULES,
+  SCHEDULE_NAMES,
   simulatePipeline,
 } from './index.ts'
 
@@ -114,7 +114,7 @@ describe('parseLayout', () => {
         microBatch: count,
         recompute: fc.constantFrom(...RECOMPUTES),
         offloadOptimizer: fc.boolean(),
-        schedule: fc.constantFrom(...SCHEDULES),
+        schedule: fc.constantFrom(...SCHEDULE_NAMES),
       })
       .chain((base) =>
         fc

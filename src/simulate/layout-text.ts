@@ -1,6 +1,7 @@
 /** @file Layouts as a person writes them: `tp8 pp16 vp2 dp32 mb1 zero1 recompute=selective`, read and written. */
 import { type Issue, nearest, RegaugeError } from '../errors.ts'
-import { type Layout, RECOMPUTES, type Recompute, SCHEDULES, type Schedule } from './types.ts'
+import { type PipelineSchedule, SCHEDULE_NAMES, usualSchedule } from './schedules/index.ts'
+import { type Layout, RECOMPUTES, type Recompute } from './types.ts'
 
 /** Degrees above this are mistakes. */
 const MOST = 1e8
@@ -26,7 +27,7 @@ const WORDS = {
   sp: ['on', 'off'],
   ring: ['on', 'off'],
   offload: ['on', 'off'],
-  schedule: SCHEDULES,
+  schedule: SCHEDULE_NAMES,
 } as const
 type WordKey = keyof typeof WORDS
 
@@ -99,7 +100,7 @@ export function parseLayout(text: string, chips: number, zeroStage: Layout['zero
   const others = tensorParallel * contextParallel * pipelineParallel
   const dataParallel = count('dp') ?? (issues.length > 0 ? 1 : rest())
   const stageLayers = stages()
-  const schedule: Schedule = word('schedule') ?? (virtualPipeline > 1 ? 'interleaved' : '1f1b')
+  const schedule: PipelineSchedule = word('schedule') ?? usualSchedule(virtualPipeline)
   const shardGroup = count('shards')
   const layout: Layout = {
     tensorParallel,
@@ -194,7 +195,6 @@ export function layoutText(layout: Layout): string {
     ['zero', layout.zeroStage, true],
     ['shards', layout.shardGroup ?? 0, layout.shardGroup !== undefined],
   ]
-  const usual = layout.virtualPipeline > 1 ? 'interleaved' : '1f1b'
   return [
     ...counts.flatMap(([key, value, shown]) => (shown ? [`${key}${value}`] : [])),
     ...(layout.sequenceParallel === layout.tensorParallel > 1
@@ -202,7 +202,7 @@ export function layoutText(layout: Layout): string {
       : [`sp=${layout.sequenceParallel ? 'on' : 'off'}`]),
     ...(layout.contextMethod === 'ring' || layout.contextParallel === 1 ? [] : ['ring=off']),
     ...(layout.offloadOptimizer ? ['offload'] : []),
-    ...(layout.schedule === usual ? [] : [`schedule=${layout.schedule}`]),
+    ...(layout.schedule === usualSchedule(layout.virtualPipeline) ? [] : [`schedule=${layout.schedule}`]),
     ...(layout.recompute === 'none'
       ? []
       : [

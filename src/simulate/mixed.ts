@@ -2,6 +2,7 @@
 import { pathOf, reduceSeconds } from './collectives.ts'
 import type { CostModel } from './costs.ts'
 import { type Pipeline, pipelineSeconds } from './pipeline/index.ts'
+import { PLAIN_SCHEDULE } from './schedules/index.ts'
 import {
   type HeldWeights,
   heldWeights,
@@ -107,7 +108,7 @@ function replicaSeconds(stages: readonly MixedStage[], replica: number, microBat
     return [{ forward, backward: backward - weight, weight }]
   })
   const pipeline: Pipeline = {
-    schedule: '1f1b',
+    schedule: PLAIN_SCHEDULE,
     microBatches,
     passes,
     links: hops,

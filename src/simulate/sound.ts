@@ -1,15 +1,8 @@
 /** @file What nothing can be predicted of: numbers that are none, or larger than any run. Asked at the entrances alone. */
 import { type Issue, RegaugeError } from '../errors.ts'
 import type { Experts } from '../model/index.ts'
-import {
-  type Layout,
-  type Machine,
-  PRECISIONS,
-  type Precision,
-  RECOMPUTES,
-  SCHEDULES,
-  type Workload,
-} from './types.ts'
+import { SCHEDULE_NAMES } from './schedules/index.ts'
+import { type Layout, type Machine, PRECISIONS, type Precision, RECOMPUTES, type Workload } from './types.ts'
 
 /** The largest that is taken; more is a mistake. */
 export const MOST = { chips: 1e7, sequenceLength: 2 ** 24, globalBatch: 2 ** 24, degree: 1e8 } as const
@@ -125,7 +118,7 @@ export function layoutIssues(layout: Layout, layers: number): Issue[] {
     ...(recomputeLayers === undefined ? [] : countIssues('recomputeLayers', recomputeLayers, MOST.degree)),
     ...choiceIssues('zeroStage', layout.zeroStage, [0, 1, 2, 3]),
     ...choiceIssues('recompute', layout.recompute, RECOMPUTES),
-    ...choiceIssues('schedule', layout.schedule, SCHEDULES),
+    ...choiceIssues('schedule', layout.schedule, SCHEDULE_NAMES),
     ...choiceIssues('contextMethod', layout.contextMethod, ['ring', 'all-to-all']),
     ...(pipelineParallel > layers
       ? [issueOf('pipelineParallel', pipelineParallel, `there are ${layers} layers`)]

@@ -4,7 +4,8 @@ import { gatherSeconds, pathOf, reduceSeconds, sendSeconds } from './collectives
 import { add, type CostModel, noSeconds, type PassSeconds, scale } from './costs.ts'
 import type { Rates } from './fitted/rates.ts'
 import { chunksOf, nearLayers, stageSize } from './memory/index.ts'
-import type { Layout, Schedule, TimeTerms } from './types.ts'
+import { copiesOf, type PipelineSchedule, SCHEDULES, turnsBack } from './schedules/index.ts'
+import type { Layout, TimeTerms } from './types.ts'
 import type { StageElements } from './weights.ts'
 import { sharesTable } from './work.ts'
 
@@ -23,8 +24,9 @@ export interface StageSums {
 
 /** What of a step depends neither on the data-parallel degree nor on how its chips share. */
 export function stageSums(model: CostModel, layout: Layout): StageSums {
-  if (layout.schedule === 'dualpipe') return pairedSums(model, layout)
-  if (layout.schedule === 'dualpipe-v') return foldedSums(model, layout)
+  const { placement } = SCHEDULES[layout.schedule]
+  if (placement === 'both-ends') return pairedSums(model, layout)
+  if (placement === 'folded') return foldedSums(model, layout)
   const p = layout.pipelineParallel
   const { layers } = model.workload.decoder
   let from = 0
@@ -205,26 +207,18 @@ export function hopSeconds(model: CostModel, layout: Layout): number {
   return sent + gatherSeconds(path, bytes * layout.tensorParallel)
 }
 
-/**
- * Transfers that a stage waits for in each micro-batch: one forward and one backward for each of its chunks. Where a
- * pipeline is folded and messages overlap, each way over its p - 1 links takes longer once in p micro-batches.
- */
+/** Transfers that a stage waits for in each micro-batch. */
 export function exposedSends({ engine, rates }: CostModel, layout: Layout): number {
-  const chunks = chunksOf(layout)
-  const p = layout.pipelineParallel
-  if (layout.schedule === 'dualpipe-v' && engine.overlapsPipeline) return (2 * (p - 1)) / p
-  return 2 * chunks * (engine.overlapsPipeline && chunks > 1 ? rates.exposed : 1)
+  const { exposedSends } = SCHEDULES[layout.schedule]
+  return exposedSends(layout.pipelineParallel, chunksOf(layout), engine.overlapsPipeline, rates.exposed)
 }
 
 /**
  * Seconds in which the slowest stage has nothing to do: until the first micro-batch reaches it, and after its last one
- * has left. One forward, one backward: the passes of all other stages, divided by the chunks of interleaving
- * (Narayanan et al. 2021, section 2.2). Zero bubble: weights' gradients fill a part (Qi et al. 2023, ZB-H1).
- * From both ends: (p / 2 - 1) (F&B + B - 3 W) (DeepSeek-V3, table 2). Folded: (p - 1) (F&B + B - 3 W) of a chunk's
- * passes, which are half a stage's (DualPipeV, in the README of github.com/deepseek-ai/DualPipe).
+ * has left, as the schedule says.
  */
 export function bubbleSeconds(
-  schedule: Schedule,
+  schedule: PipelineSchedule,
   virtualPipeline: number,
   stages: number,
   slowest: PassSeconds,
@@ -232,23 +226,12 @@ export function bubbleSeconds(
   hop: number,
 ): number {
   if (stages === 1) return 0
+  const { bubble } = SCHEDULES[schedule]
   const forward = all.forward - slowest.forward
   const backward = all.backward - slowest.backward
   const weight = all.weight - slowest.weight
-  const hops = 2 * (stages - 1) * hop
-  switch (schedule) {
-    case 'zero-bubble':
-      return Math.max(forward + backward - 2 * weight, 0) + hops
-    case 'dualpipe': {
-      const share = Math.max(stages / 2 - 1, 0) / (stages - 1)
-      return Math.max(forward + 2 * backward - 3 * weight, 0) * share + hops / 2
-    }
-    case 'dualpipe-v':
-      return Math.max(forward + 2 * backward - 3 * weight, 0) / 2 + hops
-    case '1f1b':
-    case 'interleaved':
-      return (forward + backward + hops) / virtualPipeline
-  }
+  const idle = Math.max(forward + bubble.backward * backward - bubble.weight * weight, 0)
+  return bubble.seconds(idle, 2 * (stages - 1) * hop, stages, virtualPipeline)
 }
 
 /** Seconds that data-parallel chips wait for each other's gradients and weights. */
@@ -281,8 +264,7 @@ export function dataSeconds(
     if (shards < copies)
       whole += times * reduceSeconds(path(copies / shards, chips * shards), gradients / shards, buckets)
   }
-  // engines that fold pipelines refuse to exchange beside their passes: `dualpipev_feature.py` of gitcode.com/Ascend/MindSpeed
-  if (!engine.overlapsData || layout.schedule === 'dualpipe-v') return whole
+  if (!engine.overlapsData || !SCHEDULES[layout.schedule].exchangesBesidePasses) return whole
   // beside the passes of one micro-batch, or, where each has its own to exchange, of all
   const beside = times * pass
   return Math.max(whole - beside, 0) + rates.exposed * Math.min(whole, beside)
@@ -291,10 +273,9 @@ export function dataSeconds(
 /** Seconds in which the first and the last stage sum the gradients of a table that both have. */
 function tableSeconds(model: CostModel, layout: Layout): number {
   const { workload, machine, rates, engine } = model
-  // where it is folded, or runs from both ends, a chip has both ends and one table
   const { schedule, pipelineParallel: p } = layout
-  if (p === 1 || schedule === 'dualpipe' || schedule === 'dualpipe-v' || !sharesTable(workload.decoder))
-    return 0
+  // where the pipeline turns back, a chip has both ends and one table
+  if (p === 1 || turnsBack(SCHEDULES[schedule].placement) || !sharesTable(workload.decoder)) return 0
   const stride = layout.tensorParallel * layout.contextParallel * layout.dataParallel * (p - 1)
   return reduceSeconds(
     pathOf(machine, rates, { size: 2, stride }, engine.usesAllRails),
@@ -324,7 +305,7 @@ export function heldWeights(layout: Layout, elements: StageElements): HeldWeight
   const { tensorParallel: t, contextParallel: cp, dataParallel: dp, zeroStage, shardGroup } = layout
   const ranks = layout.expertParallel * layout.expertTensorParallel
   // pipelines from both ends have a copy each, and share nothing out between them
-  const ends = layout.schedule === 'dualpipe' ? 2 : 1
+  const ends = copiesOf(SCHEDULES[layout.schedule].placement)
   const copied = (held: number, layers: number, chips: number, copies: number): Held => {
     const shards = zeroStage === 0 ? 1 : Math.min(shardGroup ?? copies, copies)
     return { held, layers, chips, copies: copies * ends, shards }

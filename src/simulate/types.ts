@@ -1,6 +1,7 @@
 /** @file What goes into a simulation and what comes out. Seconds, bytes, FLOP/s throughout. */
 import type { Chip, Direction } from '../chips/index.ts'
 import type { Decoder } from '../model/index.ts'
+import { type PipelineSchedule, PLAIN_SCHEDULE } from './schedules/index.ts'
 
 export const PRECISIONS = ['bf16', 'fp16', 'fp8'] as const
 /** Number format of the products of weights and activations; fp8 keeps the rest in bf16. */
@@ -19,15 +20,6 @@ export interface Workload {
 export const RECOMPUTES = ['none', 'selective', 'full'] as const
 /** What the backward pass computes again: nothing, the core of attention, or whole layers. */
 export type Recompute = (typeof RECOMPUTES)[number]
-
-export const SCHEDULES = ['1f1b', 'interleaved', 'zero-bubble', 'dualpipe', 'dualpipe-v'] as const
-/**
- * Order of the passes of a pipeline: one forward, one backward (Narayanan et al. 2021); the same with several chunks
- * of layers a stage; backward split into activations' and weights' gradients (Qi et al. 2023, ZB-H1); pipelines from
- * both ends, each stage with the layers of two (DeepSeek-V3); and half of such a pair, folded: stage s of p holds chunk
- * s of the layers and chunk 2p - 1 - s, the first stage both ends (DualPipeV, github.com/deepseek-ai/DualPipe).
- */
-export type Schedule = (typeof SCHEDULES)[number]
 
 /** How a run is spread over chips. The degrees multiply to the chips: tensor x context x pipeline x data. */
 export interface Layout {
@@ -57,7 +49,7 @@ export interface Layout {
   readonly recomputeLayers?: number
   /** The optimizer's state is in the memory of the host. */
   readonly offloadOptimizer: boolean
-  readonly schedule: Schedule
+  readonly schedule: PipelineSchedule
 }
 
 /** Nothing split and nothing done again, under ZeRO 1: what other layouts are told apart from. */
@@ -75,7 +67,7 @@ export const ONE_CHIP: Layout = {
   microBatch: 1,
   recompute: 'none',
   offloadOptimizer: false,
-  schedule: '1f1b',
+  schedule: PLAIN_SCHEDULE,
 }
 
 /** How the software that executes a run behaves, as far as time and memory depend on it. */

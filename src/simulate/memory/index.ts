@@ -15,6 +15,5 @@ export {
   nearLayers,
   placeSizes,
   stageLayers,
-  stageOf,
   stageSize,
 } from './stages.ts'

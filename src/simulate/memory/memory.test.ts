@@ -3,14 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BASIC_BEHAVIOUR } from '../../engines/index.ts'
 import { type Decoder, readDecoder } from '../../model/index.ts'
-import {
-  type Behaviour,
-  type Layout,
-  type MemoryTerms,
-  ONE_CHIP,
-  SCHEDULES,
-  type Workload,
-} from '../types.ts'
+import { SCHEDULE_NAMES } from '../schedules/index.ts'
+import { type Behaviour, type Layout, type MemoryTerms, ONE_CHIP, type Workload } from '../types.ts'
 import { layerTerms } from './layer-terms.ts'
 import {
   ALLOCATOR_SLACK,
@@ -221,7 +215,7 @@ describe('activations of Korthikanti et al. 2022', () => {
     const stage = (more: Partial<Layout>) => {
       const its = { ...layout, ...more }
       const one = layerTerms(work, engine, its).dense.plain.saved
-      return (one * (layers / p) * inFlight(its, 0, 512)) / GIBIBYTE
+      return (one * (layers / p) * inFlight(its, 0, 0, 512)) / GIBIBYTE
     }
     expect(stage({}) / none).toBeCloseTo(1, 2)
     expect(stage({ recompute: 'selective', sequenceParallel: true }) / selective).toBeCloseTo(1, 2)
@@ -232,7 +226,12 @@ describe('pipelines', () => {
   test('deal layers out as evenly as can be, chunk by chunk', () => {
     expect(stageLayers(61, { ...ONE_CHIP, pipelineParallel: 4 })).toEqual([15, 16, 15, 15])
     const kinds = [false, false, true, true, true, true, true, true]
-    const interleaved = { ...ONE_CHIP, pipelineParallel: 2, virtualPipeline: 2 }
+    const interleaved = {
+      ...ONE_CHIP,
+      pipelineParallel: 2,
+      virtualPipeline: 2,
+      schedule: 'interleaved',
+    } as const
     const plans = stagePlans(kinds, 0, interleaved)
     // layers 0 1 4 5 and 2 3 6 7
     expect(plans.map((plan) => plan.expertsBefore)).toEqual([
@@ -247,7 +246,7 @@ describe('pipelines', () => {
   test('keep micro-batches by their schedule', () => {
     const layout = { ...ONE_CHIP, pipelineParallel: 4, virtualPipeline: 2 }
     const counts = (schedule: Layout['schedule'], microBatches: number) =>
-      [0, 1, 2, 3].map((stage) => inFlight({ ...layout, schedule }, stage, microBatches))
+      [0, 1, 2, 3].map((stage) => inFlight({ ...layout, schedule }, stage, 0, microBatches))
     expect(counts('1f1b', 8)).toEqual([4, 3, 2, 1])
     expect(counts('1f1b', 2)).toEqual([2, 2, 2, 1])
     expect(counts('zero-bubble', 8)).toEqual([4, 4, 4, 4])
@@ -459,7 +458,7 @@ const layouts: fc.Arbitrary<Layout> = fc.record({
   microBatch: powers(2),
   recompute: fc.constantFrom('none', 'selective', 'full'),
   offloadOptimizer: fc.boolean(),
-  schedule: fc.constantFrom(...SCHEDULES),
+  schedule: fc.constantFrom(...SCHEDULE_NAMES),
 })
 const engines: fc.Arbitrary<Behaviour> = fc
   .record({

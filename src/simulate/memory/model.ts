@@ -1,11 +1,12 @@
 /** @file Bytes that training takes on a chip of each stage: what is held through the step, and the peak of its passes. */
 import { gibibytes } from '../../words.ts'
+import { type Placement, SCHEDULES } from '../schedules/index.ts'
 import { degreesKey, tokensKey } from '../share-key.ts'
 import type { Behaviour, Layout, MemoryTerms, StageMemory, Workload } from '../types.ts'
 import { addHoldings } from './holdings.ts'
 import { type LayerTerms, layerTerms } from './layer-terms.ts'
 import { keptOf, raisePeak } from './peak.ts'
-import { fullestStages, type StagePlan, stagePlans } from './stages.ts'
+import { chunksOf, fullestStages, type StagePlan, stagePlans } from './stages.ts'
 import { nothing, type Sums, total } from './sums.ts'
 
 /**
@@ -122,13 +123,14 @@ function sumStage(
   sums.activations = sums.logits = sums.transient = sums.reserve = 0
   // a second pipeline starts at the other end: this chip has the layers of its mirror image as well
   const mirror = layout.pipelineParallel - 1 - stage
-  const other = layout.schedule === 'dualpipe' ? plans[mirror]! : undefined
+  const { placement } = SCHEDULES[layout.schedule]
+  const other = placement === 'both-ends' ? plans[mirror]! : undefined
   addHoldings(sums, workload, engine, layout, terms, plan, other)
-  let kept = keptOf(layout, terms, plan, stage, microBatches)
+  let kept = keptOf(layout, terms, plan, stage, 0, microBatches)
   let experts = plan.expertsBefore[plan.layers]!
 
   if (other !== undefined) {
-    kept += keptOf(layout, terms, other, mirror, microBatches)
+    kept += keptOf(layout, terms, other, stage, 1, microBatches)
     experts += other.expertsBefore[other.layers]!
     raisePeak(sums, layout, terms, other, kept)
   }
@@ -161,6 +163,9 @@ function keptTerms(make: (layout: Layout) => LayerTerms): (layout: Layout) => La
   }
 }
 
+/** A number for each placement. */
+const PLACES: { readonly [Name in Placement]: number } = { straight: 0, 'both-ends': 1, folded: 2 }
+
 interface Plans {
   readonly plans: readonly StagePlan[]
   readonly fullest: readonly number[]
@@ -173,8 +178,9 @@ function keptPlans(make: (layout: Layout) => readonly StagePlan[]): (layout: Lay
     const { stageLayers, schedule } = layout
     const kept = stageLayers === undefined ? even : (given.get(stageLayers) ?? new Map<number, Plans>())
     if (stageLayers !== undefined) given.set(stageLayers, kept)
-    const ends = schedule === 'dualpipe' ? 1 : schedule === 'dualpipe-v' ? 2 : 0
-    const key = (layout.pipelineParallel * 2 ** 16 + layout.virtualPipeline) * 3 + ends
+    // schedules that place chunks alike share them
+    const place = PLACES[SCHEDULES[schedule].placement]
+    const key = (layout.pipelineParallel * 2 ** 16 + chunksOf(layout)) * 3 + place
     return at(kept, key, () => {
       const plans = make(layout)
       return { plans, fullest: fullestStages(plans, layout) }

@@ -1,4 +1,5 @@
 /** @file The highest point of the passes of one micro-batch through a stage, above what the others keep. */
+import { SCHEDULES } from '../schedules/index.ts'
 import type { Layout } from '../types.ts'
 import type { LayerTerms } from './layer-terms.ts'
 import { chunksOf, inFlight, type StagePlan } from './stages.ts'
@@ -10,19 +11,20 @@ function savedOf(layout: Layout, terms: LayerTerms, plan: StagePlan): number {
   return savedBefore(layout, terms, plan, plan.layers) + (plan.first ? terms.embedding.saved : 0)
 }
 
-/** Bytes that all micro-batches in flight keep on a stage. */
+/** Bytes that all micro-batches in flight keep in the layers of a stage, which are its chunk `part` where it has two plans. */
 export function keptOf(
   layout: Layout,
   terms: LayerTerms,
   plan: StagePlan,
   stage: number,
+  part: 0 | 1,
   microBatches: number,
 ): number {
   const saved = savedOf(layout, terms, plan)
-  const count = inFlight(layout, stage, microBatches)
-  if (layout.schedule !== 'dualpipe-v') return saved * count
+  const count = inFlight(layout, stage, part, microBatches)
+  if (SCHEDULES[layout.schedule].placement !== 'folded') return saved * count
   const near = savedBefore(layout, terms, plan, plan.near) + (plan.first ? terms.embedding.saved : 0)
-  return near * count + (saved - near) * Math.min(stage + 1, microBatches)
+  return near * count + (saved - near) * inFlight(layout, stage, 1, microBatches)
 }
 
 /** Bytes that a micro-batch keeps in the first layers of a stage. */
@@ -68,7 +70,7 @@ export function raisePeak(
   if (expert >= 0) raiseInLayer(sums, layout, terms, plan, kept, expert, terms.expert.recomputed)
   if (plan.first) {
     const { saved, transient } = terms.embedding.peak
-    raise(sums, kept - savedOf(layout, terms, plan) / chunksAt(layout) + saved, 0, transient)
+    raise(sums, kept - savedOf(layout, terms, plan) / chunksOf(layout) + saved, 0, transient)
   }
   if (plan.last) {
     const { saved, logits, transient } = terms.head
@@ -85,9 +87,9 @@ function raiseInLayer(
   index: number,
   { saved, peak }: Walk,
 ): void {
-  const chunks = chunksAt(layout)
+  const chunks = chunksOf(layout)
   const own = savedOf(layout, terms, plan) / chunks
-  // of several chunks, take this layer for the last of its own
+  // of several chunks, which run apart from each other, take this layer for the last of its own
   const before =
     chunks > 1
       ? Math.max(0, own - saved)
@@ -100,9 +102,4 @@ function raise(sums: Sums, activations: number, logits: number, transient: numbe
   sums.activations = activations
   sums.logits = logits
   sums.transient = transient
-}
-
-/** Chunks that run apart from each other. */
-function chunksAt(layout: Layout): number {
-  return layout.schedule === 'interleaved' || layout.schedule === 'dualpipe-v' ? chunksOf(layout) : 1
 }

@@ -1,5 +1,5 @@
 /** @file Which layers each stage of a pipeline holds, and how many micro-batches it keeps at once. */
-import { chunksInFlight } from '../pipeline/index.ts'
+import { SCHEDULES, stageOf, turnsBack } from '../schedules/index.ts'
 import type { Layout } from '../types.ts'
 
 /** The layers of one stage, by kind, in order. */
@@ -34,7 +34,7 @@ export function stageSize(
   stage: number,
 ): number {
   if (stageLayers !== undefined) return stageLayers[stage]!
-  if (schedule !== 'dualpipe-v') return evenShare(layers, pipelineParallel, stage)
+  if (SCHEDULES[schedule].placement !== 'folded') return evenShare(layers, pipelineParallel, stage)
   return Math.floor((layers + stage) / pipelineParallel)
 }
 
@@ -43,28 +43,24 @@ export function nearLayers(size: number): number {
   return Math.ceil(size / 2)
 }
 
-/** Chunks of layers on each stage. */
+/** Chunks of each copy of the layers on a stage. */
 export function chunksOf({ schedule, virtualPipeline }: Layout): number {
-  return schedule === 'dualpipe-v' ? 2 : virtualPipeline
+  const { chunks } = SCHEDULES[schedule]
+  return chunks === 'virtual' ? virtualPipeline : chunks
 }
 
 /** Layers at each place of the pipeline, in the order in which a micro-batch passes them. */
 export function placeSizes(layers: number, layout: Layout): readonly number[] {
-  const { pipelineParallel: stages, virtualPipeline: chunks } = layout
+  const chunks = chunksOf(layout)
   const sizes = stageLayers(layers, layout)
-  if (layout.schedule === 'dualpipe-v') {
+  if (SCHEDULES[layout.schedule].placement === 'folded') {
     const near = sizes.map(nearLayers)
     return [...near, ...sizes.map((size, stage) => size - near[stage]!).reverse()]
   }
-  if (layout.stageLayers === undefined) return spread(layers, stages * chunks)
+  if (layout.stageLayers === undefined) return spread(layers, layout.pipelineParallel * chunks)
   return Array.from({ length: chunks }, (_, chunk) =>
     sizes.map((size) => evenShare(size, chunks, chunk)),
   ).flat()
-}
-
-/** The stage that holds a place: with chunks, every stage gets its first one before any gets its second. */
-export function stageOf(place: number, { schedule, pipelineParallel: p }: Layout): number {
-  return schedule === 'dualpipe-v' && place >= p ? 2 * p - 1 - place : place % p
 }
 
 function spread(total: number, parts: number): number[] {
@@ -85,18 +81,19 @@ export function evenShare(layers: number, stages: number, stage: number): number
  */
 export function stagePlans(kinds: readonly boolean[], extra: number, layout: Layout): readonly StagePlan[] {
   const { pipelineParallel: stages, schedule } = layout
+  const { placement } = SCHEDULES[schedule]
   const main = kinds.length - extra
   const sizes = placeSizes(main, layout)
   const owned: boolean[][] = Array.from({ length: stages }, () => [])
   let next = 0
   sizes.forEach((size, place) => {
-    owned[stageOf(place, layout)]!.push(...kinds.slice(next, next + size))
+    owned[stageOf(placement, stages, place)]!.push(...kinds.slice(next, next + size))
     next += size
   })
-  const end = stageOf(sizes.length - 1, layout)
+  const end = stageOf(placement, stages, sizes.length - 1)
   owned[end]!.push(...kinds.slice(main))
   return owned.map((own, stage) =>
-    planOf(own, stage === 0, stage === end, schedule === 'dualpipe-v' ? sizes[stage]! : own.length),
+    planOf(own, stage === 0, stage === end, placement === 'folded' ? sizes[stage]! : own.length),
   )
 }
 
@@ -113,12 +110,12 @@ function planOf(own: readonly boolean[], first: boolean, last: boolean, near: nu
 }
 
 /**
- * The stages of which one is the fullest: of those with the same layers the first has the most micro-batches at once.
- * All of them where pipelines start at both ends or are folded.
+ * The stages of which one is the fullest: of those of a straight pipeline with the same layers, the first has the most
+ * micro-batches at once. All of them where it turns back.
  */
 export function fullestStages(plans: readonly StagePlan[], layout: Layout): readonly number[] {
   const all = plans.map((_, stage) => stage)
-  if (layout.schedule === 'dualpipe' || layout.schedule === 'dualpipe-v') return all
+  if (turnsBack(SCHEDULES[layout.schedule].placement)) return all
   const seen = new Set<string>()
   return all.filter((stage) => {
     const { first, last, expertsBefore } = plans[stage]!
@@ -128,15 +125,13 @@ export function fullestStages(plans: readonly StagePlan[], layout: Layout): read
 }
 
 /**
- * Micro-batches whose activations a stage keeps at its peak, in units of all its layers. For DualPipe, of the pipeline that
- * starts at stage 0: the one from the other end has those of p - 1 - stage. For DualPipeV, of the first chunk: the second
- * has one for each stage up to this one.
+ * Micro-batches whose activations a stage keeps at its peak: of a straight pipeline in units of all its layers, of one that
+ * turns back those of its chunk `part`.
  */
-export function inFlight(layout: Layout, stage: number, microBatches: number): number {
-  const { pipelineParallel: p, virtualPipeline, schedule } = layout
-  if (schedule === 'dualpipe') return Math.min(p - stage, Math.max(1, microBatches / 2))
-  if (schedule === 'zero-bubble') return Math.min(p, microBatches)
-  if (schedule === 'dualpipe-v') return Math.min(2 * p - stage, microBatches)
-  const chunks = schedule === 'interleaved' ? virtualPipeline : 1
-  return chunksInFlight(p, chunks, p, microBatches, stage) / chunks
+export function inFlight(layout: Layout, stage: number, part: 0 | 1, microBatches: number): number {
+  const { pipelineParallel: p, schedule } = layout
+  const { placement, inFlight } = SCHEDULES[schedule]
+  const chunks = chunksOf(layout)
+  const count = inFlight(stage, part, p, microBatches, chunks, p)
+  return placement === 'straight' ? count / chunks : count
 }

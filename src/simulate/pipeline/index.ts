@@ -1,11 +1,4 @@
 /** @file Pipelines: any schedule, stages and links that differ, pass by pass or by formula. */
 export { boundSeconds, closedFormSeconds, pipelineSeconds } from './bounds.ts'
-export {
-  activationsInFlight,
-  chunksInFlight,
-  interleavedGroup,
-  type Shape,
-  scheduleProblem,
-} from './schedules.ts'
 export { simulatePipeline, tracePipeline } from './simulate.ts'
 export type * from './types.ts'

@@ -3,26 +3,29 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   activationsInFlight,
-  boundSeconds,
-  closedFormSeconds,
-  interleavedGroup,
-  type Pass,
-  type Pipeline,
+  copiesOf,
   type PipelineSchedule,
-  pipelineSeconds,
+  placeOf,
+  SCHEDULE_NAMES,
+  SCHEDULES,
   type Shape,
   scheduleProblem,
+} from '../schedules/index.ts'
+import { interleavedGroup } from '../schedules/one-forward-one-backward.ts'
+import {
+  boundSeconds,
+  closedFormSeconds,
+  type Pass,
+  type Pipeline,
+  pipelineSeconds,
   simulatePipeline,
   tracePipeline,
 } from './index.ts'
 
-const CHUNKS: Readonly<Record<PipelineSchedule, number>> = {
-  '1f1b': 1,
-  gpipe: 1,
-  'zero-bubble': 1,
-  interleaved: 3,
-  dualpipe: 2,
-  'dualpipe-v': 2,
+/** Chunks of a stage under a schedule, where it has so many of them that may have any number. */
+function chunksUnder(schedule: PipelineSchedule, virtual = 3): number {
+  const { chunks, placement } = SCHEDULES[schedule]
+  return chunks === 'virtual' ? virtual : chunks * copiesOf(placement)
 }
 
 /** Stages that are all alike. */
@@ -31,7 +34,7 @@ function uniform(
   stages: number,
   microBatches: number,
   times: Pipeline['passes'][number][number],
-  chunks = CHUNKS[schedule],
+  chunks = chunksUnder(schedule),
 ): Pipeline {
   const chunk = Array.from({ length: chunks }, () => times)
   return {
@@ -53,9 +56,8 @@ describe('bubbles as published', () => {
     [4, 4],
     [8, 32],
     [16, 5],
-  ])('1F1B and GPipe, %i stages and %i micro-batches: (p - 1)(F + B)', (p, m) => {
+  ])('1F1B, %i stages and %i micro-batches: (p - 1)(F + B)', (p, m) => {
     expect(bubble(uniform('1f1b', p, m, times))).toBeCloseTo((p - 1) * 3, 9)
-    expect(bubble(uniform('gpipe', p, m, times))).toBeCloseTo((p - 1) * 3, 9)
   })
 
   test.each([
@@ -125,39 +127,37 @@ describe('orders as published', () => {
 })
 
 describe('what no engine runs says why', () => {
-  test.each<[Shape, string]>([
+  test.each<[PipelineSchedule, Shape, string]>([
     [
-      { schedule: 'interleaved', stages: 4, chunks: 2, microBatches: 3, group: 4 },
-      '3 micro-batches are fewer than the 4 stages',
+      'interleaved',
+      { stages: 4, chunks: 2, microBatches: 3, group: 4 },
+      '4 micro-batches in a row are not between the 4 stages and the 3 micro-batches',
     ],
     [
-      { schedule: 'interleaved', stages: 4, chunks: 2, microBatches: 10, group: 4 },
+      'interleaved',
+      { stages: 4, chunks: 2, microBatches: 10, group: 4 },
       'groups of 4 leave 2 of 10 micro-batches, fewer than the 4 stages',
     ],
     [
-      { schedule: 'dualpipe', stages: 4, chunks: 2, microBatches: 6, group: 1 },
-      'dualpipe needs two micro-batches a stage: 8, not 6',
+      'dualpipe',
+      { stages: 4, chunks: 2, microBatches: 6, group: 1 },
+      'dualpipe needs at least 8 micro-batches, there are 6',
     ],
     [
-      { schedule: '1f1b', stages: 4, chunks: 2, microBatches: 6, group: 1 },
-      '1f1b has one chunk a stage, not 2',
+      'dualpipe',
+      { stages: 4, chunks: 2, microBatches: 9, group: 1 },
+      'dualpipe needs micro-batches in multiples of 2, there are 9',
     ],
-  ])('%o', (shape, problem) => {
-    expect(scheduleProblem(shape)).toBe(problem)
+    ['1f1b', { stages: 4, chunks: 2, microBatches: 6, group: 1 }, '1f1b has 1 chunk a stage, not 2'],
+  ])('%s of %o', (schedule, shape, problem) => {
+    expect(scheduleProblem(schedule, shape)).toBe(problem)
   })
 })
 
 /** Pipelines of every schedule that engines run, with stages and links that differ. */
 const pipelines: fc.Arbitrary<Pipeline> = fc
   .record({
-    schedule: fc.constantFrom<PipelineSchedule>(
-      '1f1b',
-      'gpipe',
-      'zero-bubble',
-      'interleaved',
-      'dualpipe',
-      'dualpipe-v',
-    ),
+    schedule: fc.constantFrom(...SCHEDULE_NAMES),
     stages: fc.integer({ min: 1, max: 9 }),
     microBatches: fc.integer({ min: 1, max: 24 }),
     virtual: fc.integer({ min: 1, max: 4 }),
@@ -166,7 +166,7 @@ const pipelines: fc.Arbitrary<Pipeline> = fc
   })
   .chain(({ stages, virtual, group, ...rest }) => {
     const seconds = fc.integer({ min: 0, max: 16 }).map((quarters) => quarters / 4)
-    const chunks = rest.schedule === 'interleaved' ? virtual : CHUNKS[rest.schedule]
+    const chunks = chunksUnder(rest.schedule, virtual)
     const pass = fc.record({ forward: seconds, backward: seconds, weight: seconds })
     return fc.record({
       schedule: fc.constant(rest.schedule),
@@ -188,10 +188,12 @@ const pipelines: fc.Arbitrary<Pipeline> = fc
 function shapeOf({ schedule, passes, microBatches, group }: Pipeline): Shape {
   const stages = passes.length
   const chunks = passes[0]!.length
-  return { schedule, stages, chunks, microBatches, group: group ?? interleavedGroup(stages, microBatches) }
+  const { groups } = SCHEDULES[schedule]
+  const usual = groups?.usual(stages, microBatches) ?? 1
+  return { stages, chunks, microBatches, group: groups === null ? 1 : (group ?? usual) }
 }
 
-const problemOf = (pipeline: Pipeline) => scheduleProblem(shapeOf(pipeline))
+const problemOf = (pipeline: Pipeline) => scheduleProblem(pipeline.schedule, shapeOf(pipeline))
 
 describe('every pipeline', () => {
   test('keeps as many activations as its order says, under 1F1B no more than stages are left', () => {
@@ -199,7 +201,7 @@ describe('every pipeline', () => {
       fc.property(pipelines, (pipeline) => {
         const { stages } = simulatePipeline(pipeline)
         stages.forEach(({ inFlight, inFlightByChunk }, stage) => {
-          expect(inFlight).toBe(activationsInFlight(shapeOf(pipeline), stage))
+          expect(inFlight).toBe(activationsInFlight(pipeline.schedule, shapeOf(pipeline), stage))
           expect(inFlightByChunk.reduce((sum, count) => sum + count, 0)).toBe(inFlight)
           if (pipeline.schedule === '1f1b')
             expect(inFlight).toBe(Math.min(stages.length - stage, pipeline.microBatches))
@@ -210,7 +212,7 @@ describe('every pipeline', () => {
 
   test('comes to an end, whatever the stages, chunks, micro-batches and groups', () => {
     let ran = 0
-    for (const schedule of Object.keys(CHUNKS) as PipelineSchedule[])
+    for (const schedule of SCHEDULE_NAMES)
       for (let stages = 1; stages <= 8; stages++)
         for (let microBatches = 1; microBatches <= 20; microBatches++)
           for (let chunks = 1; chunks <= (schedule === 'interleaved' ? 4 : 2); chunks++)
@@ -234,19 +236,18 @@ describe('every pipeline', () => {
   })
 })
 
-/** Where chunk `chunk` of `stage` lies in the model; DualPipe's directions each have places of their own. */
-function placeOf({ schedule, passes }: Pipeline, stage: number, chunk: number): number {
-  const stages = passes.length
-  if (schedule === 'dualpipe') return chunk === 0 ? stage : stages - 1 - stage
-  if (schedule === 'dualpipe-v') return chunk === 0 ? stage : 2 * stages - 1 - stage
-  return chunk * stages + stage
-}
-
 function problemsOf(pipeline: Pipeline): string[] {
   const { schedule, microBatches, passes, links = [], overlapsTransfers } = pipeline
   const stages = passes.length
+  const { placement } = SCHEDULES[schedule]
+  const copies = copiesOf(placement)
+  // a micro-batch goes through one copy of the layers, whose places are counted alike
+  const place = (stage: number, chunk: number) => {
+    const at = placeOf(placement, stages, stage, chunk)
+    return copies === 2 ? at % stages : at
+  }
   const { timeline, makespan, stages: runs } = tracePipeline(pipeline)
-  const places = schedule === 'dualpipe' ? stages : stages * passes[0]!.length
+  const places = (stages * passes[0]!.length) / copies
   const problems: string[] = []
   const check = (holds: boolean, what: string, about: unknown) => {
     if (!holds) problems.push(`${what}: ${JSON.stringify(about)}`)
@@ -255,7 +256,7 @@ function problemsOf(pipeline: Pipeline): string[] {
 
   const byKey = new Map<string, Pass>()
   for (const pass of timeline)
-    byKey.set(`${pass.pass} ${placeOf(pipeline, pass.stage, pass.chunk)} ${pass.microBatch}`, pass)
+    byKey.set(`${pass.pass} ${place(pass.stage, pass.chunk)} ${pass.microBatch}`, pass)
   check(byKey.size === timeline.length, 'a pass runs twice', timeline)
   for (const kind of ['forward', 'backward']) {
     const count = timeline.filter(({ pass }) => pass === kind).length
@@ -264,21 +265,21 @@ function problemsOf(pipeline: Pipeline): string[] {
 
   for (const pass of timeline) {
     const { stage, chunk, microBatch, start, end } = pass
-    const place = placeOf(pipeline, stage, chunk)
+    const own = place(stage, chunk)
     const after = (key: string, gradient: boolean) => {
       const earlier = byKey.get(key)
       if (earlier === undefined) return check(false, `${key} is missing`, pass)
-      const wraps = schedule === 'interleaved' && earlier.chunk !== chunk
+      const wraps = placement === 'straight' && earlier.chunk !== chunk
       const link = links[wraps ? stages - 1 : Math.min(earlier.stage, stage)]
       const transfer = earlier.stage === stage ? 0 : ((gradient ? link?.backward : link?.forward) ?? 0)
       check(start >= earlier.end + transfer - 1e-9, `begins before ${JSON.stringify(earlier)} arrives`, pass)
     }
-    if (pass.pass === 'forward' && place > 0) after(`forward ${place - 1} ${microBatch}`, false)
+    if (pass.pass === 'forward' && own > 0) after(`forward ${own - 1} ${microBatch}`, false)
     if (pass.pass === 'backward') {
-      check(start >= byKey.get(`forward ${place} ${microBatch}`)!.end - 1e-9, 'a gradient of nothing', pass)
-      if (place < places - 1) after(`backward ${place + 1} ${microBatch}`, true)
+      check(start >= byKey.get(`forward ${own} ${microBatch}`)!.end - 1e-9, 'a gradient of nothing', pass)
+      if (own < places - 1) after(`backward ${own + 1} ${microBatch}`, true)
     }
-    if (pass.pass === 'weight') after(`backward ${place} ${microBatch}`, false)
+    if (pass.pass === 'weight') after(`backward ${own} ${microBatch}`, false)
     check(start >= -1e-9 && end <= makespan + 1e-9, 'lies outside of the run', pass)
   }
 
@@ -300,7 +301,7 @@ function problemsOf(pipeline: Pipeline): string[] {
       const ofChunk = own.filter((pass) => pass.chunk === chunk)
       check(near(run.firstForward[chunk]!, ofChunk[0]!.start), 'first forward', run)
       check(near(run.gradientsReady[chunk]!, Math.max(...ofChunk.map(({ end }) => end))), 'gradients', run)
-      const count = schedule === 'dualpipe' ? microBatches / 2 : microBatches
+      const count = microBatches / copies
       check(makespan >= count * (forward + backward + weight) - 1e-9, 'faster than its work', makespan)
     })
   }
@@ -311,7 +312,7 @@ describe('the formula', () => {
   test('is the simulation where it is given', () => {
     let given = 0
     const shapes = fc.record({
-      schedule: fc.constantFrom<PipelineSchedule>('1f1b', 'gpipe', 'interleaved'),
+      schedule: fc.constantFrom(...SCHEDULE_NAMES),
       stages: fc.integer({ min: 1, max: 12 }),
       microBatches: fc.integer({ min: 1, max: 60 }),
       chunks: fc.integer({ min: 1, max: 4 }),
@@ -329,7 +330,7 @@ describe('the formula', () => {
     fc.assert(
       fc.property(shapes, ({ schedule, stages, microBatches, chunks, link, ...chunk }) => {
         const pipeline: Pipeline = {
-          ...uniform(schedule, stages, microBatches, chunk, schedule === 'interleaved' ? chunks : 1),
+          ...uniform(schedule, stages, microBatches, chunk, chunksUnder(schedule, chunks)),
           ...(link === undefined ? {} : { links: Array.from({ length: stages }, () => link) }),
         }
         fc.pre(problemOf(pipeline) === undefined)
@@ -351,7 +352,7 @@ describe('a long run', () => {
   test('comes out the same whether or not its steady part is left out', () => {
     const long = pipelines.map((pipeline) => {
       const { schedule, passes, group } = pipeline
-      const more = schedule === 'interleaved' ? (group ?? passes.length) : 2
+      const more = SCHEDULES[schedule].groups === null ? 2 : (group ?? passes.length)
       return { ...pipeline, microBatches: pipeline.microBatches + 40 * more }
     })
     fc.assert(
@@ -425,19 +426,16 @@ describe('the bound', () => {
     )
   })
 
-  test.each(['1f1b', 'gpipe', 'interleaved'] as const)(
-    'is the simulation of stages all alike: %s',
-    (schedule) => {
-      for (const [stages, microBatches] of [
-        [1, 3],
-        [4, 8],
-        [8, 64],
-      ] as const) {
-        const pipeline = uniform(schedule, stages, microBatches, times)
-        expect(boundSeconds(pipeline)).toBeCloseTo(simulatePipeline(pipeline).makespan, 9)
-      }
-    },
-  )
+  test.each(['1f1b', 'interleaved'] as const)('is the simulation of stages all alike: %s', (schedule) => {
+    for (const [stages, microBatches] of [
+      [1, 3],
+      [4, 8],
+      [8, 64],
+    ] as const) {
+      const pipeline = uniform(schedule, stages, microBatches, times)
+      expect(boundSeconds(pipeline)).toBeCloseTo(simulatePipeline(pipeline).makespan, 9)
+    }
+  })
 })
 
 test('a slower chip at the end of the pipeline sets its pace', () => {

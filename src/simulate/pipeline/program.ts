@@ -4,22 +4,27 @@
  */
 import {
   BACKWARD_INPUT,
+  copiesOf,
   isForward,
   KIND_BITS,
   KIND_MASK,
   KINDS,
   PAIRED_BACKWARD,
   PAIRED_FORWARD,
+  type PipelineSchedule,
+  placeOf,
+  SCHEDULES,
   type Shape,
-  stageOrder,
+  stageOf,
   WEIGHT,
-} from './schedules.ts'
+} from '../schedules/index.ts'
 
 /**
  * Passes are numbered from 1 on; 0 stands for no pass. A paired backward follows its forward. Passes of one kind in one
  * cell (stage * chunks + chunk) are a sort: kind * cells + cell.
  */
 export interface Program {
+  readonly schedule: PipelineSchedule
   readonly shape: Shape
   readonly passes: number
   /** By pass: its sort. */
@@ -61,35 +66,35 @@ export function transferOf(link: number, gradient: boolean): number {
 }
 
 /** The place before (`step` -1) or after (1) a chunk on a stage, along the way of a micro-batch's forward pass. */
-function neighbor(shape: Shape, stage: number, chunk: number, step: -1 | 1): Hop | undefined {
-  const { schedule, stages, chunks } = shape
-  const upwards = chunk === 1 && (schedule === 'dualpipe' || schedule === 'dualpipe-v')
-  const next = upwards ? stage - step : stage + step
-  if (next >= 0 && next < stages) return { stage: next, chunk, link: Math.min(stage, next) }
-  switch (schedule) {
-    case 'dualpipe':
-      return undefined
-    case 'dualpipe-v':
-      // the last stage holds the turn, the first one both ends
-      return next === stages ? { stage, chunk: 1 - chunk, link: 0 } : undefined
-    default: {
-      const other = chunk + step
-      if (other < 0 || other >= chunks) return undefined
-      return { stage: step === 1 ? 0 : stages - 1, chunk: other, link: stages - 1 }
-    }
-  }
+function neighbor(
+  schedule: PipelineSchedule,
+  { stages, chunks }: Shape,
+  stage: number,
+  chunk: number,
+  step: -1 | 1,
+): Hop | undefined {
+  const { placement } = SCHEDULES[schedule]
+  const next = placeOf(placement, stages, stage, chunk) + step
+  if (next < 0 || next >= stages * chunks) return undefined
+  const other = { stage: stageOf(placement, stages, next), chunk: Math.floor(next / stages) }
+  if (other.chunk === chunk) return { ...other, link: Math.min(stage, other.stage) }
+  // a second copy of the layers begins anew; what is folded turns on its stage; else the last stage sends to the first
+  if (copiesOf(placement) === 2) return undefined
+  return { ...other, link: other.stage === stage ? 0 : stages - 1 }
 }
 
 /** Stands for a place that is the first or the last one. */
 const NOWHERE = 0x7fffffff
 
-export function compile(shape: Shape): Program {
+export function compile(schedule: PipelineSchedule, shape: Shape): Program {
   const { stages, chunks, microBatches } = shape
+  const { order, pairs } = SCHEDULES[schedule]
   const cells = stages * chunks
   const units = microBatches * chunks
-  const orders = Array.from({ length: stages }, (_, stage) => stageOrder(shape, stage))
+  const orders = Array.from({ length: stages }, (_, stage) => order(shape, stage))
   const passes = orders.reduce((sum, order) => sum + order.length, 0)
   const program: Program = {
+    schedule,
     shape,
     passes,
     sort: new Int32Array(passes + 1),
@@ -101,7 +106,7 @@ export function compile(shape: Shape): Program {
     over: new Int32Array(KINDS * cells),
     sends: new Int32Array(KINDS * cells),
     counts: new Int32Array(KINDS * cells),
-    paired: shape.schedule === 'dualpipe' || shape.schedule === 'dualpipe-v',
+    paired: pairs,
     firstForward: new Int32Array(cells),
     lastGradient: new Int32Array(cells),
     inFlight: new Int32Array(stages),
@@ -115,8 +120,8 @@ export function compile(shape: Shape): Program {
   for (let stage = 0; stage < stages; stage++)
     for (let chunk = 0; chunk < chunks; chunk++) {
       const cell = stage * chunks + chunk
-      const before = neighbor(shape, stage, chunk, -1)
-      const after = neighbor(shape, stage, chunk, 1)
+      const before = neighbor(schedule, shape, stage, chunk, -1)
+      const after = neighbor(schedule, shape, stage, chunk, 1)
       for (let kind = 0; kind < KINDS; kind++) {
         const at = kind * cells + cell
         program.stage[at] = stage
@@ -187,7 +192,7 @@ export function compile(shape: Shape): Program {
     for (let stage = 0; stage < stages; stage++) advance(stage)
     for (let stage = stages - 1; stage >= 0; stage--) advance(stage)
     if (placed === earlier)
-      throw new Error(`pipeline ${JSON.stringify(shape)} deadlocks after ${placed} passes`)
+      throw new Error(`${schedule} pipeline ${JSON.stringify(shape)} deadlocks after ${placed} passes`)
   }
   for (let stage = 0; stage < stages; stage++) countInFlight(program, stage, orders[stage]!)
   return program
@@ -224,11 +229,11 @@ const kept = new Map<string, Program>()
 let keptPasses = 0
 
 /** The program of a shape, from an earlier call where there was one. */
-export function programOf(shape: Shape): Program {
-  const key = `${shape.schedule} ${shape.stages} ${shape.chunks} ${shape.microBatches} ${shape.group}`
+export function programOf(schedule: PipelineSchedule, shape: Shape): Program {
+  const key = `${schedule} ${shape.stages} ${shape.chunks} ${shape.microBatches} ${shape.group}`
   const known = kept.get(key)
   if (known !== undefined) return known
-  const program = compile(shape)
+  const program = compile(schedule, shape)
   if (keptPasses + program.passes > KEPT_PASSES) {
     kept.clear()
     keptPasses = 0

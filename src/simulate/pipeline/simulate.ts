@@ -1,19 +1,18 @@
 /** @file Runs a pipeline pass by pass: when each stage computes, waits and has its gradients. */
-import { type Program, programOf, transferOf } from './program.ts'
 import {
   BACKWARD,
   BACKWARD_INPUT,
   FORWARD,
-  interleavedGroup,
   KINDS,
   PAIRED_BACKWARD,
   PAIRED_FORWARD,
+  SCHEDULES,
   type Shape,
   type Steady,
   scheduleProblem,
-  steadyPart,
   WEIGHT,
-} from './schedules.ts'
+} from '../schedules/index.ts'
+import { type Program, programOf, transferOf } from './program.ts'
 import type { Pass, PassKind, Pipeline, PipelineRun, StageRun } from './types.ts'
 
 /**
@@ -26,7 +25,7 @@ export function simulatePipeline(pipeline: Pipeline): PipelineRun {
 
 /** The same with every pass, in an order that respects their dependencies: for pictures and traces. */
 export function tracePipeline(pipeline: Pipeline): PipelineRun & { readonly timeline: readonly Pass[] } {
-  const program = programOf(shapeOf(pipeline))
+  const program = programOf(pipeline.schedule, shapeOf(pipeline))
   const clock = clockOf(pipeline, program)
   const simulation = { program, clock, makespan: run(program, clock), periods: 0, shift: 0 }
   return { ...stagesOf(simulation), timeline: timelineOf(program, clock) }
@@ -68,17 +67,17 @@ const TOLERANCE = 1e-12
 /**
  * Leaves out what repeats. Every end is a maximum of sums of earlier ends and durations: where the ends that a period
  * builds on are later by the same seconds as those of the period before, so are its own, and those of all periods to
- * come (see `oneForwardOneBackwardSeconds`, which does the same without passes). That is tested, on every pass of two
+ * come (see `turn-by-turn.ts`, which does the same without passes). That is tested, on every pass of two
  * periods in a row; a pipeline that has not settled is simulated for longer, in the end as a whole.
  */
 function simulate(pipeline: Pipeline): Simulation {
   const shape = shapeOf(pipeline)
-  const steady = steadyPart(shape)
+  const steady = SCHEDULES[pipeline.schedule].steady(shape)
   if (steady !== undefined) {
     const first = Math.ceil((FIRST_MICRO_BATCHES * shape.stages) / steady.microBatches)
     for (let tried = Math.max(FIRST_PERIODS, first); tried < steady.periods / 2; tried *= MORE_PERIODS) {
       const periods = steady.periods - tried
-      const program = programOf({
+      const program = programOf(pipeline.schedule, {
         ...shape,
         microBatches: shape.microBatches - periods * steady.microBatches,
       })
@@ -90,7 +89,7 @@ function simulate(pipeline: Pipeline): Simulation {
       return { program, clock, makespan: makespan + shift, periods, shift }
     }
   }
-  const program = programOf(shape)
+  const program = programOf(pipeline.schedule, shape)
   const clock = clockOf(pipeline, program)
   return { program, clock, makespan: run(program, clock), periods: 0, shift: 0 }
 }
@@ -119,14 +118,14 @@ function growthOf(program: Program, steady: Steady, periods: number, tolerance: 
 /** What the order of the passes of a pipeline depends on. */
 export function shapeOf({ schedule, microBatches, passes, group }: Pipeline): Shape {
   const stages = passes.length
+  const { groups } = SCHEDULES[schedule]
   const shape: Shape = {
-    schedule,
     stages,
     chunks: passes[0]?.length ?? 0,
     microBatches,
-    group: schedule === 'interleaved' ? (group ?? interleavedGroup(stages, microBatches)) : 1,
+    group: groups === null ? 1 : (group ?? groups.usual(stages, microBatches)),
   }
-  const problem = scheduleProblem(shape)
+  const problem = scheduleProblem(schedule, shape)
   if (problem !== undefined) throw new RangeError(problem)
   return shape
 }
@@ -217,7 +216,7 @@ function stagesOf({ program, clock, makespan, periods, shift }: Simulation): Pip
     busy[stage[sort]!]! += counts[sort]! * clock.durations[sort]!
     sending[stage[sort]!]! += counts[sort]! * clock.holds[sort]!
   }
-  const steady = periods > 0 ? steadyPart(shape) : undefined
+  const steady = periods > 0 ? SCHEDULES[program.schedule].steady(shape) : undefined
   if (steady !== undefined)
     for (let at = 0; at < stages; at++) {
       const first = program.begin[at]! + steady.start[at]!

@@ -96,7 +96,7 @@ describe('simulationHtml', () => {
       'Not drawn: dualpipe needs an even number of stages, not 3.',
     )
     expect(page('pp64 schedule=dualpipe-v mb4')).toContain(
-      'Not drawn: dualpipe-v needs two micro-batches a stage: 128, not 64.',
+      'Not drawn: dualpipe-v needs at least 128 micro-batches, there are 64.',
     )
   })
 

@@ -1,5 +1,5 @@
 /** @file A pipeline as it runs: stages down, time across, forward, backward and weights' gradients in colours. */
-import { type Pass, type PassKind, type Pipeline, tracePipeline } from '../../simulate/index.ts'
+import { type Pass, type PassKind, type Pipeline, SCHEDULES, tracePipeline } from '../../simulate/index.ts'
 import { grouped } from '../../words.ts'
 import { niceTicks } from '../report/chart.ts'
 import { type Html, html } from '../report/html.ts'
@@ -91,7 +91,8 @@ function shortened(pipeline: Pipeline): Pipeline {
   const chunks = pipeline.passes[0]?.length ?? 1
   const wanted = Math.max(ROUNDS, Math.ceil(LEAST_MICRO_BATCHES / stages))
   const rounds = Math.max(1, Math.min(wanted, Math.floor(MOST_FORWARDS / (chunks * stages))))
-  const few = pipeline.schedule.startsWith('dualpipe') ? 2 * wanted * stages : rounds * stages
+  const least = SCHEDULES[pipeline.schedule].needs.leastMicroBatches(stages)
+  const few = least > stages ? wanted * least : rounds * stages
   // a few more would not be missed
   return pipeline.microBatches <= few * 1.5 ? pipeline : { ...pipeline, microBatches: few }
 }

@@ -1,5 +1,5 @@
 /** @file The makespan of 1F1B without its passes: stages and links that differ, in time that hardly grows with micro-batches. */
-import type { Pipeline } from './types.ts'
+import type { PipelineTimes } from './types.ts'
 
 /** Relative error that the jump over the steady state may bring in, above that of adding up. */
 const TOLERANCE = 1e-12
@@ -25,18 +25,18 @@ let back = new Float64Array(0)
  * the rest of the steady state is one multiplication; where they grow by amounts that are `spread` apart, n turns differ
  * from it by n * spread at most. The jump is taken when that is below `TOLERANCE` of the result.
  */
-export function oneForwardOneBackwardSeconds(pipeline: Pipeline, lastBackward?: Float64Array): number {
-  const { passes, links, microBatches, overlapsTransfers } = pipeline
+export function oneForwardOneBackwardSeconds(times: PipelineTimes, lastBackward?: Float64Array): number {
+  const { passes, links, microBatches, overlapsTransfers } = times
   const stages = passes.length
   const last = stages - 1
   if (ahead.length < stages) grow(stages)
   for (let stage = 0; stage < stages; stage++) {
-    const times = passes[stage]![0]!
+    const own = passes[stage]![0]!
     const down = stage < last ? (links?.[stage]?.forward ?? 0) : 0
     const up = stage > 0 ? (links?.[stage - 1]?.backward ?? 0) : 0
     // a message belongs to the stage that sends it: its seconds hold it up, or come after
-    forward[stage] = times.forward + (overlapsTransfers ? 0 : down)
-    backward[stage] = times.backward + times.weight + (overlapsTransfers ? 0 : up)
+    forward[stage] = own.forward + (overlapsTransfers ? 0 : down)
+    backward[stage] = own.backward + own.weight + (overlapsTransfers ? 0 : up)
     forwardLatency[stage] = overlapsTransfers ? down : 0
     backwardLatency[stage] = overlapsTransfers ? up : 0
   }
