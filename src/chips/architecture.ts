@@ -1,7 +1,7 @@
-/** @file Which design of cores a chip has: chips that share one reach like shares of their data sheets. */
+/** @file The design of a chip's cores: chips of one design reach similar shares of their data sheets. */
 import type { Chip } from './types.ts'
 
-/** By what ids of chips hold; the first that fits. */
+/** Designs by a pattern in the id of a chip; the first that matches counts. */
 const ARCHITECTURES: readonly (readonly [RegExp, string])[] = [
   [/^ascend-910a|^ascend-910$/i, 'da-vinci-1'],
   [/^ascend-910|^ascend-9[1-4]/i, 'da-vinci-2'],
@@ -19,7 +19,7 @@ const ARCHITECTURES: readonly (readonly [RegExp, string])[] = [
   [/^tpu/i, 'tpu'],
 ]
 
-/** The design of a chip's cores; its id where it shares it with no other known one. */
+/** The design of a chip's cores; the chip's own id where no other known chip shares it. */
 export function architectureOf({ id }: Pick<Chip, 'id'>): string {
   return ARCHITECTURES.find(([pattern]) => pattern.test(id))?.[1] ?? id
 }

@@ -6,7 +6,7 @@
 import { statedLinkBandwidth } from './links.ts'
 import type { Chip, NumberFormat, PeakRates } from './types.ts'
 
-/** A value, or that it is unknown and which figures are missing. */
+/** A value; or 'unknown', with the figures that are missing. */
 export type RuleFinding<T> =
   | { readonly value: T; readonly missing?: undefined }
   | { readonly value: 'unknown'; readonly missing: readonly string[] }

@@ -5,7 +5,7 @@ import type { Chip } from './types.ts'
 /** A chip that was found by a word. */
 export interface Found {
   readonly chip: Chip
-  /** The word is its id, name or alias; else it is the start of a name, or that of a family. */
+  /** True where the word is the chip's id, name or alias; false where it is a family's name or the start of a name. */
   readonly exact: boolean
   /** Variants that the word might have meant too. */
   readonly others: readonly Chip[]
@@ -50,7 +50,7 @@ function ownNames({ id, vendor, name, aliases }: Chip): string[] {
   return [id, name, `${vendor} ${name}`, ...aliases]
 }
 
-/** All names, also without what one has in brackets, which a variant may share. */
+/** All names of a chip; each also without its part in brackets, which a variant may share. */
 function namesOf(chip: Chip): string[] {
   const bare = chip.name.replace(/\s*\(.*\)/, '')
   return [...ownNames(chip), bare, `${chip.vendor} ${bare}`]

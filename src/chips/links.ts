@@ -4,7 +4,7 @@ import type { Chip, Direction } from './types.ts'
 export interface LinkBandwidth {
   /** Bytes a second of a chip, each way. */
   readonly eachWay: number
-  /** How the figure was read: as it is, or by half for both ways together, and by half where the source does not say. */
+  /** How the figure was read: whole where it is of each way, by half where it is of both ways or the source does not say. */
   readonly direction: Direction
 }
 

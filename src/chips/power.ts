@@ -1,10 +1,10 @@
-/** @file What a chip's power is worth by the process that it is made in. */
+/** @file A chip's power, weighed by the process that it is made in. */
 import { architectureOf } from './architecture.ts'
 import type { Chip } from './types.ts'
 
 /**
- * What a watt does beside one on a chip of 5 nm, by what names of processes hold; the first that fits. Others, and those
- * that nobody published, count as 5 nm.
+ * Work of a watt over that of a watt at 5 nm, by a pattern in the name of the process; the first that matches counts. A
+ * process that matches none, or that nobody published, counts as 5 nm.
  */
 const WATT_YIELDS: readonly (readonly [RegExp, number])[] = [
   [/\b4NP?\b|\b[345] ?nm|\bN[345]/i, 1],
@@ -16,7 +16,7 @@ function wattYield({ process: { node } }: Chip): number {
   return WATT_YIELDS.find(([pattern]) => pattern.test(node ?? ''))?.[1] ?? 1
 }
 
-/** Chips of the catalog that others are like, with the most power of their rate in 16 bits: cores, FLOP/s, watts. */
+/** Reference chips for those whose power nobody published: design of cores, FLOP/s in 16 bits, most watts at that rate. */
 export const LIKE_CHIPS: readonly (readonly [architecture: string, rate: number, watts: number])[] = [
   ['ampere', 312e12, 400],
   ['hopper', 989.5e12, 700],
@@ -26,9 +26,9 @@ export const LIKE_CHIPS: readonly (readonly [architecture: string, rate: number,
 ]
 
 /**
- * Watts of a chip of 5 nm that does as much as this one does with its design power. Where nobody published that, it is taken to
- * be that of a chip with the same cores and the nearest rate, and more in proportion where this one has more of them, as a
- * package of two dies does; null where none is known.
+ * Design power in watts of 5 nm: what a chip of that process would draw for the same work. Where nobody published the
+ * power, it is that of the reference chip with the same cores and the nearest rate, scaled up by the rate where this chip
+ * has more cores, as a package of two dies does. Null where no reference has its cores.
  */
 export function effectiveWatts(chip: Chip): number | null {
   const watts = chip.power.watts ?? wattsOfLike(chip)
@@ -36,7 +36,7 @@ export function effectiveWatts(chip: Chip): number | null {
 }
 
 function wattsOfLike(chip: Chip): number | null {
-  // as the table has it: of all units, not of those for matrices alone, which few publish
+  // the rate of all units, as in the table: few publish that of the matrix units alone
   const rate = chip.peak.bf16 ?? chip.peak.fp16
   if (rate === null) return null
   const architecture = architectureOf(chip)

@@ -4,7 +4,7 @@ import { DIRECTIONS, FIGURE_GROUPS, NUMBER_FORMATS, RUNTIMES, STATUSES } from '.
 
 const text = z.string().min(1).nullable().optional()
 const texts = z.array(z.string().min(1)).optional()
-/** Within what ratios of two figures stay finite and above 0. */
+/** A figure within limits that keep the ratio of any two finite and above 0. */
 const amount = (description: string) =>
   z.number().positive().min(1e-6).max(1e30).nullable().optional().describe(description)
 const count = (description: string) => z.int().positive().nullable().optional().describe(description)

@@ -1,4 +1,4 @@
-/** @file The largest micro-batches that could fit, whatever the rest of a layout: attention and the head alone. */
+/** @file An upper bound of the micro-batch that fits, by the memory of one layer's attention and of the head alone. */
 import {
   createMemoryModel,
   LIBRARY_BYTES,
@@ -9,9 +9,10 @@ import {
 import { divisorsOf, layoutOf, type Share, WHOLE } from './space.ts'
 
 /**
- * Every layout has a stage with the head and a layer with attention, and keeps at least the inputs of that layer and
- * what its attention or the logits take. Weights and all that replicas could share are left out. The layer has an MLP of
- * no width: experts in its place take no less, with the gathered input of the head that their last stage keeps.
+ * Lower bound of a layout's memory: every layout has a stage with the head and a layer with attention, and keeps at least
+ * the inputs of that layer and what its attention or the logits take. Weights, and all that replicas could share, are left
+ * out. The layer's MLP has no width: experts in its place, with the gathered input of the head that their last stage
+ * keeps, take no less.
  */
 class BareMemory {
   readonly #model: MemoryModel
@@ -19,7 +20,7 @@ class BareMemory {
   readonly #batch: number
   /** Divisors of the batch. */
   readonly #microBatches: readonly number[]
-  /** What may take the least: of scores that are stored, to compute them again with attention or with all of the layer. */
+  /** Recomputation that may take the least memory: where scores are stored, that of attention or that of the whole layer. */
   readonly #recomputes: readonly Recompute[]
   readonly #known = new Map<number, number>()
 
@@ -54,14 +55,14 @@ class BareMemory {
     return largest
   }
 
-  /** How many of them may fit: the first so many. */
+  /** Number of micro-batches, from the smallest on, that may fit. */
   #count(share: Share, recompute: Recompute): number {
     const [first, second] = this.#microBatches
     const least = this.#bytesOf(share, first!, recompute)
     if (least > this.#bytes) return 0
     const next = second === undefined ? Number.POSITIVE_INFINITY : this.#bytesOf(share, second, recompute)
     if (next > this.#bytes) return 1
-    // the highest of points that all rise in proportion is nowhere below the line through two before it
+    // a maximum of linear functions is convex: nowhere below the line through two earlier points
     const each = (next - least) / (second! - first!)
     const over = this.#microBatches.findIndex(
       (microBatch) => least + each * (microBatch - first!) > this.#bytes,
@@ -83,7 +84,7 @@ class BareMemory {
 
 const kept = new WeakMap<Simulator, BareMemory>()
 
-/** That of a simulator, for all that is searched with it. */
+/** The bound of a simulator, made once for all searches with it. */
 export function bareMemoryOf(simulator: Simulator): BareMemory {
   let bare = kept.get(simulator)
   if (bare === undefined) {

@@ -1,13 +1,13 @@
-/** @file What can be wrong with a request, all of it at once. */
+/** @file Checks a request for a plan; every problem is told at once. */
 
 import { type Issue, RegaugeError } from '../errors.ts'
 import { amountIssues, countIssues, MOST, machineIssues, workloadIssues } from '../simulate/index.ts'
 import { type Space, spaceOf } from './space.ts'
 import { type Aspect, OBJECTIVES, type PlanRequest } from './types.ts'
 
-/** Most layers of a model that is planned for: how they are cut into stages grows with their square. */
+/** Most layers of a model that is planned for: the ways to cut them into stages grow with their square. */
 export const MOST_LAYERS = 512
-/** Most layouts of a list. */
+/** Most layouts that an answer may list. */
 export const MOST_LAYOUTS = 1000
 
 /** The space of a request. Throws a `usage` error where the request cannot be planned at all. */
@@ -67,7 +67,7 @@ export function checkedSpace(request: PlanRequest): Space {
   return space
 }
 
-/** Parameters whose fixed values leave nothing, as text. */
+/** Fixed parameters that leave no layout, as text. */
 function emptyParts(space: Space): string[] {
   const { fixed = {} } = space.request
   const named = (names: readonly string[]) =>

@@ -5,7 +5,7 @@ import type { PoolsRequest, RunCost } from './types.ts'
 const DAY = 86_400
 const HOUR = 3600
 
-/** What a run of so many tokens takes on chips that train so many a second; what is missing is named. */
+/** Days, energy and money of a run, by its tokens and the tokens trained a second; figures that are missing are named. */
 export function costOf(
   {
     tokens,
@@ -30,7 +30,7 @@ export function costOf(
   }
 }
 
-/** Days of a run whose steps take so many seconds; null where its tokens are not given. */
+/** Days of a run, by the seconds of a step; null where its tokens are not given. */
 export function stepDays(
   { tokens, workload }: Pick<PoolsRequest, 'tokens' | 'workload'>,
   seconds: number,

@@ -1,4 +1,4 @@
-/** @file One layout beside the best: what it breaks, where it does not fit, and what it loses. */
+/** @file One layout compared to the best: rules that it breaks, where it does not fit, and where its time goes. */
 
 import { violations } from '../engines/index.ts'
 import { createSimulator, type Layout, largestTerm, layoutIssues, MOST } from '../simulate/index.ts'
@@ -23,7 +23,7 @@ export function explainLayout(request: PlanRequest, layout: Layout, known?: Plan
     ...(chips > machine.count ? [`${chips} chips are needed, there are ${machine.count}`] : []),
   ]
   const unsound = layoutIssues(layout, workload.decoder.layers)
-  // rules say the same in more words, but not of all numbers
+  // rules say the same at more length, but do not cover all numbers
   const broken = rules.length > 0 ? rules : unsound.map(({ message }) => message)
   const best = known ?? bestLayout(request)
   const found = best === undefined ? {} : { best }

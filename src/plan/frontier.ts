@@ -1,4 +1,4 @@
-/** @file How many chips for how many days. */
+/** @file Days of a run against the number of chips. */
 import { RegaugeError } from '../errors.ts'
 import { amountIssues } from '../simulate/index.ts'
 import { planLayouts } from './plan.ts'
@@ -25,7 +25,7 @@ export function frontier(request: PlanRequest, counts: readonly number[]): reado
 }
 
 /**
- * The fewest of some numbers of chips that end a run within so many days; undefined where none does.
+ * The fewest chips, of the numbers given, that end a run within the days given; undefined where none do.
  * @throws RegaugeError 'usage' where the tokens of the run are not given, or the days are none.
  */
 export function fewestChips(

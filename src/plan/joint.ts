@@ -26,28 +26,25 @@ import { chipsOf, divisorsOf, evenStages, spaceOf } from './space.ts'
 import type { Pool, PoolPart, PoolsPlan, PoolsRequest } from './types.ts'
 import { secondsText } from './words.ts'
 
-/** What a pool of a pipeline may be: its stages, and how a layer lies on the chips of one. */
+/** One pool as its side of a pipeline: the number of stages, and how a layer is spread over the chips of one. */
 export interface Side {
   readonly pool: Pool
-  /** Among the sides of the pool. */
+  /** Index among the sides of the pool. */
   readonly place: number
   readonly simulator: Simulator
   readonly stages: number
   readonly layout: Layout
-  /**
-   * Seconds of a micro-batch in the first so many layers, from none to all, without embedding and head: both ways, and
-   * forward alone.
-   */
+  /** Prefix sums over layers: seconds of a micro-batch in the first n without the ends, both ways, and forward alone. */
   readonly upTo: readonly number[]
   readonly forwardUpTo: readonly number[]
-  /** Whether it fits, by how many stages there are and how many layers it has. */
+  /** Whether the side fits, by the stages of the whole pipeline and the layers of the side. */
   readonly fitting: Map<number, boolean>
 }
 
 /**
- * The first layers on one pool and the last on another. Pairs of sides wait by what their slowest stages take at the
- * least however layers are divided, of them or of any pair after them; divisions of a pair wait by a closer bound. None
- * is looked at whose bound is above the best.
+ * The best pipeline with its first layers on one pool and its last on another: best-first branch and bound. A pair of sides
+ * is bounded by its slowest stage over all divisions of the layers, as a minimum with all pairs after it; a division of a
+ * pair by a closer bound. Nothing is evaluated whose bound is above the incumbent.
  */
 export function pipeline(
   request: PoolsRequest,
@@ -78,7 +75,7 @@ export function pipeline(
     if ('stageLayers' in next) {
       const plan = joined(request, next)
       const less = plan.seconds - (best?.seconds ?? Number.POSITIVE_INFINITY)
-      // of several that take as long, always the same
+      // ties are broken by a fixed order
       if (less > 0 || (less === 0 && compareJoints(next, joint!) > 0)) continue
       best = plan
       joint = next
@@ -95,11 +92,11 @@ export function pipeline(
 /** Sides of one end that are alike, the fastest first. */
 interface Group {
   readonly sides: readonly Side[]
-  /** Seconds of so many layers at that end, of each side or any after it at the least. */
+  /** Lower bound of the seconds of a number of layers at that end, for each side and all sides after it. */
   readonly least: readonly (readonly number[])[]
 }
 
-/** Pairs of sides of two groups; the one that is next, by its places. */
+/** Pairs of sides of two groups, with the indices of the next pair. */
 interface Pairs {
   readonly fronts: Group
   readonly backs: Group
@@ -107,7 +104,7 @@ interface Pairs {
   readonly back: number
 }
 
-/** The order of joints that take as long: by what they take at the least, then as sides and layers are listed. */
+/** The order of joints of equal time: by lower bound, then as sides and layers are listed. */
 function compareJoints(a: Joint, b: Joint): number {
   return (
     a.bound - b.bound || a.first.place - b.first.place || a.last.place - b.last.place || a.layers - b.layers
@@ -115,8 +112,8 @@ function compareJoints(a: Joint, b: Joint): number {
 }
 
 /**
- * Sides by stages and by the micro-batches that they take, in which two sides must be the same.
- * @param secondsOf What so many layers at an end of the model take on a side.
+ * Sides grouped by their micro-batches, in which both sides of a pipeline must agree, and by their stages.
+ * @param secondsOf Seconds of a number of layers at an end of the model on a side.
  */
 function alikeSides(sides: readonly Side[], secondsOf: (side: Side, layers: number) => number): Group[] {
   const groups = new Map<string, Side[]>()
@@ -140,7 +137,7 @@ function alikeSides(sides: readonly Side[], secondsOf: (side: Side, layers: numb
   })
 }
 
-/** Seconds of a pair, and of any after it, at the least, wherever layers are divided. */
+/** Lower bound of the seconds of a pair and of all pairs after it, over all divisions of the layers. */
 function leastOf({ workload }: PoolsRequest, { fronts, backs, front, back }: Pairs): number {
   const first = fronts.sides[front]!
   const last = backs.sides[back]!
@@ -162,7 +159,7 @@ function leastOf({ workload }: PoolsRequest, { fronts, backs, front, back }: Pai
   return least * ROUNDING
 }
 
-/** The divisions of layers between two sides that fit and may take less than so many seconds. */
+/** Divisions of the layers between two sides that fit and whose lower bound is below a limit in seconds. */
 export function jointsOf(
   { workload, link }: PoolsRequest,
   first: Side,
@@ -178,7 +175,7 @@ export function jointsOf(
     (dataParallel * microBatch * workload.sequenceLength * hiddenSize * 2) / link.bytesPerSecond +
     link.latency
   const [x, y] = [first.upTo[layers]!, last.upTo[layers]!]
-  // n layers on the first pool, the others on the second: slowest stages at least, as a mean
+  // n layers on the first pool, the others on the second: a slowest stage takes at least the mean
   const balanced = Math.round((layers * y * first.stages) / (y * first.stages + x * last.stages))
   const joints: Joint[] = []
   for (let n = balanced - 2; n <= balanced + 2; n++) {
@@ -198,7 +195,7 @@ export function jointsOf(
   return joints
 }
 
-/** Two sides of a pipeline, of which the first has so many layers. */
+/** Two sides of a pipeline with the layers divided between them. */
 interface Joint {
   readonly first: Side
   readonly last: Side
@@ -207,13 +204,14 @@ interface Joint {
   readonly stageLayers: readonly number[]
   /** Seconds of a micro-batch between them. */
   readonly transfer: number
-  /** Seconds of a step at least. */
+  /** Lower bound of the seconds of a step. */
   readonly bound: number
 }
 
 /**
- * Seconds at least: one micro-batch goes all the way there and back, and a stage has the others before or after it. The
- * longest stage of the first pool has no more forwards behind its first than there are stages, the last one has none.
+ * Lower bound of the seconds of the passes: one micro-batch goes through all stages and back, and a stage runs the others
+ * before or after it. The longest stage of the first pool has at most as many forwards after its first one as there are
+ * stages; the last stage has none.
  */
 function boundOf(
   first: Side,
@@ -384,7 +382,7 @@ export function joined(
   }
 }
 
-/** Seconds in which both pools sum the gradients of a table of embeddings that either has: each sends its own, once. */
+/** Seconds to sum the gradients of a table of embeddings that both pools have: each sends its own once. */
 function tableTransfer({ workload, link }: PoolsRequest, first: Side, last: Side): number {
   const { vocabularySize, hiddenSize } = workload.decoder
   if (!sharesTable(workload.decoder)) return 0
@@ -392,10 +390,7 @@ function tableTransfer({ workload, link }: PoolsRequest, first: Side, last: Side
   return (vocabularySize * hiddenSize * bytes) / link.bytesPerSecond + link.latency
 }
 
-/**
- * Whether the stages of a side fit, where the first one has so many layers: that depends on nothing of the other side but
- * how many stages it has.
- */
+/** Whether the stages of a side fit, by the layers of the first one. Of the other side, only its number of stages matters. */
 function fits(
   { layout, stages, simulator, pool, fitting }: Side,
   isFirst: boolean,

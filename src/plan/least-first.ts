@@ -1,11 +1,11 @@
-/** @file A queue that gives the item of the least key first: a binary heap. */
+/** @file A priority queue that gives the item of the least key first: a binary heap. */
 
-/** For keys that are bounds: they are sums in another order than what they bound, and rounding can make that of them. */
+/** Factor on a lower bound that keeps it one under rounding: it sums in another order than what it bounds. */
 export const ROUNDING = 1 - 1e-9
 
 interface LeastFirst<Item> {
   push(key: number, item: Item): void
-  /** Takes out the item of the least key; undefined where there is none, or none of a key up to `most`. */
+  /** Removes and returns the item of the least key; undefined where no key is at most `most`. */
   pop(most: number): Item | undefined
 }
 

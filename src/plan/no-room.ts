@@ -1,9 +1,9 @@
-/** @file What is missing where nothing fits: the layout that comes closest, and what would make room. */
+/** @file Answers where no layout fits: the one that comes closest, and remedies. */
 import { createSimulator, type Layout, largestTerm, type Simulator } from '../simulate/index.ts'
 import { gridOf, layoutOf, plainLayout, type Space, scheduleGoes, spaceOf, widthOf } from './space.ts'
 import type { MemoryShortage, PlanRequest } from './types.ts'
 
-/** The fullest stage of a layout, and how much more than a chip has it takes; below 0 where it fits. */
+/** The fullest stage of a layout, and the bytes that it takes beyond a chip's memory; below 0 where it fits. */
 function shortageOf(simulator: Simulator, layout: Layout): MemoryShortage {
   const stages = simulator.memory.stages(layout)
   const fullest = stages.reduce((most, stage) => (stage.peak > most.peak ? stage : most))
@@ -17,7 +17,7 @@ function shortageOf(simulator: Simulator, layout: Layout): MemoryShortage {
   }
 }
 
-/** The layout that takes the least memory, of those that recompute all layers and share the most; undefined without any. */
+/** The layout of the least memory among those that recompute all layers and shard the most; undefined where there are none. */
 export function leastMemory(space: Space, simulator: Simulator): MemoryShortage | undefined {
   const { memory, workload } = simulator
   let least: Layout | undefined
@@ -50,7 +50,7 @@ export function leastMemory(space: Space, simulator: Simulator): MemoryShortage 
   return least === undefined ? undefined : shortageOf(simulator, plainLayout(least))
 }
 
-/** What would make a run fit that fits on no layout; one line each. */
+/** Remedies for a run that no layout fits, one line each. */
 export function remediesOf(request: PlanRequest, nearest: MemoryShortage | undefined): string[] {
   const { machine, workload, engine, constants, fixed } = request
   const fits = (other: PlanRequest) => {

@@ -10,11 +10,11 @@ import { chipsOf } from './space.ts'
 import type { PlannedLayout, PlanRequest, PlanResult } from './types.ts'
 import { secondsText } from './words.ts'
 
-/** Layouts that are answered where a request does not say. */
+/** Number of layouts in an answer where a request gives none. */
 const TOP = 5
 
 /**
- * Finds the layouts that take the least of the objective, over the whole space: the best is the best.
+ * Finds the layouts with the least of the objective, exactly: over the whole space.
  * @throws RegaugeError 'usage' with everything that is wrong with a request.
  * @example
  * const { best } = planLayouts({ workload, machine: machineOf(chip, 64, 'bf16'), engine: ENGINES['megatron-lm'] })
@@ -48,7 +48,7 @@ export function planLayouts(request: PlanRequest): PlanResult {
   }
 }
 
-/** The best layout of a request alone: neither what comes closest where nothing fits, nor reasons. */
+/** The best layout of a request alone, without reasons and without what comes closest where nothing fits. */
 export function bestLayout(request: PlanRequest): PlannedLayout | undefined {
   const space = checkedSpace(request)
   const simulator = createSimulator(
@@ -61,7 +61,7 @@ export function bestLayout(request: PlanRequest): PlannedLayout | undefined {
   return best && plannedOf(request, simulator, best)
 }
 
-/** The fastest layout where steps may take long; undefined where they may anyway, and where nothing fits. */
+/** The fastest layout with the limit on a step's seconds lifted; undefined where there is no limit, and where nothing fits. */
 function fastestOf({ maximumSeconds, ...request }: PlanRequest): PlannedLayout | undefined {
   return maximumSeconds === undefined ? undefined : bestLayout({ ...request, objective: 'time' })
 }

@@ -23,10 +23,10 @@ import type {
 } from './types.ts'
 import { secondsText } from './words.ts'
 
-/** Parts that a batch is divided into between pools, at most. */
+/** Most parts that a batch is divided into between pools. */
 const PARTS = 32
 
-/** Plans a run on all pools, or on one of them where the others would hold it up. */
+/** Plans a run on one pool or on two of them, whichever way takes the least time. */
 export function planPools(request: PoolsRequest): PoolsResult {
   check(request)
   const plans: PoolsPlan[] = []
@@ -133,7 +133,7 @@ function alone(request: PoolsRequest, pool: Pool): PoolsPlan | undefined {
   }
 }
 
-/** Each pool a part of the batch, so that they end together as nearly as parts allow. */
+/** Replicas on both pools: each trains the part of the batch that lets both end together, as nearly as parts allow. */
 function replicas(request: PoolsRequest, a: Pool, b: Pool): PoolsPlan | undefined {
   const { workload, link } = request
   const batch = workload.globalBatch
@@ -146,7 +146,7 @@ function replicas(request: PoolsRequest, a: Pool, b: Pool): PoolsPlan | undefine
   const parts = Array.from({ length: Math.ceil(batch / quantum) - 1 }, (_, i) => (i + 1) * quantum)
   let best: PoolsPlan | undefined
   const tried = new Set<number>()
-  /** Seconds of both pools; where one alone takes longer than the best, the other is not asked. */
+  /** Seconds of each pool for its part; where one alone takes longer than the best, the other is not planned. */
   const attempt = (part: number, limited: boolean): { x?: number; y?: number } => {
     tried.add(part)
     const most = limited && best !== undefined ? best.seconds - crossing : undefined
@@ -172,7 +172,7 @@ function replicas(request: PoolsRequest, a: Pool, b: Pool): PoolsPlan | undefine
     return { x: x.seconds, y: y.seconds }
   }
   if (parts.length === 0) return undefined
-  // a part that is larger takes its pool no less: towards where both end together, as if time went with the part
+  // a larger part takes its pool no less time: search towards where both end together, as if time were linear in the part
   let [low, high] = [0, parts.length - 1]
   let guess = (a.alone && b.alone && together(batch, a.alone.seconds, b.alone.seconds)) ?? batch / 2
   while (low < high) {
@@ -192,7 +192,7 @@ function replicas(request: PoolsRequest, a: Pool, b: Pool): PoolsPlan | undefine
   return best
 }
 
-/** The part of a batch that ends with the rest of it, by what each pool takes for all of it. */
+/** The part of a batch at which both pools end together, by the seconds that each takes for the whole batch. */
 function together(batch: number, x: number, y: number): number {
   return (batch * y) / (x + y)
 }

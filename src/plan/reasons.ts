@@ -1,4 +1,4 @@
-/** @file Why the other layouts lost: families of one value of one parameter, each by its best, beside the best of all. */
+/** @file Why other layouts lost: the best of each family (layouts with one value of one parameter) against the best of all. */
 
 import { violations } from '../engines/index.ts'
 import { type Layout, SCHEDULES, type Simulator, stepSeconds, type TimeTerms } from '../simulate/index.ts'
@@ -40,8 +40,8 @@ function valuesOf(request: PlanRequest, space: Space): readonly (readonly [Aspec
 }
 
 /**
- * Families that the best is not of, each with its best. Their members are those of the coarse space: what is said to be
- * slower is slower by that much or a little less, what does not fit could in few cases with uneven stages.
+ * Families without the best layout, each with its own best in the coarse space. So a family said to be slower is slower by
+ * that much or a little less, and one said not to fit might, in few cases, with uneven stages.
  */
 export function rejectionsOf(request: PlanRequest, simulator: Simulator, best: Candidate): Rejection[] {
   const coarse = spaceOf(request, true)

@@ -1,7 +1,7 @@
 /** @file Seconds of messages between chips, by the level of the network that they cross. */
 import type { Link, Machine } from './types.ts'
 
-/** Shares of the links' bandwidth that messages get, and what a message costs besides its bytes. */
+/** Shares of the links' bandwidth that messages reach, and latencies of a step of a collective. */
 export interface LinkRates {
   /** Within the first level of links. */
   readonly linkShare: number
@@ -21,7 +21,7 @@ export interface Group {
   readonly stride: number
 }
 
-/** What a group has between its chips. */
+/** The network between the chips of a group. */
 export interface Path {
   /** Chips of the group within one domain of the first level. */
   readonly inner: number
@@ -37,7 +37,7 @@ export interface Path {
   readonly outerLatency: number
 }
 
-/** Bytes/s that a chip has among `members` chips of a level. */
+/** Bytes/s of a chip to and from `members` chips of one level. */
 function rateAmong(link: Link, members: number): number {
   if (link.topology === 'switch') return link.bytesPerSecond
   return (link.bytesPerSecond * Math.max(members - 1, 1)) / Math.max(link.size - 1, 1)
@@ -66,9 +66,9 @@ export function pathOf(
 }
 
 /**
- * Seconds to gather `bytes` on every chip of a group, of which each had its part; or the reverse, to sum and scatter.
- * A ring through all chips, in which the chips of a domain use all of their ways out at once: (n - 1) / n of the bytes
- * pass the narrower of the two. Latencies add along the ring, for each of the messages that the bytes go in.
+ * Seconds of an all-gather of `bytes` over a group, or of its reverse, a reduce-scatter: `bytes` is the whole.
+ * Ring through all chips; the chips of a domain use all ways out of it at once, and (n - 1) / n of the bytes pass the
+ * narrower of link and way out. Latencies add along the ring, once for each message that the bytes are cut into.
  */
 export function gatherSeconds(path: Path, bytes: number, messages = 1): number {
   const n = path.inner * path.outer
@@ -85,12 +85,12 @@ export function gatherSeconds(path: Path, bytes: number, messages = 1): number {
   )
 }
 
-/** Seconds to sum `bytes` over a group, with the sum on every chip. */
+/** Seconds of an all-reduce of `bytes` over a group. */
 export function reduceSeconds(path: Path, bytes: number, messages = 1): number {
   return 2 * gatherSeconds(path, bytes, messages)
 }
 
-/** Seconds in which each chip of a group sends an equal part of `bytes` to every chip. */
+/** Seconds of an all-to-all: each chip of a group sends an equal part of its `bytes` to every chip. */
 export function exchangeSeconds(path: Path, bytes: number): number {
   const n = path.inner * path.outer
   if (n <= 1) return 0
@@ -101,8 +101,8 @@ export function exchangeSeconds(path: Path, bytes: number): number {
 }
 
 /**
- * Seconds of an exchange in which what goes to several chips of a domain is sent there once: `near` bytes pass links
- * within a domain, of which those that stay on the chip are few, and `far` bytes go to domains, this one included.
+ * Seconds of an all-to-all that sends a value once to each domain, however many chips there need it: `near` bytes pass the
+ * links within a domain (the few that stay on their chip included), `far` bytes go to domains, the own one included.
  */
 export function dispatchSeconds(path: Path, near: number, far: number): number {
   if (path.inner * path.outer <= 1) return 0

@@ -18,7 +18,7 @@ import {
   type Work,
 } from './work.ts'
 
-/** Seconds of one micro-batch on one stage or in one layer, and what of them is communication. */
+/** Seconds of one micro-batch on one stage or in one layer, and how many of them are communication. */
 export interface PassSeconds {
   forward: number
   /** Backward, with what is recomputed. */
@@ -47,13 +47,13 @@ interface LayerCosts extends EndCosts {
   readonly layers: readonly LayerSeconds[]
 }
 
-/** A layer, and of its forward pass what selective recomputation does again. */
+/** A layer, and the part of its forward pass that selective recomputation does again. */
 interface LayerSeconds {
   readonly plain: PassSeconds
   readonly core: number
 }
 
-/** What does not depend on how experts are spread. */
+/** Costs that do not depend on how experts are spread. */
 interface PlainCosts {
   readonly ends: EndCosts
   /** By kind, where they have no experts. */
@@ -74,7 +74,7 @@ interface ShareWork {
   readonly prediction: Passes
 }
 
-/** What layers of a model cost on a machine: kept for each share of the work that layouts give a chip. */
+/** Cost of a model's layers on a machine, memoized by the share of the work that a layout gives a chip. */
 export class CostModel {
   readonly workload: Workload
   readonly machine: Machine
@@ -85,14 +85,14 @@ export class CostModel {
   readonly #counts: readonly (readonly number[])[]
   /** Of the first n layers, those with experts. */
   readonly #experts: readonly number[]
-  /** Kept for models that are like this one alone: each on its own keeps what the work costs. */
+  /** Work by share, memoized for models that share it with this one; costs are each model's own. */
   #works: KeptByShare<ShareWork> | undefined
   readonly #costs: KeptByShare<LayerCosts> = new KeptByShare()
   readonly #plain: KeptByShare<PlainCosts> = new KeptByShare(false)
   readonly #parts: Map<number, PartElements>
   readonly #lastKind: number
 
-  /** `like` is a model of the same workload, machine and engine at other rates: work is not counted twice. */
+  /** @param like A model of the same workload, machine and engine at other rates, whose counted work is used again. */
   constructor(workload: Workload, machine: Machine, engine: Behaviour, rates: Rates, like?: CostModel) {
     this.workload = workload
     this.machine = machine
@@ -121,8 +121,8 @@ export class CostModel {
   }
 
   /**
-   * Adds up `size` layers from layer `from` on, embeddings and head, with the first `recomputed` of them computed again:
-   * prediction layers, which come after all others on the last stage, only where it is more than there are others.
+   * Sum of `size` layers from layer `from` on, with embeddings and head where asked. The first `recomputed` layers are
+   * computed again; prediction layers, which come last on the last stage, only where `recomputed` exceeds the other layers.
    */
   stage(
     layout: Layout,
@@ -161,7 +161,7 @@ export class CostModel {
     return sum
   }
 
-  /** Seconds of the first so many layers both ways, from none to all: nothing recomputed, without ends. */
+  /** Prefix sums over layers: seconds of the first n both ways, n from 0 to all, nothing recomputed, without ends. */
   upTo(layout: Layout): number[] {
     const { layers } = this.#costsOf(layout)
     const each = layers.map(({ plain }) => plain.forward + plain.backward)
@@ -174,12 +174,12 @@ export class CostModel {
     return sums
   }
 
-  /** Seconds to compute a layer again, of the kind that takes the least. */
+  /** Seconds to recompute a layer of the cheapest kind. */
   leastAgain(layout: Layout): number {
     return Math.min(...this.#costsOf(layout).layers.map(({ plain }) => plain.forward))
   }
 
-  /** Whether as many layers from two places on cost the same. */
+  /** Whether `size` layers cost the same from either of two places on. */
   alike(from: number, other: number, size: number): boolean {
     return this.#counts.every(
       (counts) => counts[from + size]! - counts[from]! === counts[other + size]! - counts[other]!,
@@ -199,8 +199,8 @@ export class CostModel {
   }
 
   /**
-   * What a chip holds of `size` layers from layer `from` on, of the embeddings and the head; and of `more` layers from
-   * another place on, where it has two stages or chunks.
+   * Elements that a chip holds of `size` layers from layer `from` on, with embeddings and head where asked; and of `more`
+   * layers from another place on, where the chip has two stages or chunks.
    */
   elements(
     layout: Layout,
@@ -266,8 +266,8 @@ export class CostModel {
   }
 
   /**
-   * What is before, behind and between layers, with what tensor-parallel chips send each other there: rows of a table that
-   * each has a part of, the input of products, its gradient, and what the loss needs of all logits of a token
+   * Costs of embeddings, head and prediction layers, with the messages of tensor-parallel chips there: rows of a table of
+   * which each chip has a part, the input of products, its gradient, and what the loss needs of all logits of a token
    * (`VocabParallelEmbedding`, `ColumnParallelLinear`, `vocab_parallel_cross_entropy`, `MultiTokenPredictionLayer` of
    * github.com/NVIDIA/Megatron-LM).
    */
@@ -401,10 +401,10 @@ export class CostModel {
   }
 }
 
-/** Values that are kept at most: searches ask for shares in turn, and more would only be in the way. */
+/** Most values that are memoized: searches ask for one share after the other, so more would only take memory. */
 const KEPT = 8192
 
-/** Values by what of a layout the work on one chip depends on, as numbers: text would take longer to make than to use. */
+/** Values memoized by the parts of a layout that one chip's work depends on; keys are numbers, as text is slow to make. */
 class KeptByShare<Value> {
   readonly #experts: boolean
   readonly #kept = new Map<number, Map<number, Value>>()
@@ -413,7 +413,7 @@ class KeptByShare<Value> {
   #lastRest = Number.NaN
   #last: Value | undefined
 
-  /** @param experts Whether it depends on how experts are spread. */
+  /** @param experts Whether the values depend on how experts are spread. */
   constructor(experts = true) {
     this.#experts = experts
   }
@@ -429,7 +429,7 @@ class KeptByShare<Value> {
     return this.#last
   }
 
-  /** Keeps a value that is not there yet. */
+  /** Adds a value under a new key. */
   keep(l: Layout, value: Value): Value {
     if (++this.#size > KEPT) {
       this.#kept.clear()

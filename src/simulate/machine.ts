@@ -1,10 +1,10 @@
-/** @file A machine: so many chips of one kind, with what is between them, from the figures of the catalog. */
+/** @file A machine: a number of chips of one kind with the network between them, from the figures of the catalog. */
 import { architectureOf, type Chip, effectiveWatts, linkBandwidth, trainingRate } from '../chips/index.ts'
 import { type Issue, RegaugeError } from '../errors.ts'
 import { amountIssues, chipsIssues, countIssues, precisionIssues } from './sound.ts'
 import type { Link, Machine, Precision } from './types.ts'
 
-/** What is known of a cluster besides its chips; what is missing is taken from the chip. */
+/** Figures of a cluster besides its chips; those that are missing are taken from the chip. */
 export interface ClusterFigures {
   /** Chips that the first level of links joins. */
   readonly domainSize?: number

@@ -1,4 +1,4 @@
-/** @file What a layout of a run on a machine would take: seconds, where they go, memory, and how sure that is. */
+/** @file The prediction for a layout on a machine: seconds, where they go, memory, and the band of the error. */
 import { decoderFlops } from '../model/index.ts'
 import { CostModel } from './costs.ts'
 import { bandOf, type Constants, constantsOf, gradeOf, ratesOf } from './fitted/constants.ts'

@@ -3,13 +3,13 @@ import { type Decoder, type LayerParameters, layerParameters } from '../model/in
 import type { Behaviour, Layout } from './types.ts'
 import { paddedVocabulary, tablesOf } from './work.ts'
 
-/** Elements on one chip, by the part of a model that they are of, as tensors and experts are split. */
+/** Elements of weights on one chip, by part of the model, as tensors and experts are split. */
 export interface PartElements {
   /** A layer with an MLP. */
   readonly denseLayer: number
-  /** A layer with experts, without them. */
+  /** A layer with experts, its experts left out. */
   readonly expertLayer: number
-  /** The experts of a layer, which fewer chips have copies of. */
+  /** The experts of a layer, of which fewer chips have copies. */
   readonly experts: number
   /** The table of embeddings, or that of the head. */
   readonly table: number
@@ -19,9 +19,9 @@ export interface PartElements {
   readonly last: number
 }
 
-/** Elements that a chip holds of a stage, and of how many layers. */
+/** Elements of a stage on one chip, and the layers that they are of. */
 export interface StageElements {
-  /** That data-parallel and context-parallel chips have copies of. */
+  /** Elements of which data-parallel and context-parallel chips have copies: all but experts. */
   readonly dense: number
   readonly layers: number
   /** Of experts. */
@@ -29,7 +29,7 @@ export interface StageElements {
   readonly expertLayers: number
 }
 
-/** What is split over tensor-parallel chips is divided; projections into latents, norms and routers are whole on each. */
+/** Elements by part. Tensor parallelism divides all but projections into latents, norms and routers. */
 export function partElements(
   decoder: Decoder,
   engine: Behaviour,
@@ -56,10 +56,7 @@ export function partElements(
   }
 }
 
-/**
- * Elements of a chip's share of so many layers, prediction layers counted among them, with the ends of the model that
- * it has.
- */
+/** Elements of a chip's share of a number of layers, prediction layers counted among them, with the ends that it has. */
 export function stageElements(
   decoder: Decoder,
   parts: PartElements,

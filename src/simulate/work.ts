@@ -3,7 +3,7 @@ import { type Decoder, type Experts, meanSeen } from '../model/index.ts'
 import { HALF } from './bytes.ts'
 import type { Behaviour, Layout } from './types.ts'
 
-/** What a chip does for a pass over one micro-batch. */
+/** Work of one chip in a pass over one micro-batch. */
 export interface Work {
   /** Of matrix products: an addition or multiplication counts one. */
   readonly flops: number
@@ -11,17 +11,17 @@ export interface Work {
   readonly groupedFlops: number
   /** Of the core of attention: scores and their product with values. */
   readonly attentionFlops: number
-  /** What each further key that queries attend to would add to those. */
+  /** FLOPs that one more key for each query would add to those. */
   readonly attentionFlopsPerKey: number
-  /** That products of matrices read and write, each operand once. */
+  /** Bytes that matrix products read and write, each operand once. */
   readonly operandBytes: number
-  /** That everything else reads and writes. */
+  /** Bytes that everything else reads and writes. */
   readonly elementwiseBytes: number
   /** Kernels started. */
   readonly kernels: number
 }
 
-/** Nothing at all, for work of one kind to be put into. */
+/** Zeros, over which work of one kind is written. */
 export const NO_WORK: Work = {
   flops: 0,
   groupedFlops: 0,
@@ -37,11 +37,11 @@ export interface Passes {
   readonly forward: Work
   readonly input: Work
   readonly weight: Work
-  /** What selective recomputation does again. */
+  /** The part of the forward pass that selective recomputation does again. */
   readonly core: Work
 }
 
-/** What of a layout the work on one chip depends on, and no more. */
+/** The parts of a layout that one chip's work depends on, and no more. */
 export type Share = Pick<
   Layout,
   | 'microBatch'
@@ -208,8 +208,8 @@ export function layerWork(
       .elementwise(scores * (HALF * 7 + drop), kernels)
     if (!engine.fusedMask) {
       // scores to fp32, the mask filled in place, softmax, and back (`FusedScaleMaskSoftmax.forward_torch_softmax` of
-      // github.com/NVIDIA/Megatron-LM). In one format, the mask is filled into a view of the product's result, whose gradient PyTorch copies, clones,
-      // fills in a clone of its own, and copies back (`CopySlices::apply_impl`).
+      // github.com/NVIDIA/Megatron-LM). In one format, the mask is filled into a view of the product's result, whose gradient
+      // PyTorch copies, clones, fills in a clone of its own, and copies back (`CopySlices::apply_impl`).
       const wide = engine.wideBytes > HALF
       for (const pass of [forward, core]) pass.elementwise(scores * (wide ? 24 : 2 * HALF), wide ? 3 : 1)
       input.elementwise(scores * (wide ? 34 : 10 * HALF), wide ? 4 : 5)
@@ -259,7 +259,8 @@ export function layerWork(
     const row = h * HALF
     if (engine.gathersTokens) {
       // of all tokens, rows of own experts are picked, sorted, put back, weighted, and added to zeros in fp32; counted pass by
-      // pass in `allgather_token_permutation`, `allgather_token_unpermutation` and `NewIndePut` of gitcode.com/Ascend/MindSpeed, e48121d2
+      // pass in `allgather_token_permutation`, `allgather_token_unpermutation` and `NewIndePut` of
+      // gitcode.com/Ascend/MindSpeed, e48121d2
       forward.elementwise((18 * routed + 5 * held * sharing) * row, 20)
       input.elementwise((15 * routed + held * sharing) * row, 20)
     } else {
@@ -277,8 +278,9 @@ export function layerWork(
         product(routed / local, h, (gates * x.intermediateSize) / etp)
         product(routed / local, x.intermediateSize / etp, h)
       }
-      // rows of an expert are a slice of all, and so are its results (`SequentialMLP.forward` of github.com/NVIDIA/Megatron-LM). For each,
-      // PyTorch copies the gradient of all results, and makes one of all rows from zeros, which are then summed.
+      // rows of an expert are a slice of all, and so are its results (`SequentialMLP.forward` of
+      // github.com/NVIDIA/Megatron-LM). For each expert, PyTorch copies the gradient of all results, and makes one of all rows
+      // from zeros, which are then summed.
       forward.elementwise(3 * routed * row, 1 + local)
       input.elementwise((6 * local + 2) * routed * row, 7 * local)
     }
@@ -296,7 +298,7 @@ export function layerWork(
   return { forward, input, weight, core }
 }
 
-/** Tokens whose stream a chip keeps between the layers: its own part of them under sequence parallelism. */
+/** Tokens of the residual stream on a chip between layers: its own part under sequence parallelism, else all. */
 export function streamTokens(
   share: Pick<Share, 'tensorParallel' | 'sequenceParallel'>,
   tokens: number,
@@ -305,8 +307,8 @@ export function streamTokens(
 }
 
 /**
- * Domains of links that the experts of a token lie in, of so many that experts are spread over one after the other, were
- * they drawn at random: first the groups that they may be of, then each from those.
+ * Expected number of link domains that hold a token's experts, for experts laid out over the domains in order and drawn at
+ * random: first the groups that the token may use, then each expert from those groups.
  */
 export function domainsReached({ active, groups, activeGroups }: Experts, domains: number): number {
   // a domain has some groups whole, or is one of several that have a part of one
@@ -317,8 +319,8 @@ export function domainsReached({ active, groups, activeGroups }: Experts, domain
 }
 
 /**
- * Mean of a function of how many of `drawn` out of `all` are among `within` of them. Chances are counted from the likeliest
- * number on, by the ratios of neighbours: the ways to choose are beyond any number.
+ * Mean of a function of k, the number of `drawn` items out of `all` that are among `within` marked ones (hypergeometric).
+ * Probabilities follow from the likeliest k by ratios of neighbours, as binomial coefficients overflow.
  */
 function meanAmong(all: number, within: number, drawn: number, of: (n: number) => number): number {
   const likeliest = Math.floor(((drawn + 1) * (within + 1)) / (all + 2))
@@ -342,10 +344,10 @@ function meanAmong(all: number, within: number, drawn: number, of: (n: number) =
   return sum / chances
 }
 
-/** Chances below it change no digit of a sum with 1. */
+/** Probability below which a term changes no digit of a sum with 1. */
 const NEGLIGIBLE = 1e-17
 
-/** Norms of so many values each. */
+/** Norms over vectors of a given width. */
 function norms(
   { norm }: Decoder,
   engine: Behaviour,
@@ -415,18 +417,18 @@ export function predictionWork(d: Decoder, engine: Behaviour, share: Share, sequ
   return { forward, input, weight, core: new Tally() }
 }
 
-/** Tables of the vocabulary's size, of embeddings or of the head, on a stage with the first layer, the last one, or both. */
+/** Tables of the vocabulary's size (embeddings, head) on a stage that has the first layer, the last one, or both. */
 export function tablesOf(d: Decoder, isFirst: boolean, isLast: boolean): number {
   const embeddings = isFirst || (isLast && sharesTable(d))
   return (embeddings ? 1 : 0) + (isLast && !d.tiedEmbeddings ? 1 : 0)
 }
 
-/** Whether the last stage of a pipeline has a copy of the first one's table: for tied logits, or for prediction layers. */
+/** Whether the last stage has a copy of the first stage's table of embeddings: for tied logits, or for prediction layers. */
 export function sharesTable({ tiedEmbeddings, predictionLayers }: Decoder): boolean {
   return tiedEmbeddings || predictionLayers > 0
 }
 
-/** Rows of the table of embeddings with those that make it divide evenly. */
+/** Rows of the table of embeddings, padded so that it divides evenly. */
 export function paddedVocabulary(d: Decoder, engine: Behaviour, tensorParallel: number): number {
   const multiple = engine.vocabularyMultiple * tensorParallel
   return Math.ceil(d.vocabularySize / multiple) * multiple

@@ -1,11 +1,11 @@
-/** @file What attention keeps, and what it holds while it runs: heads or latents, fused or not, over several chips. */
+/** @file Memory of attention, kept for the backward pass and while it runs: heads or latents, on one chip or several. */
 import type { Attention } from '../../model/index.ts'
 import { HALF, MASK, SINGLE } from '../bytes.ts'
 import { attentionWidths } from '../work.ts'
 import { dropped, type Extent, gatheredBytes, norm, streamBytes, weightGradient } from './extent.ts'
 import type { Pass } from './walk.ts'
 
-/** From the norm before attention to the projection of its output. */
+/** Operations from the norm before attention to the projection of its output. */
 export function attentionPasses(e: Extent): Pass[] {
   const { decoder, tokens, layout } = e
   const { hiddenSize, attention } = decoder
@@ -63,7 +63,7 @@ function headProjections(e: Extent, projected: number): Pass[] {
   return [projections, norm(e, 'norm of queries and keys', 1, normed, stream)]
 }
 
-/** Multi-head latent attention: what is kept of its low ranks and of the projections up from them. */
+/** Operations of multi-head latent attention: its low ranks and the projections up from them. */
 function latentProjections(e: Extent, a: Extract<Attention, { kind: 'latent' }>, projected: number): Pass[] {
   const { hiddenSize } = e.decoder
   const stream = streamBytes(e)

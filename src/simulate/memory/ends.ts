@@ -1,4 +1,4 @@
-/** @file What the ends of the model take: the lookup of tokens on the first stage, logits and loss on the last. */
+/** @file Memory of the ends of the model: the lookup of tokens on the first stage, logits and loss on the last. */
 import { HALF, SINGLE } from '../bytes.ts'
 import type { Behaviour } from '../types.ts'
 import { dropped, type Extent, gatheredBytes, norm, streamBytes, weightGradient } from './extent.ts'
@@ -12,7 +12,7 @@ export interface Head {
   readonly transient: number
 }
 
-/** Bytes of a logit that are kept, and more that live at the peak. */
+/** Bytes of a logit that are kept, and bytes besides that live only at the peak. */
 function lossBytes(engine: Behaviour): { kept: number; working: number } {
   // logits become their gradient in place
   if (engine.fusedLoss) return { kept: HALF, working: 0 }
@@ -22,7 +22,7 @@ function lossBytes(engine: Behaviour): { kept: number; working: number } {
   return { kept: SINGLE, working: HALF + SINGLE }
 }
 
-/** What the last stage adds to its layers, for a vocabulary as wide as this chip's share. */
+/** Bytes that the last stage adds to those of its layers, for this chip's share of the vocabulary. */
 export function head(e: Extent, vocabulary: number): Head {
   const stream = streamBytes(e)
   const heads = 1 + e.decoder.predictionLayers

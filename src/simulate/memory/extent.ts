@@ -1,4 +1,4 @@
-/** @file The sizes that the operations of a layer are counted in, and what many of them share. */
+/** @file Sizes that the operations of a layer are counted in, and operations that several parts of a layer have. */
 import type { Decoder } from '../../model/index.ts'
 import { HALF, MASK, SINGLE } from '../bytes.ts'
 import type { Behaviour, Layout, Workload } from '../types.ts'

@@ -1,10 +1,10 @@
-/** @file What an MLP, or experts in its place, keep, and what they hold while they run. */
+/** @file Memory of an MLP, or of experts in its place, kept for the backward pass and while they run. */
 import type { Experts } from '../../model/index.ts'
 import { HALF, MASK, SINGLE } from '../bytes.ts'
 import { dropped, type Extent, gatheredBytes, norm, streamBytes, weightGradient } from './extent.ts'
 import type { Pass } from './walk.ts'
 
-/** Bytes of what an activation function keeps and yields: (what it reads), (what the next product reads). */
+/** Bytes that an activation function reads, keeps for its backward pass, and yields to the next product. */
 function activation(e: Extent, values: number): { reads: number; keeps: number; yields: number } {
   const inputs = e.decoder.gated ? 2 : 1
   // without fusion the activated gate is a tensor too
@@ -12,7 +12,7 @@ function activation(e: Extent, values: number): { reads: number; keeps: number; 
   return { reads: inputs * values * HALF, keeps: (inputs + extra) * values * HALF, yields: values * HALF }
 }
 
-/** From the norm before the MLP to its second product. */
+/** Operations from the norm before the MLP to its second product. */
 export function mlpPasses(e: Extent): Pass[] {
   const { hiddenSize, intermediateSize, gated } = e.decoder
   const t = e.layout.tensorParallel
@@ -49,7 +49,7 @@ export function mlpPasses(e: Extent): Pass[] {
 /** Bytes that a router keeps for each token and expert: scores and probabilities in fp32, a map, rows to permute. */
 const ROUTER_BYTES = SINGLE + SINGLE + MASK + SINGLE
 
-/** From the norm before the router to the sum of what experts give. */
+/** Operations from the norm before the router to the sum of the experts' outputs. */
 export function expertPasses(e: Extent, experts: Experts): Pass[] {
   const { hiddenSize, gated } = e.decoder
   const { tensorParallel, expertParallel, expertTensorParallel } = e.layout

@@ -1,4 +1,4 @@
-/** @file What a stage holds from step to step: weights, gradients, optimizer, and buffers of communication. */
+/** @file Memory that a stage holds from step to step: weights, gradients, optimizer, and buffers of communication. */
 
 import { HALF, SINGLE } from '../bytes.ts'
 import type { Behaviour, Layout, Workload } from '../types.ts'

@@ -1,4 +1,4 @@
-/** @file What layers take on one chip, by kind: worked out once for all layouts that split a layer in the same way. */
+/** @file Memory of a layer on one chip, by kind: worked out once for all layouts that split a layer in the same way. */
 import type { Decoder, Experts } from '../../model/index.ts'
 import { HALF } from '../bytes.ts'
 import type { Behaviour, Layout, Workload } from '../types.ts'
@@ -20,7 +20,7 @@ export interface LayerTerms {
   readonly elements: PartElements
   /** Bytes that are kept in front of prediction layers. */
   readonly predictionSaved: number
-  /** Bytes of placeholders of gradients by what a stage holds: 1 dense layers, 2 experts, 4 the head. */
+  /** Bytes of gradients' placeholders, by a bit mask of what a stage holds: 1 dense layers, 2 experts, 4 the head. */
   readonly placeholders: readonly number[]
 }
 
@@ -71,7 +71,7 @@ function layerPasses(e: Extent, experts: Experts | null): Pass[] {
 function placeholders(extent: Extent, vocabulary: number): number[] {
   const { decoder, layout, engine } = extent
   if (!accumulatesInPlace(engine, layout) || engine.gradientPlaceholders === false) return Array(8).fill(0)
-  // each shape with what holds it: compared as numbers, as a search asks for many
+  // each shape with the bit mask of what holds it: compared as numbers, as a search asks for many
   const distinct: { readonly rows: number; readonly columns: number; holders: number }[] = []
   const add = (holder: number, shapes: readonly (readonly [number, number])[]) => {
     for (const [rows, columns] of shapes) {
