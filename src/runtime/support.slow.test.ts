@@ -23,7 +23,7 @@ import {
   transpose,
 } from '../graph/index.ts'
 import { type Architecture, readArchitecture } from '../model/index.ts'
-import { accumulateStep, decodeStep, evaluateStep, type Precision, trainStep } from '../steps/index.ts'
+import { accumulateStep, decodeStep, evaluateStep, type ProductPrecision, trainStep } from '../steps/index.ts'
 import {
   coverage,
   createRuntime,
@@ -44,8 +44,8 @@ const architectures = new Map<string, Architecture>(
 const optimizer = { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, clipNorm: 1 } as const
 const shape = { microBatch: 2, sequenceLength: 8 }
 
-function programs(a: Architecture): { name: string; precision: Precision; graph: Graph }[] {
-  const train = (precision: Precision, accumulates: boolean) => ({
+function programs(a: Architecture): { name: string; precision: ProductPrecision; graph: Graph }[] {
+  const train = (precision: ProductPrecision, accumulates: boolean) => ({
     name: accumulates ? 'train, last of several micro-batches' : 'train',
     precision,
     graph: trainStep(a, {
@@ -72,7 +72,7 @@ function programs(a: Architecture): { name: string; precision: Precision; graph:
 }
 
 /** Types that a runtime computes in. */
-const PRECISIONS: Record<ProviderName, readonly Precision[]> = {
+const PRECISIONS: Record<ProviderName, readonly ProductPrecision[]> = {
   cpu: ['float32', 'float16'],
   webgpu: ['float32', 'float16'],
   cuda: ['float32', 'float16', 'bfloat16'],

@@ -20,7 +20,7 @@ import {
 import { type Architecture, parametersOf, ropeTables } from '../model/index.ts'
 import { attentionHeads, attentionOutput, mlp, outputMatrix, parameter, parameterInputs } from './decoder.ts'
 import { grouped, HIDDEN, linear, rmsNorm } from './layers.ts'
-import { IDS, type Program, programOf, stateNames } from './train-step.ts'
+import { IDS, programOf, type StepProgram, stateNames } from './train-step.ts'
 
 /** Sizes that a decode program is made for. */
 export interface DecodeShape {
@@ -43,7 +43,7 @@ export const cacheNames = {
  * Output besides: `logits` (1, V). Tokens after `last` may be padding: their rows are hidden from whatever comes before
  * them, and written over by what takes their place. position + tokens must not exceed cacheLength.
  */
-export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape): Program {
+export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape): StepProgram {
   const graph = new Graph()
   const tensors = parameterInputs(graph, parametersOf(a))
   const ids = graph.input('ids', { dtype: IDS, shape: [1, tokens] })

@@ -4,13 +4,13 @@ import { type Architecture, parametersOf } from '../model/index.ts'
 import { decoderHidden, outputMatrix, parameterInputs } from './decoder.ts'
 import { linear } from './layers.ts'
 import { linearCrossEntropy } from './loss.ts'
-import { type BatchShape, IDS, type Program } from './train-step.ts'
+import { type BatchShape, IDS, type StepProgram } from './train-step.ts'
 
 /**
  * Loss of a batch. Inputs: the parameters, `ids` and `labels` (microBatch, sequenceLength) int32, `loss_scale`.
  * Output: `loss`, loss_scale times the sum of nats over the labels that are not negative.
  */
-export function evaluateStep(a: Architecture, shape: BatchShape): Program {
+export function evaluateStep(a: Architecture, shape: BatchShape): StepProgram {
   const graph = new Graph()
   const tensors = parameterInputs(graph, parametersOf(a))
   const dimensions = [shape.microBatch, shape.sequenceLength]
@@ -24,7 +24,7 @@ export function evaluateStep(a: Architecture, shape: BatchShape): Program {
 }
 
 /** Logits (microBatch, sequenceLength, V) of `ids`: the plain forward pass, for checking and for other programs. */
-export function logitsStep(a: Architecture, shape: BatchShape): Program {
+export function logitsStep(a: Architecture, shape: BatchShape): StepProgram {
   const graph = new Graph()
   const tensors = parameterInputs(graph, parametersOf(a))
   const ids = graph.input('ids', { dtype: IDS, shape: [shape.microBatch, shape.sequenceLength] })

@@ -10,10 +10,10 @@ export {
   type BatchShape,
   gradientStep,
   IDS,
-  type Precision,
-  type Program,
+  type ProductPrecision,
   type StatePair,
+  type StepProgram,
   stateNames,
-  type TrainOptions,
+  type TrainStepOptions,
   trainStep,
 } from './train-step.ts'

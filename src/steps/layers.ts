@@ -119,10 +119,10 @@ export function again<T>(graph: Graph, build: () => T): T {
 const AGAIN = 'again'
 
 /** Which activations are computed again in the backward pass instead of being kept. */
-export type Recompute = 'none' | 'selective' | 'layer'
+export type StepRecompute = 'none' | 'selective' | 'layer'
 
 /** The recomputed segment of a scope, for `gradients`. */
-export function segmentOf(recompute: Recompute): ((scope: string) => string | undefined) | undefined {
+export function segmentOf(recompute: StepRecompute): ((scope: string) => string | undefined) | undefined {
   switch (recompute) {
     case 'none':
       return undefined

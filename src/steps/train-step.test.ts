@@ -17,7 +17,7 @@ import {
   accumulateStep,
   gradientStep,
   type Optimizer,
-  type Recompute,
+  type StepRecompute,
   stateNames,
   trainStep,
 } from './index.ts'
@@ -127,7 +127,7 @@ describe('recomputation', () => {
       .set('labels', labels)
       .set('loss_scale', [1 / 20])
   })
-  const results = (recompute: Recompute) =>
+  const results = (recompute: StepRecompute) =>
     runGraph(runtime, gradientStep(LLAMA, SHAPE, recompute).graph, given)
 
   test.each(['selective', 'layer'] as const)('%s: the same loss and gradients', async (recompute) => {
@@ -139,7 +139,7 @@ describe('recomputation', () => {
   })
 
   test('keeps less from the forward pass to the backward pass', () => {
-    const peak = (recompute: Recompute) =>
+    const peak = (recompute: StepRecompute) =>
       peakBytes(gradientStep(LLAMA, { microBatch: 4, sequenceLength: 192 }, recompute).graph)
     const [none, selective, layer] = [peak('none'), peak('selective'), peak('layer')]
     expect(selective).toBeLessThan(0.95 * none)

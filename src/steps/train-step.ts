@@ -17,7 +17,7 @@ import {
 } from '../graph/index.ts'
 import { type Architecture, type Parameter, parametersOf } from '../model/index.ts'
 import { decoderHidden, outputMatrix, type ParameterTensors, parameterInputs } from './decoder.ts'
-import { type Recompute, segmentOf } from './layers.ts'
+import { type StepRecompute, segmentOf } from './layers.ts'
 import { linearCrossEntropy } from './loss.ts'
 import { kindOf, type Optimizer, stateOf, stepScalarNames, updateParameters } from './optimizers/index.ts'
 
@@ -30,18 +30,18 @@ export interface BatchShape {
 }
 
 /** What a training program is made for. */
-export interface TrainOptions extends BatchShape {
+export interface TrainStepOptions extends BatchShape {
   readonly optimizer: Optimizer
   /** Whether the gradients of earlier micro-batches come in and are added. */
   readonly accumulates: boolean
   /** Which activations the backward pass computes again instead of keeping them. */
-  readonly recompute: Recompute
+  readonly recompute: StepRecompute
   /** Type of matrix products, forward and backward; state, sums and the update are float32 always. Default `float32`. */
-  readonly precision?: Precision
+  readonly precision?: ProductPrecision
 }
 
 /** Number types to train in. */
-export type Precision = 'float32' | HalfType
+export type ProductPrecision = 'float32' | HalfType
 
 /** State that a program reads as `input` and writes as `output`. */
 export interface StatePair {
@@ -53,7 +53,7 @@ export interface StatePair {
 }
 
 /** A graph with the state that it carries from run to run. */
-export interface Program {
+export interface StepProgram {
   readonly name: string
   readonly graph: Graph
   readonly state: readonly StatePair[]
@@ -81,7 +81,7 @@ export const IDS: DType = 'int32'
  * In float16 `loss_scale` is S times as large, so that small gradients are not lost (Micikevicius et al. 2018), and
  * the scalar `unscale` is 1/S: norm, update and `loss` are of what it brings back; accumulated gradients stay scaled.
  */
-export function trainStep(a: Architecture, options: TrainOptions): Program {
+export function trainStep(a: Architecture, options: TrainStepOptions): StepProgram {
   const { graph, parameters, tensors, ...scaled } = backward(a, options)
   const { loss, combined, norm } = options.precision === 'float16' ? unscaled(graph, scaled) : scaled
   const float = (name: string, shape: readonly number[] = []) =>
@@ -132,8 +132,8 @@ function unscaled(graph: Graph, { loss, combined, norm }: Result): Result {
  */
 export function accumulateStep(
   a: Architecture,
-  options: Omit<TrainOptions, 'optimizer' | 'accumulates'>,
-): Program {
+  options: Omit<TrainStepOptions, 'optimizer' | 'accumulates'>,
+): StepProgram {
   const { graph, loss, parameters, combined } = backward(a, { ...options, accumulates: true })
   const pairs: [string, string][] = []
   for (const { name } of parameters) {
@@ -152,9 +152,9 @@ export function accumulateStep(
 export function gradientStep(
   a: Architecture,
   shape: BatchShape,
-  recompute: Recompute = 'none',
-  precision: Precision = 'float32',
-): Program {
+  recompute: StepRecompute = 'none',
+  precision: ProductPrecision = 'float32',
+): StepProgram {
   const { graph, loss, combined } = backward(a, { ...shape, accumulates: false, recompute })
   for (const [name, tensor] of combined) graph.output(stateNames.accumulated(name), tensor)
   graph.output('loss', loss)
@@ -171,7 +171,7 @@ interface Backward {
   readonly norm: Tensor
 }
 
-function backward(a: Architecture, options: Omit<TrainOptions, 'optimizer'>): Backward {
+function backward(a: Architecture, options: Omit<TrainStepOptions, 'optimizer'>): Backward {
   const graph = new Graph()
   const parameters = parametersOf(a)
   const tensors = parameterInputs(graph, parameters)
@@ -234,8 +234,8 @@ export function programOf(
   name: string,
   graph: Graph,
   pairs: readonly (readonly [string, string])[],
-  precision: Precision = 'float32',
-): Program {
+  precision: ProductPrecision = 'float32',
+): StepProgram {
   const optimized = optimize(precision === 'float32' ? graph : mixedPrecision(graph, precision, isExact))
   const safe = inPlaceSafety(optimized, pairs)
   const state = pairs.map(([input, output], i) => ({

@@ -1,7 +1,7 @@
 /** @file Compiled programs bound to tensors: state is found in slots, everything else is allocated by name and shared. */
 import { toOnnx } from '../graph/index.ts'
 import type { Binding, DeviceTensor, Runtime } from '../runtime/index.ts'
-import type { Program } from '../steps/index.ts'
+import type { StepProgram } from '../steps/index.ts'
 import { legalizeProgram } from './kernels.ts'
 import type { TensorSlots } from './state.ts'
 
@@ -26,7 +26,7 @@ export function createDevice(runtime: Runtime, inPlace: boolean) {
       if (owned) disposables.push(held)
     },
     /** Compiles a program; the function that comes back runs it once over the current state. */
-    async prepare(plain: Program): Promise<() => Promise<void>> {
+    async prepare(plain: StepProgram): Promise<() => Promise<void>> {
       const { name, graph, state } = legalizeProgram(plain, runtime.name)
       const program = await runtime.load(toOnnx(graph, name))
       disposables.unshift(program)

@@ -16,25 +16,25 @@ export {
   type Estimate,
   estimateTraining,
   estimateWithin,
-  type MemoryTerms,
   type TensorPlace,
+  type TrainingMemory,
   tensorPlace,
 } from './estimate/estimate.ts'
 export { type CheckOptions, checkRun, programsOf } from './estimate/preview.ts'
 export type { RunPlan } from './estimate/run-plan.ts'
 export { createHeld, type Held } from './held.ts'
 export { requireKernels, requirePrecision } from './kernels.ts'
+export { type LearningRateSchedule, learningRateAt } from './learning-rate.ts'
 export * from './log/events.ts'
 export { fingerprint } from './log/fingerprint.ts'
 export { historyOf, type RunHistory, readHistory } from './log/history.ts'
 export { describeMachine } from './log/machine.ts'
-export { type HeldOut, heldoutLoss, type LoopContext, type LoopEnd, trainLoop } from './loop.ts'
+export { type HeldOutBatches, heldoutLoss, type LoopContext, type LoopEnd, trainLoop } from './loop.ts'
 export type { PlaceOptions } from './place.ts'
 export { type PreparedRun, prepareRun, type Sources } from './prepare.ts'
 export { prepareShards, prepareTokenizer } from './prepare-data.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
-export { learningRateAt, type Schedule } from './schedule.ts'
 export {
   allocateState,
   fillState,

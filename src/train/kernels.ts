@@ -2,11 +2,11 @@
 import { RegaugeError } from '../errors.ts'
 import { type Graph, inPlaceSafety } from '../graph/index.ts'
 import { coverage, legalize, missingElementType, needOf, type Runtime } from '../runtime/index.ts'
-import type { Precision, Program } from '../steps/index.ts'
+import type { ProductPrecision, StepProgram } from '../steps/index.ts'
 import type { StepPrograms } from './step-programs.ts'
 
 /** A program as a runtime takes it; the program itself where nothing needs to be rewritten. */
-export function legalizeProgram(program: Program, runtime: Runtime['name']): Program {
+export function legalizeProgram(program: StepProgram, runtime: Runtime['name']): StepProgram {
   const graph = legalize(program.graph, runtime)
   if (graph === program.graph) return program
   // what was rewritten is proven again
@@ -24,10 +24,10 @@ export function legalizeProgram(program: Program, runtime: Runtime['name']): Pro
 export function requireKernels<P extends StepPrograms>(
   programs: P,
   runtime: Runtime['name'],
-  precision: Precision,
+  precision: ProductPrecision,
   allowHost = false,
 ): P {
-  const legal = Object.entries(programs).map(([role, program]: [string, Program]) => {
+  const legal = Object.entries(programs).map(([role, program]: [string, StepProgram]) => {
     return [role, legalizeProgram(program, runtime)] as const
   })
   for (const [, { name, graph }] of legal) {
@@ -51,7 +51,7 @@ export function requireKernels<P extends StepPrograms>(
  * Asks the device itself for what the tables cannot know: throws `RegaugeError('environment')` where kernels for the
  * precision need something of the device, and it lacks that.
  */
-export async function requirePrecision(runtime: Runtime, precision: Precision): Promise<void> {
+export async function requirePrecision(runtime: Runtime, precision: ProductPrecision): Promise<void> {
   const need = needOf(runtime.name, precision)
   if (need === undefined) return
   const problem = await missingElementType(runtime, precision)

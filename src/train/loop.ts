@@ -1,13 +1,13 @@
 /** @file The training loop: batches in, steps, evaluations, samples and checkpoints out, until the end or a stop. */
 import { RegaugeError } from '../errors.ts'
 import type { WrittenCheckpoint } from './checkpoint/write.ts'
+import { type LearningRateSchedule, learningRateAt } from './learning-rate.ts'
 import type { RunEvent } from './log/events.ts'
 import { fingerprint } from './log/fingerprint.ts'
-import { learningRateAt, type Schedule } from './schedule.ts'
 import type { Batch, Trainer } from './trainer.ts'
 
 /** Held-out text as batches of the evaluation program, and what bits per byte need to know of it. */
-export interface HeldOut {
+export interface HeldOutBatches {
   readonly batchCount: number
   batch(index: number): Promise<Batch>
   /** UTF-8 bytes of text for each label. */
@@ -27,8 +27,8 @@ export interface LoopContext {
   readonly trainer: Trainer
   /** The batch of a step, from 0. */
   readonly batches: { batch(step: number): Promise<Batch> }
-  readonly heldout: HeldOut
-  readonly schedule: Schedule
+  readonly heldout: HeldOutBatches
+  readonly schedule: LearningRateSchedule
   readonly tokensPerStep: number
   /** Where the run goes on from; step 0 for a new one. */
   readonly from: Progress
@@ -159,7 +159,7 @@ async function evaluate(
 /** Mean cross-entropy over at most `most` batches, evenly spread; undefined when `stopped` said so in between. */
 export async function heldoutLoss(
   trainer: Pick<Trainer, 'evaluate'>,
-  heldout: HeldOut,
+  heldout: HeldOutBatches,
   most: number,
   stopped: () => boolean = () => false,
 ): Promise<{ loss: number; bitsPerByte: number } | undefined> {

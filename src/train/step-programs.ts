@@ -3,9 +3,9 @@ import type { Architecture } from '../model/index.ts'
 import {
   accumulateStep,
   type Optimizer,
-  type Precision,
-  type Program,
-  type TrainOptions,
+  type ProductPrecision,
+  type StepProgram,
+  type TrainStepOptions,
   trainStep,
 } from '../steps/index.ts'
 import type { ResolvedRun } from './run/index.ts'
@@ -17,10 +17,10 @@ export interface TrainerOptions {
   /** Sequences computed at once; divides `batchSize`. */
   readonly microBatchSize: number
   readonly sequenceLength: number
-  readonly recompute: TrainOptions['recompute']
+  readonly recompute: TrainStepOptions['recompute']
   readonly optimizer: Optimizer
   /** Number type of the products. Default `float32`. */
-  readonly precision?: Precision
+  readonly precision?: ProductPrecision
   /** False: never write a state over itself, even where that is proven safe. Default: as the runtime says. */
   readonly inPlace?: boolean
   /** The loss scale to go on from, in float16. */
@@ -51,8 +51,8 @@ export function trainerOptions(run: ResolvedRun): TrainerOptions {
 
 /** The programs of one optimizer step: all micro-batches but the last accumulate gradients, the last one updates. */
 export interface StepPrograms {
-  readonly accumulate?: Program
-  readonly train: Program
+  readonly accumulate?: StepProgram
+  readonly train: StepProgram
 }
 
 /** Builds the programs of one optimizer step. */

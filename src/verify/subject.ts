@@ -1,7 +1,7 @@
 /** @file One of those that are compared in lockstep: a model in training on a runtime, its gradients open to view. */
 import type { Architecture } from '../model/index.ts'
 import type { Runtime } from '../runtime/index.ts'
-import { gradientStep, kindOf, type Program, stateNames } from '../steps/index.ts'
+import { gradientStep, kindOf, type StepProgram, stateNames } from '../steps/index.ts'
 import {
   allocateState,
   type Batch,
@@ -37,7 +37,7 @@ export interface Subject {
 
 /** The programs of a subject. */
 export interface SubjectPrograms extends StepPrograms {
-  readonly gradients: Program
+  readonly gradients: StepProgram
 }
 
 /** Builds the programs of a subject. */

@@ -4,11 +4,17 @@ import { RegaugeError } from '../../errors.ts'
 import { byteLength, graphCost } from '../../graph/index.ts'
 import { type Architecture, parameterCount, parametersOf } from '../../model/index.ts'
 import type { Capacity, Runtime } from '../../runtime/index.ts'
-import { causalMaskBytes, kindOf, optimizerStateBytes, type Program, stateNames } from '../../steps/index.ts'
+import {
+  causalMaskBytes,
+  kindOf,
+  optimizerStateBytes,
+  type StepProgram,
+  stateNames,
+} from '../../steps/index.ts'
 import { gibibytes } from '../../words.ts'
 import { checkpointBytes } from '../checkpoint/write.ts'
 import { type StepPrograms, stepPrograms, type TrainerOptions } from '../step-programs.ts'
-import { bytesOf, type Peak, peakOf, peakOfMore } from './peak.ts'
+import { bytesOf, peakOf, peakOfMore, type StepPeak } from './peak.ts'
 
 /** Where the tensors of a run lie: on the host, or in the memory of a device. */
 export interface TensorPlace extends Capacity {
@@ -22,7 +28,7 @@ export function tensorPlace(runtime: Runtime): TensorPlace {
 }
 
 /** Bytes, in the memory where the tensors lie, by what they are for. */
-export interface MemoryTerms extends Peak {
+export interface TrainingMemory extends StepPeak {
   readonly weights: number
   /** What the optimizer keeps. */
   readonly moments: number
@@ -35,7 +41,7 @@ export interface MemoryTerms extends Peak {
 
 export interface Estimate {
   readonly parameters: number
-  readonly memory: MemoryTerms
+  readonly memory: TrainingMemory
   readonly memoryBytes: number
   readonly checkpointBytes: number
   readonly tokensPerStep: number
@@ -56,7 +62,7 @@ export function estimateTraining(
   { train, accumulate }: StepPrograms = stepPrograms(a, options),
   place: Pick<TensorPlace, 'on' | 'inPlace'> = HOST,
 ): Estimate {
-  const of = (program: Program) => ({ ...countOf(a, program, place), peak: peakOf(program) })
+  const of = (program: StepProgram) => ({ ...countOf(a, program, place), peak: peakOf(program) })
   return estimateOf(a, options, place, of(train), accumulate && of(accumulate))
 }
 
@@ -109,13 +115,13 @@ interface Sample {
 /** What is counted on one program. */
 interface Count {
   readonly matmulFlops: number
-  readonly second: Pick<MemoryTerms, 'weights' | 'moments' | 'gradients'>
-  readonly peak: Peak
+  readonly second: Pick<TrainingMemory, 'weights' | 'moments' | 'gradients'>
+  readonly peak: StepPeak
 }
 
 function countOf(
   a: Architecture,
-  program: Program,
+  program: StepProgram,
   { inPlace }: Pick<TensorPlace, 'inPlace'>,
 ): Omit<Count, 'peak'> {
   return { matmulFlops: graphCost(program.graph).matmulFlops, second: secondSets(a, program, inPlace) }
@@ -135,7 +141,7 @@ function estimateOf(
   // the programs take turns in one arena
   const most = counts.map(({ peak }) => peak).reduce((a, b) => (bytesOf(b) > bytesOf(a) ? b : a))
   const second = (kind: keyof Count['second']) => counts.reduce((sum, { second }) => sum + second[kind], 0)
-  const memory: MemoryTerms = {
+  const memory: TrainingMemory = {
     weights: 4 * parameters + second('weights'),
     moments: optimizerStateBytes(kind, parametersOf(a)) + second('moments'),
     gradients: most.gradients + (accumulate === undefined ? 0 : 4 * parameters) + second('gradients'),
@@ -162,7 +168,7 @@ export function leastMemory(
   a: Architecture,
   options: TrainerOptions,
   { on, inPlace }: Pick<TensorPlace, 'on' | 'inPlace'> = HOST,
-): Partial<MemoryTerms> {
+): Partial<TrainingMemory> {
   const { batchSize, microBatchSize, sequenceLength, recompute, precision = 'float32' } = options
   const parameters = parameterCount(a)
   const sets = inPlace ? 1 : 2
@@ -209,9 +215,9 @@ export function estimateWithin(a: Architecture, options: TrainerOptions, place: 
 /** Bytes of the second set of what is state and not written in place. */
 function secondSets(
   a: Architecture,
-  { graph, state }: Program,
+  { graph, state }: StepProgram,
   inPlace: boolean,
-): Pick<MemoryTerms, 'weights' | 'moments' | 'gradients'> {
+): Pick<TrainingMemory, 'weights' | 'moments' | 'gradients'> {
   const names = parametersOf(a).map(({ name }) => name)
   const [weights, accumulated] = [new Set(names), new Set(names.map(stateNames.accumulated))]
   const bytes = { weights: 0, moments: 0, gradients: 0 }
@@ -223,7 +229,7 @@ function secondSets(
   return bytes
 }
 
-function requireMemory(memory: Partial<MemoryTerms>, { on, bytes }: TensorPlace): void {
+function requireMemory(memory: Partial<TrainingMemory>, { on, bytes }: TensorPlace): void {
   const needed = sum(memory)
   if (bytes === null || needed <= bytes) return
   const terms = Object.entries(memory).sort(([, a], [, b]) => b - a)
@@ -240,6 +246,6 @@ function requireMemory(memory: Partial<MemoryTerms>, { on, bytes }: TensorPlace)
   })
 }
 
-function sum(memory: Partial<MemoryTerms>): number {
+function sum(memory: Partial<TrainingMemory>): number {
   return Object.values(memory).reduce((bytes, term) => bytes + term, 0)
 }

@@ -1,9 +1,9 @@
 /** @file What is live at the fullest moment of a training program, and in one of the same layers but more. */
 import { byteLength, type Graph, type Node, type Tensor } from '../../graph/index.ts'
-import type { Program } from '../../steps/index.ts'
+import type { StepProgram } from '../../steps/index.ts'
 
 /** Bytes of intermediate values, by what they are for. */
-export interface Peak {
+export interface StepPeak {
   readonly gradients: number
   /** Values of the forward pass that the backward pass needs, and what both work with. */
   readonly activations: number
@@ -14,17 +14,17 @@ export interface Peak {
 /** What is live while a node runs. */
 interface Moment {
   readonly scope: string
-  readonly live: Peak
+  readonly live: StepPeak
 }
 
 /** What is live at the fullest moment of a program. */
-export function peakOf(program: Program): Peak {
+export function peakOf(program: StepProgram): StepPeak {
   return fullest(momentsOf(program).map(({ live }) => live))
 }
 
 /** A program of a model with so many layers. */
 export interface ProgramOfLayers {
-  readonly program: Program
+  readonly program: StepProgram
   readonly layers: number
 }
 
@@ -33,16 +33,16 @@ export interface ProgramOfLayers {
  * one of the first or last layers, or outside of them, holds what grows by the same bytes with each layer that is added
  * in the middle; a moment in the middle holds no more than that of an end does.
  */
-export function peakOfMore(few: ProgramOfLayers, more: ProgramOfLayers, layers: number): Peak {
+export function peakOfMore(few: ProgramOfLayers, more: ProgramOfLayers, layers: number): StepPeak {
   const known = momentsByPlace(more, few.layers / 2)
   const factor = (layers - few.layers) / (more.layers - few.layers)
-  const peaks: Peak[] = []
+  const peaks: StepPeak[] = []
   for (const [place, moments] of momentsByPlace(few, few.layers / 2)) {
     const others = known.get(place)!
     for (const [i, { live }] of moments.entries()) {
       // the places that all layers share grow in the middle too
       const other = others[i < moments.length / 2 ? i : others.length - moments.length + i]!.live
-      const at = (kind: keyof Peak) => live[kind] + factor * (other[kind] - live[kind])
+      const at = (kind: keyof StepPeak) => live[kind] + factor * (other[kind] - live[kind])
       peaks.push({ gradients: at('gradients'), activations: at('activations'), logits: at('logits') })
     }
   }
@@ -65,7 +65,7 @@ function momentsByPlace({ program, layers }: ProgramOfLayers, ends: number): Map
   return places
 }
 
-function fullest(peaks: readonly Peak[]): Peak {
+function fullest(peaks: readonly StepPeak[]): StepPeak {
   const none = { gradients: 0, activations: 0, logits: 0 }
   const most = peaks.reduce((one, other) => (bytesOf(other) > bytesOf(one) ? other : one), none)
   const scaled = (bytes: number) => Math.round(bytes * WORK_FACTOR)
@@ -80,15 +80,15 @@ function fullest(peaks: readonly Peak[]): Peak {
  * What is live at each node of a program, in order: each value from the node that makes it to the last that reads it.
  * A runtime fuses and copies where this cannot see it; `WORK_FACTOR` stands for that.
  */
-function momentsOf({ graph }: Program): Moment[] {
+function momentsOf({ graph }: StepProgram): Moment[] {
   const bound = new Set<Tensor>(graph.outputs.values())
   const gradients = new Set<Tensor>()
   for (const node of graph.nodes) if (node.op === 'reduceSumSquare') gradients.add(rootOf(node.inputs[0]!))
   const order = executionOrder(graph)
   const freed = new Map<Node, Tensor[]>()
   for (const [tensor, reader] of lastReaders(order)) freed.set(reader, [...(freed.get(reader) ?? []), tensor])
-  const live: Record<keyof Peak, number> = { gradients: 0, activations: 0, logits: 0 }
-  const kindOf = (tensor: Tensor): keyof Peak =>
+  const live: Record<keyof StepPeak, number> = { gradients: 0, activations: 0, logits: 0 }
+  const kindOf = (tensor: Tensor): keyof StepPeak =>
     gradients.has(tensor) ? 'gradients' : tensor.node.scope.startsWith('loss') ? 'logits' : 'activations'
   const count = (tensors: readonly Tensor[], sign: 1 | -1): void => {
     for (const tensor of tensors) if (!bound.has(tensor)) live[kindOf(tensor)] += sign * byteLength(tensor)
@@ -102,7 +102,7 @@ function momentsOf({ graph }: Program): Moment[] {
 }
 
 /** Bytes of a peak, all together. */
-export function bytesOf({ gradients, activations, logits }: Peak): number {
+export function bytesOf({ gradients, activations, logits }: StepPeak): number {
   return gradients + activations + logits
 }
 

@@ -1,7 +1,7 @@
 /** @file The learning rate: known values, and what must hold for every schedule. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { learningRateAt, type Schedule } from './schedule.ts'
+import { type LearningRateSchedule, learningRateAt } from './learning-rate.ts'
 
 const base = { peak: 1e-3, steps: 100, warmupSteps: 10, decaySteps: 20, finalFraction: 0.1 } as const
 
@@ -21,7 +21,7 @@ describe('learningRateAt', () => {
     expect(learningRateAt({ ...base, kind: 'wsd' }, 90)).toBeCloseTo(5.5e-4, 12)
   })
 
-  const schedules: fc.Arbitrary<Schedule> = fc
+  const schedules: fc.Arbitrary<LearningRateSchedule> = fc
     .record({
       kind: fc.constantFrom('constant', 'linear', 'cosine', 'wsd'),
       peak: fc.double({ min: 1e-8, max: 10, noNaN: true }),

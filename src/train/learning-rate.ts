@@ -1,7 +1,7 @@
 /** @file The course of the learning rate: a pure function of the step. */
 
 /** How the learning rate moves over a run. Steps are optimizer steps. */
-export interface Schedule {
+export interface LearningRateSchedule {
   /** wsd: warm-up, stable, then a linear decay at the end (Hu et al. 2024). */
   readonly kind: 'constant' | 'linear' | 'cosine' | 'wsd'
   /** Highest learning rate, reached at the end of the warm-up. */
@@ -17,7 +17,7 @@ export interface Schedule {
 }
 
 /** Learning rate of a step, counted from 1 to `steps`. */
-export function learningRateAt(schedule: Schedule, step: number): number {
+export function learningRateAt(schedule: LearningRateSchedule, step: number): number {
   const { kind, peak, steps, warmupSteps, decaySteps, finalFraction } = schedule
   if (step < warmupSteps) return (peak * step) / warmupSteps
   const between = (share: number) => peak * (finalFraction + (1 - finalFraction) * share)
