@@ -82,14 +82,14 @@ class BareMemory {
   }
 }
 
-const kept = new WeakMap<Simulator, BareMemory>()
+const known = new WeakMap<Simulator, BareMemory>()
 
 /** The bound of a simulator, made once for all searches with it. */
 export function bareMemoryOf(simulator: Simulator): BareMemory {
-  let bare = kept.get(simulator)
+  let bare = known.get(simulator)
   if (bare === undefined) {
     bare = new BareMemory(simulator)
-    kept.set(simulator, bare)
+    known.set(simulator, bare)
   }
   return bare
 }

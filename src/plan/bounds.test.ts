@@ -20,8 +20,8 @@ import {
   stageSums,
 } from '../simulate/index.ts'
 import { bareMemoryOf } from './bare-memory.ts'
+import { Incumbents } from './incumbents.ts'
 import { Bubbles, PassBounds } from './pass-bounds.ts'
-import { Ranking } from './ranking.ts'
 import {
   chipsOf,
   divisorsOf,
@@ -241,7 +241,7 @@ test.each(
     const seconds = simulator.seconds(layout)
     const score = objective === 'chip-time' ? seconds * chipsOf(layout) : seconds
     // what is known is this layout alone: all families that it is of must be looked at
-    const list = new Ranking(1)
+    const list = new Incumbents(1)
     list.add({ layout, seconds, score })
     const bounds = new StepBounds(space, simulator, list)
     const whole = wholeOf(share, microBatch)
@@ -256,7 +256,7 @@ test.each(
     const cell = { share, microBatch, p, all, stages, sums: new Map() }
     const bubble = (hop: number) => bubbleSeconds(schedule, split.virtualPipeline, p, noSeconds(), all, hop)
     const slowest = stages.slowest(split)
-    expect(bounds.hopeful(cell, slowest, bubble(0), [n]).replicas).toEqual([n])
+    expect(bounds.promising(cell, slowest, bubble(0), [n]).replicas).toEqual([n])
     const hop = p > 1 ? hopSeconds(costs, layout) : 0
     const sends = exposedSends(costs, layout) * hop
     expect(bounds.allowsExchange(cell, schedule, n, slowest, sends, bubble(hop))).toBe(true)

@@ -21,7 +21,7 @@ import {
   type TransferTimes,
 } from '../simulate/index.ts'
 import { stepDays } from './cost.ts'
-import { createLeastFirst, ROUNDING } from './least-first.ts'
+import { createPriorityQueue, ROUNDING } from './priority-queue.ts'
 import { chipsOf, divisorsOf, evenStages, spaceOf } from './space.ts'
 import type { Pool, PoolPart, PoolsPlan, PoolsRequest } from './types.ts'
 import { secondsText } from './words.ts'
@@ -52,7 +52,7 @@ export function pipeline(
   backs: readonly Side[],
 ): PoolsPlan | undefined {
   const { layers } = request.workload.decoder
-  const open = createLeastFirst<Pairs | Joint>()
+  const open = createPriorityQueue<Pairs | Joint>()
   const add = (pairs: Pairs) => {
     if (pairs.front < pairs.fronts.sides.length && pairs.back < pairs.backs.sides.length)
       open.push(leastOf(request, pairs), pairs)

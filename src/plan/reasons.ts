@@ -2,8 +2,8 @@
 
 import { violations } from '../engines/index.ts'
 import { type Layout, SCHEDULES, type Simulator, stepSeconds, type TimeTerms } from '../simulate/index.ts'
+import type { Candidate } from './incumbents.ts'
 import { leastMemory } from './no-room.ts'
-import type { Candidate } from './ranking.ts'
 import { searchBest } from './search.ts'
 import { chipsOf, type Space, spaceOf } from './space.ts'
 import type { Aspect, PlanRequest, Rejection, TermDifference } from './types.ts'

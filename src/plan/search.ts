@@ -1,19 +1,19 @@
 /**
- * @file The best layouts of a whole space, exactly: branch and bound, what takes the least at the least first.
+ * @file The best layouts of a whole space, exactly: best-first branch and bound.
  *
  * A step takes at least the passes of its micro-batches on the slowest stage, which takes at least the mean of all
  * stages. So B / b micro-batches of b sequences, with S seconds in all layers of a replica that is one pipeline of t x c
  * chips a stage, take at least (B / b) S t c chip-seconds, however they are split into stages and replicas; and less per
- * sequence the larger b is, as all parts of S grow by no more than b does. That bounds families of layouts from below
- * before any of their members is looked at; the best of what fits bounds them from above.
+ * sequence the larger b is, as all parts of S grow by no more than b does. These are lower bounds of families of layouts,
+ * known before any member is evaluated; the incumbents, the best layouts found to fit, are the upper bound.
  *
- * To the passes comes what is left of exchanging gradients beside them, for a stage of an even share of the layers. It
- * hides behind one pass at the most, so longer passes never make up for themselves by hiding more of it: where there are two
- * micro-batches or more, or no bubble that the slowest stage could take its own passes off.
+ * The exchange of gradients adds the part of it that passes do not hide, for a stage with an even share of the layers. At
+ * most one pass hides it, so a longer pass never pays for itself by hiding more: this holds with two micro-batches or more,
+ * or without a bubble that the slowest stage could take its own passes off.
  *
- * Families are told apart step by step: a share of the work, then one micro-batch, then one number of stages, then one split
- * of layers into them, then the least that is recomputed and still fits. They wait in a queue by their bounds, so that none is
- * looked at whose bound is above the last of the list as it is in the end.
+ * A node of the tree is a family of layouts. Branches fix, in turn: the share of the work on a chip; the micro-batch; the
+ * number of stages and the schedule; the split of layers into stages; the least recomputation that fits. Nodes wait in an
+ * open list by lower bound, so that none is expanded whose bound is above the last incumbent of the final list.
  */
 import {
   bubbleSeconds,
@@ -30,17 +30,17 @@ import {
   stepSeconds,
 } from '../simulate/index.ts'
 import { bareMemoryOf } from './bare-memory.ts'
-import { createLeastFirst } from './least-first.ts'
+import { type Candidate, Incumbents } from './incumbents.ts'
 import { PassBounds } from './pass-bounds.ts'
-import { type Candidate, Ranking } from './ranking.ts'
+import { createPriorityQueue } from './priority-queue.ts'
 import {
-  type Again,
   chipsOf,
-  kept,
   layoutOf,
+  memoize,
   NONE,
   PLAIN,
   plainLayout,
+  type Recomputation,
   type Share,
   type Sharing,
   type Space,
@@ -50,7 +50,7 @@ import {
   widthOf,
 } from './space.ts'
 import { type KnownElements, StageBounds } from './stage-bounds.ts'
-import { type Cell, StepBounds } from './step-bounds.ts'
+import { type StagesNode, StepBounds } from './step-bounds.ts'
 import type { SearchCounts } from './types.ts'
 
 interface Found extends SearchCounts {
@@ -58,7 +58,7 @@ interface Found extends SearchCounts {
   readonly best: readonly Candidate[]
 }
 
-/** Searches a space for its `top` best layouts that fit. */
+/** Finds the `top` best layouts of a space that fit. */
 export function search(space: Space, simulator: Simulator, top: number): Found {
   const all = new Search(space, simulator, top)
   const best = all.run()
@@ -69,7 +69,7 @@ export function search(space: Space, simulator: Simulator, top: number): Found {
 
 /**
  * The best layout of a space that fits; undefined where none does.
- * @param known Some of the space that fit: what takes longer is not looked at.
+ * @param known Layouts of the space that fit: the first incumbents.
  */
 export function searchBest(
   space: Space,
@@ -81,22 +81,22 @@ export function searchBest(
   return one.run()[0]
 }
 
-/** Layouts of one split, on so many replicas, most first. */
-interface Branch {
-  readonly cell: Cell
+/** A node of the tree: layouts of one split of layers, with the numbers of replicas that are not pruned, most first. */
+interface SplitNode {
+  readonly stagesNode: StagesNode
   readonly split: Split
   readonly replicas: readonly number[]
-  /** How many of what may be recomputed may be good enough: the first so many. */
-  readonly end: number
-  readonly nodes: Map<Again, Node>
+  /** Number of recomputations, the least first, that are not pruned. */
+  readonly promising: number
+  readonly nodes: Map<Recomputation, RecomputationNode>
 }
 
-/** Layouts of a split that differ in replicas and what they share alone. */
-interface Node {
-  readonly again: Again
+/** A leaf of the tree: layouts of one split and recomputation, which differ in replicas and sharding alone. */
+interface RecomputationNode {
+  readonly again: Recomputation
   /** Seconds of a micro-batch on the slowest stage. */
   readonly pass: number
-  /** Seconds of the bubble at the least. */
+  /** Lower bound of the seconds of the bubble. */
   readonly bubble: number
   readonly stages: StageSums
 }
@@ -106,18 +106,18 @@ class Search {
   readonly #simulator: Simulator
   readonly #layers: number
   readonly #batch: number
-  readonly #list: Ranking
+  readonly #incumbents: Incumbents
   readonly #bounds: StepBounds
-  /** What is left to look at, by the least score that it can have. */
-  readonly #waiting = createLeastFirst<() => void>()
-  /** What of it the last look found. */
-  readonly #fresh: (() => void)[] = []
-  readonly #freshScores: number[] = []
-  /** What goes with so many stages, what saves the most of the optimizer's state first. */
+  /** Nodes that wait to be expanded, by the lower bound of their scores. */
+  readonly #open = createPriorityQueue<() => void>()
+  /** Nodes that the last expansion made, and their lower bounds. */
+  readonly #children: (() => void)[] = []
+  readonly #childBounds: number[] = []
+  /** Shardings by the number of stages, the one that saves the most of the optimizer's state first. */
   readonly #sharings: (p: number) => readonly Sharing[]
-  /** What stages hold, by what a chip holds of each part of the model. */
+  /** Elements that stages hold, by the elements of each part of the model on a chip. */
   readonly #elements: KnownElements = new Map()
-  /** Layouts whose step time was worked out. */
+  /** Number of layouts whose step time was predicted. */
   evaluated = 0
 
   constructor(space: Space, simulator: Simulator, top: number) {
@@ -125,53 +125,53 @@ class Search {
     this.#simulator = simulator
     this.#layers = simulator.workload.decoder.layers
     this.#batch = simulator.workload.globalBatch
-    this.#list = new Ranking(top)
-    this.#bounds = new StepBounds(space, simulator, this.#list)
+    this.#incumbents = new Incumbents(top)
+    this.#bounds = new StepBounds(space, simulator, this.#incumbents)
     const saved = ({ offloadOptimizer, zeroStage }: Sharing) => (offloadOptimizer ? 4 : 0) + zeroStage
-    this.#sharings = kept((p) => space.sharings(p).toSorted((a, b) => saved(b) - saved(a)))
+    this.#sharings = memoize((p) => space.sharings(p).toSorted((a, b) => saved(b) - saved(a)))
   }
 
-  /** A layout of the space that fits. */
+  /** Adds a layout of the space that fits to the incumbents, where it is better. */
   add(candidate: Candidate): void {
-    if (this.#list.wants(candidate)) this.#list.add(candidate)
+    if (this.#incumbents.improves(candidate)) this.#incumbents.add(candidate)
   }
 
-  /** Best first. */
+  /** The incumbents once the open list holds nothing better, best first. */
   run(): Candidate[] {
     const bare = bareMemoryOf(this.#simulator)
     for (const share of this.#space.shares) {
       const largest = bare.largest(share)
       const to = this.#space.microBatches.findLastIndex((microBatch) => microBatch <= largest)
-      if (to >= 0) this.#share(share, to)
+      if (to >= 0) this.#enqueueShare(share, to)
     }
     for (;;) {
-      const look = this.#next()
-      if (look === undefined) break
-      look()
+      const expand = this.#select()
+      if (expand === undefined) break
+      expand()
     }
-    return this.#list.sorted().map((one) => ({ ...one, layout: plainLayout(one.layout) }))
+    return this.#incumbents.sorted().map((one) => ({ ...one, layout: plainLayout(one.layout) }))
   }
 
-  /** Lets something wait to be looked at, where it may be good enough. */
-  #wait(score: number, look: () => void): void {
-    if (!this.#bounds.enters(score)) return
-    this.#fresh.push(look)
-    this.#freshScores.push(score)
+  /** Adds a node to the open list, unless its lower bound prunes it. */
+  #enqueue(bound: number, expand: () => void): void {
+    if (!this.#bounds.admits(bound)) return
+    this.#children.push(expand)
+    this.#childBounds.push(bound)
   }
 
   /**
-   * What is to be looked at next: what may score the least; but until there is a list to be better than, the best of what the
-   * last look found, so that there soon is one.
+   * The node to expand next: the one of the least bound (best first). As long as the list of incumbents is not full, the best
+   * child of the last node (depth first), so that there is soon an upper bound to prune by.
    */
-  #next(): (() => void) | undefined {
-    const scores = this.#freshScores
-    const deeper = this.#list.threshold === Number.POSITIVE_INFINITY && scores.length > 0
-    const best = deeper ? scores.indexOf(least(scores)) : -1
-    const next = this.#fresh[best]
-    for (let i = 0; i < scores.length; i++) if (i !== best) this.#waiting.push(scores[i]!, this.#fresh[i]!)
-    this.#fresh.length = 0
-    scores.length = 0
-    return next ?? this.#waiting.pop(this.#list.threshold)
+  #select(): (() => void) | undefined {
+    const bounds = this.#childBounds
+    const deeper = this.#incumbents.threshold === Number.POSITIVE_INFINITY && bounds.length > 0
+    const best = deeper ? bounds.indexOf(least(bounds)) : -1
+    const next = this.#children[best]
+    for (let i = 0; i < bounds.length; i++) if (i !== best) this.#open.push(bounds[i]!, this.#children[i]!)
+    this.#children.length = 0
+    bounds.length = 0
+    return next ?? this.#open.pop(this.#incumbents.threshold)
   }
 
   /** Seconds of one micro-batch in all layers of a replica, embedding and head included. */
@@ -179,18 +179,18 @@ class Search {
     return this.#simulator.costs.stage(wholeLayout(share, microBatch), 0, this.#layers, 0, true, true)
   }
 
-  /** Lets a share with its micro-batches wait, by what the passes of the largest take. */
-  #share(share: Share, to: number): void {
-    // before anything is worked out
+  /** Opens the node of a share, bounded by the passes of its largest micro-batch. */
+  #enqueueShare(share: Share, to: number): void {
+    // pruned before any cost is computed
     if (this.#bounds.ofPasses(share, 1) === Number.POSITIVE_INFINITY) return
     const microBatch = this.#space.microBatches[to]!
     const largest = this.#whole(share, microBatch)
     const chipSeconds = this.#bounds.chipSeconds(share, microBatch, largest)
-    this.#wait(this.#bounds.ofPasses(share, chipSeconds), () => this.#microBatches(share, to, largest))
+    this.#enqueue(this.#bounds.ofPasses(share, chipSeconds), () => this.#expandShare(share, to, largest))
   }
 
-  /** Lets each micro-batch of a share wait, up to the largest. */
-  #microBatches(share: Share, to: number, largest: PassSeconds): void {
+  /** Branches over the micro-batches of a share, up to the largest that may fit. */
+  #expandShare(share: Share, to: number, largest: PassSeconds): void {
     const { microBatches } = this.#space
     const bounds = this.#bounds
     const sample = (i: number) => ({
@@ -204,16 +204,17 @@ class Search {
       const all = passes.at(microBatch)
       const chipSeconds = bounds.chipSeconds(share, microBatch, all)
       const score = least(bounds.ofStages(share, chipSeconds, all, weights))
-      this.#wait(score, () => this.#cells(share, microBatch, weights))
-      if (bounds.enters(score)) continue
-      // those that are larger take no less, and per sequence no less than the largest, whose gradients of weights fill the most
+      this.#enqueue(score, () => this.#expandMicroBatch(share, microBatch, weights))
+      if (bounds.admits(score)) continue
+      // larger micro-batches take no less time, and per sequence no less than the largest, whose gradients of weights fill the
+      // most of the bubble
       const larger = { ...all, weight: largest.weight }
-      if (!bounds.enters(least(bounds.ofStages(share, fewest, larger, weights)))) return
+      if (!bounds.admits(least(bounds.ofStages(share, fewest, larger, weights)))) return
     }
   }
 
-  /** Lets each number of stages of one micro-batch of a share wait, under each schedule. */
-  #cells(share: Share, microBatch: number, weights: number): void {
+  /** Branches over the numbers of stages and the schedules, for one share and micro-batch. */
+  #expandMicroBatch(share: Share, microBatch: number, weights: number): void {
     const bounds = this.#bounds
     const all = this.#whole(share, microBatch)
     const chipSeconds = bounds.chipSeconds(share, microBatch, all)
@@ -222,116 +223,124 @@ class Search {
     const stages = new StageBounds(this.#space, this.#simulator, whole, this.#elements)
     const scores = bounds.ofStages(share, chipSeconds, all, weights)
     for (let place = 0; place < scores.length; place++) {
-      if (!bounds.enters(scores[place]!)) continue
+      if (!bounds.admits(scores[place]!)) continue
       const p = bounds.pipelines[place]!
-      const cell: Cell = { share, microBatch, p, all, stages, sums: new Map() }
+      const stagesNode: StagesNode = { share, microBatch, p, all, stages, sums: new Map() }
       for (const { schedule, virtualPipeline } of this.#space.schedules(p)) {
         const pass = Math.max((all.forward + all.backward) / p, stages.even(schedule, p))
-        const bubble = wholeBubble(cell, schedule, virtualPipeline, 0)
-        const hopeful = bounds.hopeful(cell, pass, bubble, replicas, schedule)
-        this.#wait(hopeful.score, () => this.#splits(cell, schedule, pass, bubble, hopeful.replicas))
+        const bubble = wholeBubble(stagesNode, schedule, virtualPipeline, 0)
+        const promising = bounds.promising(stagesNode, pass, bubble, replicas, schedule)
+        this.#enqueue(promising.score, () =>
+          this.#expandSchedule(stagesNode, schedule, pass, bubble, promising.replicas),
+        )
       }
     }
   }
 
   /**
-   * Lets the splits under one schedule wait.
-   * @param pass Seconds of a micro-batch on the slowest stage of any; `bubble` is that of the one with the most chunks.
+   * Branches over the splits of layers under one schedule.
+   * @param pass Lower bound, over all splits, of the seconds of a micro-batch on the slowest stage.
+   * @param bubble Seconds of the bubble with the most chunks a stage.
    */
-  #splits(
-    cell: Cell,
+  #expandSchedule(
+    stagesNode: StagesNode,
     schedule: PipelineSchedule,
     pass: number,
     bubble: number,
-    hopeful: readonly number[],
+    promising: readonly number[],
   ): void {
-    const replicas = hopeful.filter((n) => this.#bounds.allowsExchange(cell, schedule, n, pass, 0, bubble))
+    const replicas = promising.filter((n) =>
+      this.#bounds.allowsExchange(stagesNode, schedule, n, pass, 0, bubble),
+    )
     if (replicas.length === 0) return
-    for (const split of this.#space.splits(cell.p)) {
+    for (const split of this.#space.splits(stagesNode.p)) {
       if (split.schedule !== schedule) continue
-      const slowest = cell.stages.slowest(split)
-      const idle = wholeBubble(cell, schedule, split.virtualPipeline, 0)
-      const own = this.#bounds.hopeful(cell, slowest, idle, replicas)
-      this.#wait(own.score, () => this.#split(cell, split, slowest, own.replicas))
+      const slowest = stagesNode.stages.slowest(split)
+      const idle = wholeBubble(stagesNode, schedule, split.virtualPipeline, 0)
+      const own = this.#bounds.promising(stagesNode, slowest, idle, replicas)
+      this.#enqueue(own.score, () => this.#expandSplit(stagesNode, split, slowest, own.replicas))
     }
   }
 
-  /** Lets one split wait, whose slowest stage takes so many seconds for a micro-batch, with what is recomputed so that it fits. */
-  #split(cell: Cell, split: Split, pass: number, hopeful: readonly number[]): void {
+  /**
+   * Branches over shardings and recomputations of one split.
+   * @param pass Seconds of a micro-batch on the slowest stage, nothing recomputed.
+   */
+  #expandSplit(stagesNode: StagesNode, split: Split, pass: number, promising: readonly number[]): void {
     const { costs } = this.#simulator
-    const { share, microBatch, p } = cell
-    const replicas = hopeful.filter((n) => {
+    const { share, microBatch, p } = stagesNode
+    const replicas = promising.filter((n) => {
       const layout = layoutOf(share, microBatch, p, n, split, NONE, PLAIN)
       const hop = p > 1 ? hopSeconds(costs, layout) : 0
       const sends = p > 1 ? exposedSends(costs, layout) * hop : 0
-      const bubble = wholeBubble(cell, split.schedule, split.virtualPipeline, hop)
-      return this.#bounds.allowsExchange(cell, split.schedule, n, pass, sends, bubble)
+      const bubble = wholeBubble(stagesNode, split.schedule, split.virtualPipeline, hop)
+      return this.#bounds.allowsExchange(stagesNode, split.schedule, n, pass, sends, bubble)
     })
     if (replicas.length === 0) return
-    const end = this.#endOfHope(cell, split, pass, replicas)
-    const branch = { cell, split, replicas, end, nodes: new Map() }
+    const count = this.#countPromising(stagesNode, split, pass, replicas)
+    const parent = { stagesNode, split, replicas, promising: count, nodes: new Map() }
     const sharings = this.#sharings(p)
-    // what shares out or offloads less takes more, but for shared gradients, which need buffers: only one stage has those
-    if (p > 1) this.#sharing(branch, sharings, 0)
-    else for (const sharing of sharings) this.#sharing(branch, [sharing], 0)
+    // less sharding and offloading takes more memory, except for sharded gradients, which need buffers; those need one stage
+    if (p > 1) this.#enqueueSharing(parent, sharings, 0)
+    else for (const sharing of sharings) this.#enqueueSharing(parent, [sharing], 0)
   }
 
-  /** How many of what may be recomputed may be good enough, the first so many, if a micro-batch takes so long without. */
-  #endOfHope(cell: Cell, split: Split, pass: number, replicas: readonly number[]): number {
+  /** Number of recomputations, the least first, that are not pruned; `pass` is the slowest stage's time without any. */
+  #countPromising(stagesNode: StagesNode, split: Split, pass: number, replicas: readonly number[]): number {
     const { recomputes, most, schedule, virtualPipeline } = split
     if (!recomputingIsLonger(split)) return recomputes.length
-    const bubble = wholeBubble(cell, schedule, virtualPipeline, 0)
+    const bubble = wholeBubble(stagesNode, schedule, virtualPipeline, 0)
     return firstWhere(0, recomputes.length, (i) => {
       const { recompute, layers } = recomputes[i]!
-      const again = cell.stages.again(most, recompute === 'none' ? 0 : (layers ?? most))
-      return this.#bounds.hopeful(cell, Math.max(pass, again), bubble, replicas).replicas.length === 0
+      const again = stagesNode.stages.again(most, recompute === 'none' ? 0 : (layers ?? most))
+      return this.#bounds.promising(stagesNode, Math.max(pass, again), bubble, replicas).replicas.length === 0
     })
   }
 
   /**
-   * Lets the first that fits of what may be recomputed wait, and after it all that recompute more or save less: those take no
-   * less time, so that none of them waits where it does not.
-   * @param sharings What replicas share out, what saves the most first.
-   * @param from The place among what may be recomputed to begin at: those before do not fit even with what saves more.
+   * Opens the least recomputation that fits under the first sharding. Once that is expanded, it opens those that recompute
+   * more or shard less: they take no less time, so that they are pruned wherever it is.
+   * @param sharings Shardings, the one that saves the most first.
+   * @param from Index of the first recomputation to try: those before it do not fit even with a sharding that saves more.
    */
-  #sharing(branch: Branch, sharings: readonly Sharing[], from: number): void {
+  #enqueueSharing(parent: SplitNode, sharings: readonly Sharing[], from: number): void {
     const sharing = sharings[0]
     if (sharing === undefined) return
-    const { split, end } = branch
-    const first = this.#firstThatFits(branch, sharing, from)
+    const { split, promising } = parent
+    const first = this.#firstThatFits(parent, sharing, from)
     const longer = recomputingIsLonger(split)
     const nodes = [
-      ...split.selective.filter((again) => this.#leastFits(branch, again, sharing)),
-      ...split.recomputes.slice(first, longer ? Math.min(first + 1, end) : end),
-    ].map((again) => this.#nodeOf(branch, again))
-    const score = Math.min(...nodes.map((node) => this.#scoreOf(branch, node)))
-    const look = () => {
+      ...split.selective.filter((again) => this.#leastFits(parent, again, sharing)),
+      ...split.recomputes.slice(first, longer ? Math.min(first + 1, promising) : promising),
+    ].map((again) => this.#nodeOf(parent, again))
+    const bound = Math.min(...nodes.map((node) => this.#boundOf(parent, node)))
+    const expand = () => {
       let short = false
-      for (const node of nodes) short = this.#replicas(branch, node, sharing) || short
-      if (longer && short) this.#longer(branch, sharing, first + 1)
-      this.#sharing(branch, sharings.slice(1), first)
+      for (const node of nodes) short = this.#evaluate(parent, node, sharing) || short
+      if (longer && short) this.#enqueueLonger(parent, sharing, first + 1)
+      this.#enqueueSharing(parent, sharings.slice(1), first)
     }
-    // one that is surely better than what is known rules out others that would wait
-    if (score < PROMISING * this.#list.threshold) look()
-    else this.#wait(score, look)
+    // a node sure to give a better incumbent is expanded at once, as that prunes others
+    if (bound < SURELY_BETTER * this.#incumbents.threshold) expand()
+    else this.#enqueue(bound, expand)
   }
 
-  /** Lets more layers that are recomputed wait, for what would be good enough and does not fit; until it takes too long. */
-  #longer(branch: Branch, sharing: Sharing, place: number): void {
-    if (place >= branch.end) return
-    const node = this.#nodeOf(branch, branch.split.recomputes[place]!)
-    this.#wait(this.#scoreOf(branch, node), () => {
-      if (this.#replicas(branch, node, sharing)) this.#longer(branch, sharing, place + 1)
+  /** Opens the next longer recomputation, for a layout that is fast enough and does not fit, until the bound prunes it. */
+  #enqueueLonger(parent: SplitNode, sharing: Sharing, place: number): void {
+    if (place >= parent.promising) return
+    const node = this.#nodeOf(parent, parent.split.recomputes[place]!)
+    this.#enqueue(this.#boundOf(parent, node), () => {
+      if (this.#evaluate(parent, node, sharing)) this.#enqueueLonger(parent, sharing, place + 1)
     })
   }
 
-  #nodeOf({ cell, split, replicas, nodes }: Branch, again: Again): Node {
+  #nodeOf({ stagesNode, split, replicas, nodes }: SplitNode, again: Recomputation): RecomputationNode {
     let node = nodes.get(again)
     if (node === undefined) {
-      const stages = this.#sums(cell, split, replicas, again)
+      const stages = this.#sums(stagesNode, split, replicas, again)
       const { slowest, all } = stages
       const pass = slowest.forward + slowest.backward
-      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, cell.p, slowest, all, 0)
+      const bubble = bubbleSeconds(split.schedule, split.virtualPipeline, stagesNode.p, slowest, all, 0)
       node = { again, pass, bubble, stages }
       nodes.set(again, node)
     }
@@ -339,10 +348,10 @@ class Search {
   }
 
   #sums(
-    { share, microBatch, p, sums }: Cell,
+    { share, microBatch, p, sums }: StagesNode,
     split: Split,
     replicas: readonly number[],
-    again: Again,
+    again: Recomputation,
   ): StageSums {
     const { schedule, stageLayers } = split
     // schedules that place layers alike share those of stages that are as even as can be
@@ -358,47 +367,55 @@ class Search {
     return own
   }
 
-  /** Where among what may be recomputed, from one place on, a split may begin to fit: the more layers, the less they keep. */
-  #firstThatFits(branch: Branch, sharing: Sharing, from: number): number {
-    const { end, split } = branch
-    const fits = (i: number) => this.#leastFits(branch, split.recomputes[i]!, sharing)
-    // most often nothing helps
-    return from >= end || !fits(end - 1) ? end : firstWhere(from, end - 1, fits)
+  /** Index of the first recomputation from `from` on that may fit: the more layers are recomputed, the less memory is kept. */
+  #firstThatFits(parent: SplitNode, sharing: Sharing, from: number): number {
+    const { promising, split } = parent
+    const fits = (i: number) => this.#leastFits(parent, split.recomputes[i]!, sharing)
+    // most often none fits
+    return from >= promising || !fits(promising - 1) ? promising : firstWhere(from, promising - 1, fits)
   }
 
-  /** The score of the best layout of a node at the least. */
-  #scoreOf({ cell, replicas }: Branch, node: Node): number {
-    const chips = widthOf(cell.share) * cell.p
-    return Math.min(...replicas.map((n) => this.#bounds.score(this.#idealOf(cell, node, n), n * chips)))
+  /** Lower bound of the scores of a node. */
+  #boundOf({ stagesNode, replicas }: SplitNode, node: RecomputationNode): number {
+    const chips = widthOf(stagesNode.share) * stagesNode.p
+    return Math.min(...replicas.map((n) => this.#bounds.score(this.#idealOf(stagesNode, node, n), n * chips)))
   }
 
-  /** Seconds of a layout of a node on so many replicas at the least, besides waiting. */
-  #idealOf({ microBatch }: Cell, { pass, bubble }: Node, n: number): number {
+  /** Lower bound of the seconds of a step on `n` replicas, waiting for each other left out. */
+  #idealOf({ microBatch }: StagesNode, { pass, bubble }: RecomputationNode, n: number): number {
     return (this.#batch / (microBatch * n)) * pass + bubble
   }
 
-  /** Whether a layout fits that keeps the least: its replicas are the most. */
-  #leastFits({ cell, split, replicas }: Branch, again: Again, sharing: Sharing): boolean {
-    const { share, microBatch, p } = cell
+  /** Whether the layout of the least memory fits: the one on the most replicas. */
+  #leastFits({ stagesNode, split, replicas }: SplitNode, again: Recomputation, sharing: Sharing): boolean {
+    const { share, microBatch, p } = stagesNode
     const fitsOn = (n: number) => this.#fits(layoutOf(share, microBatch, p, n, split, again, sharing))
-    // gradients that are shared need buffers, but not on a single replica
+    // sharded gradients need buffers, except on a single replica
     return fitsOn(replicas[0]!) || (sharing.zeroStage >= 2 && fitsOn(replicas.at(-1)!))
   }
 
-  /** Works out the layouts of a node; whether one that would be good enough does not fit. */
-  #replicas({ cell, split, replicas }: Branch, node: Node, sharing: Sharing): boolean {
+  /** Evaluates the layouts of a node; true where one is better than the incumbents and does not fit. */
+  #evaluate({ stagesNode, split, replicas }: SplitNode, node: RecomputationNode, sharing: Sharing): boolean {
     const { maximumSeconds = Number.POSITIVE_INFINITY, objective } = this.#space.request
     let short = false
     for (const n of replicas) {
-      if (!this.#bounds.allows(cell, n, this.#idealOf(cell, node, n))) continue
-      const layout = layoutOf(cell.share, cell.microBatch, cell.p, n, split, node.again, sharing)
+      if (!this.#bounds.allows(stagesNode, n, this.#idealOf(stagesNode, node, n))) continue
+      const layout = layoutOf(
+        stagesNode.share,
+        stagesNode.microBatch,
+        stagesNode.p,
+        n,
+        split,
+        node.again,
+        sharing,
+      )
       const { seconds } = stepSeconds(this.#simulator.costs, layout, node.stages)
       this.evaluated++
       if (seconds > maximumSeconds) continue
       const score = objective === 'chip-time' ? seconds * chipsOf(layout) : seconds
       const candidate = { layout, seconds, score }
-      if (!this.#list.wants(candidate)) continue
-      if (this.#fits(layout)) this.#list.add(candidate)
+      if (!this.#incumbents.improves(candidate)) continue
+      if (this.#fits(layout)) this.#incumbents.add(candidate)
       else short = true
     }
     return short
@@ -415,14 +432,14 @@ function least(scores: readonly number[]): number {
   return least
 }
 
-/** All layers of a share on one stage. */
+/** The layout of a share with all layers on one stage. */
 function wholeLayout(share: Share, microBatch: number): Layout {
   return layoutOf(share, microBatch, 1, 1, WHOLE, NONE, PLAIN)
 }
 
-/** Seconds of the bubble of a cell with those of the slowest stage, nothing recomputed. */
+/** Seconds of a node's bubble, the slowest stage's own passes included, nothing recomputed. */
 function wholeBubble(
-  { p, all }: Cell,
+  { p, all }: StagesNode,
   schedule: PipelineSchedule,
   virtualPipeline: number,
   hop: number,
@@ -449,7 +466,7 @@ function firstWhere(from: number, to: number, holds: (i: number) => boolean): nu
   return low
 }
 
-/** Of the threshold: bounds are closer than that to what they bound. */
-const PROMISING = 0.97
+/** Share of the threshold: bounds are within 3 % of what they bound. */
+const SURELY_BETTER = 0.97
 
 const NOTHING = noSeconds()

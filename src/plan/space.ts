@@ -42,22 +42,22 @@ export interface Split {
   /** Of the stage that has the most. */
   readonly most: number
   /** Layers that may be recomputed: none, some, all, ascending. */
-  readonly recomputes: readonly Again[]
+  readonly recomputes: readonly Recomputation[]
   /** Recomputation of attention alone, where it is possible. */
-  readonly selective: readonly Again[]
+  readonly selective: readonly Recomputation[]
 }
 
 /** Stages as even as can be, one pass after another. */
 export const WHOLE = { schedule: PLAIN_SCHEDULE, virtualPipeline: 1, stageLayers: undefined } as const
 
 /** What is recomputed; `layers` of each stage, all where it is undefined. */
-export interface Again {
+export interface Recomputation {
   readonly recompute: Recompute
   readonly layers: number | undefined
 }
 
 /** Nothing is recomputed. */
-export const NONE: Again = { recompute: 'none', layers: undefined }
+export const NONE: Recomputation = { recompute: 'none', layers: undefined }
 
 /** What replicas share out, and where the optimizer's state is. */
 export interface Sharing {
@@ -99,13 +99,13 @@ export function spaceOf(request: PlanRequest, coarse = false): Space {
     : engine.abilities
   const chips = machine.count
   const divisors = divisorsOf(globalBatch)
-  const replicas = kept((microBatch) =>
+  const replicas = memoize((microBatch) =>
     only(
       fixed.dataParallel,
       divisors.filter((n) => n <= chips && globalBatch % (n * microBatch) === 0).reverse(),
     ),
   )
-  const splits = kept((p) => splitsOf(decoder.layers, p, abilities, decoder.tiedEmbeddings, fixed, coarse))
+  const splits = memoize((p) => splitsOf(decoder.layers, p, abilities, decoder.tiedEmbeddings, fixed, coarse))
   return {
     request,
     abilities,
@@ -125,13 +125,13 @@ export function spaceOf(request: PlanRequest, coarse = false): Space {
     ),
     replicas,
     splits,
-    schedules: kept((p) => {
+    schedules: memoize((p) => {
       const chunks = new Map<PipelineSchedule, number>()
       for (const { schedule, virtualPipeline } of splits(p))
         chunks.set(schedule, Math.max(chunks.get(schedule) ?? 1, virtualPipeline))
       return [...chunks].map(([schedule, virtualPipeline]) => ({ schedule, virtualPipeline }))
     }),
-    windows: kept((size) => {
+    windows: memoize((size) => {
       const kinds = decoder.windows.map((window, layer) => `${window} ${decoder.expertLayers[layer]}`)
       const first = new Map<string, number>()
       for (let from = 0; from + size <= decoder.layers; from++) {
@@ -143,7 +143,7 @@ export function spaceOf(request: PlanRequest, coarse = false): Space {
       }
       return [...first.values()]
     }),
-    sharings: kept((p) => sharingsOf(p, abilities, fixed)),
+    sharings: memoize((p) => sharingsOf(p, abilities, fixed)),
   }
 }
 
@@ -245,7 +245,7 @@ export function sizeOf(space: Space): number {
     return { p, sharings: space.sharings(p).length, counts: [...counts] }
   })
   /** Those with the first so many numbers of stages, on so many micro-batches: where context is whole, and where split. */
-  const sums = kept((steps) => {
+  const sums = memoize((steps) => {
     const [whole, split] = [[0], [0]]
     for (const [i, { p, sharings, counts }] of ways.entries()) {
       const those = (contextParallel: number) =>
@@ -355,8 +355,13 @@ export function evenStages(layers: number, stages: number): number[] {
   return Array.from({ length: stages }, (_, stage) => evenShare(layers, stages, stage))
 }
 
-function recomputesOf(most: number, virtualPipeline: number, abilities: Abilities, fixed: Fixed): Again[] {
-  const all: Again[] = [{ recompute: 'none', layers: undefined }]
+function recomputesOf(
+  most: number,
+  virtualPipeline: number,
+  abilities: Abilities,
+  fixed: Fixed,
+): Recomputation[] {
+  const all: Recomputation[] = [{ recompute: 'none', layers: undefined }]
   if (abilities.selectiveRecompute) all.push({ recompute: 'selective', layers: undefined })
   if (abilities.recomputeLayers) {
     for (let n = virtualPipeline; n < most; n += virtualPipeline) all.push({ recompute: 'full', layers: n })
@@ -389,7 +394,7 @@ export function layoutOf(
   pipelineParallel: number,
   dataParallel: number,
   split: Pick<Split, 'schedule' | 'virtualPipeline' | 'stageLayers'>,
-  again: Again,
+  again: Recomputation,
   sharing: Sharing,
 ): Layout {
   // named one by one: spreads make objects that are slow to read, and a search makes millions
@@ -452,7 +457,7 @@ function only<Value>(fixed: Value | undefined, values: readonly Value[]): readon
 }
 
 /** Keeps what a function makes of a number. */
-export function kept<Value>(make: (n: number) => Value): (n: number) => Value {
+export function memoize<Value>(make: (n: number) => Value): (n: number) => Value {
   const known = new Map<number, Value>()
   return (n) => {
     let value = known.get(n)

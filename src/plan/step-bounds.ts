@@ -9,13 +9,13 @@ import {
   type Simulator,
   type StageSums,
 } from '../simulate/index.ts'
-import { ROUNDING } from './least-first.ts'
+import type { Incumbents } from './incumbents.ts'
 import { Bubbles } from './pass-bounds.ts'
-import type { Ranking } from './ranking.ts'
+import { ROUNDING } from './priority-queue.ts'
 import {
   gridOf,
-  kept,
   layoutOf,
+  memoize,
   NONE,
   PLAIN,
   type Share,
@@ -27,7 +27,7 @@ import {
 import type { StageBounds } from './stage-bounds.ts'
 
 /** Layouts of one share, micro-batch and number of stages. */
-export interface Cell {
+export interface StagesNode {
   readonly share: Share
   readonly microBatch: number
   readonly p: number
@@ -49,7 +49,7 @@ interface Prices {
 }
 
 /** Replicas on which layouts may be good enough, most first, and the least that they may score. */
-interface Hopeful {
+interface Promising {
   readonly replicas: readonly number[]
   readonly score: number
 }
@@ -60,7 +60,7 @@ export class StepBounds {
   readonly pipelines: readonly number[]
   readonly #space: Space
   readonly #simulator: Simulator
-  readonly #list: Ranking
+  readonly #incumbents: Incumbents
   readonly #batch: number
   readonly #byChips: boolean
   readonly #limit: number
@@ -71,11 +71,11 @@ export class StepBounds {
   readonly #replicas: (width: number) => (grid: number) => (microBatch: number) => readonly number[]
   readonly #prices: (width: number) => (grid: number) => Prices
 
-  constructor(space: Space, simulator: Simulator, list: Ranking) {
+  constructor(space: Space, simulator: Simulator, incumbents: Incumbents) {
     const { machine, workload } = simulator
     this.#space = space
     this.#simulator = simulator
-    this.#list = list
+    this.#incumbents = incumbents
     this.#batch = workload.globalBatch
     this.#byChips = space.request.objective === 'chip-time'
     this.#limit = space.request.maximumSeconds ?? Number.POSITIVE_INFINITY
@@ -88,12 +88,12 @@ export class StepBounds {
         : Number.POSITIVE_INFINITY,
     )
     this.#bubbles = new Bubbles(space, this.pipelines)
-    this.#replicas = kept((width) =>
-      kept((grid) =>
-        kept((microBatch) => space.replicas(microBatch).filter((n) => (n * width) % grid === 0)),
+    this.#replicas = memoize((width) =>
+      memoize((grid) =>
+        memoize((microBatch) => space.replicas(microBatch).filter((n) => (n * width) % grid === 0)),
       ),
     )
-    this.#prices = kept((width) => kept((grid) => this.#pricesOf(width, grid)))
+    this.#prices = memoize((width) => memoize((grid) => this.#pricesOf(width, grid)))
   }
 
   /** Replicas that go with a share and a micro-batch, most first. */
@@ -157,9 +157,11 @@ export class StepBounds {
   }
 
   /** Whether what scores so much at the least may be good enough; never what is impossible. */
-  enters(score: number): boolean {
+  admits(score: number): boolean {
     // where time is the score, what takes too long is not waited for
-    const most = this.#byChips ? this.#list.threshold : Math.min(this.#list.threshold, this.#limit)
+    const most = this.#byChips
+      ? this.#incumbents.threshold
+      : Math.min(this.#incumbents.threshold, this.#limit)
     return score < Number.POSITIVE_INFINITY && score <= most
   }
 
@@ -178,14 +180,14 @@ export class StepBounds {
    * @param replicas Most first.
    * @param schedule That has to go with them, where it is not known yet to do so.
    */
-  hopeful(
-    { share, microBatch, p }: Cell,
+  promising(
+    { share, microBatch, p }: StagesNode,
     pass: number,
     bubble: number,
     replicas: readonly number[],
     schedule?: PipelineSchedule,
-  ): Hopeful {
-    const { threshold } = this.#list
+  ): Promising {
+    const { threshold } = this.#incumbents
     const all = this.#batch / microBatch
     // what the slowest stage adds to its passes, the bubble cannot lose more than once
     const rest = Math.max(0, bubble - pass)
@@ -201,7 +203,7 @@ export class StepBounds {
       if (!this.#byChips && ideal * ROUNDING > threshold) break
       if (schedule !== undefined && !scheduleGoes(schedule, p, share.contextParallel, all / n)) continue
       const score = this.score(ideal, n * chips)
-      if (!this.enters(score)) continue
+      if (!this.admits(score)) continue
       hopeful.push(n)
       least = Math.min(least, score)
     }
@@ -209,9 +211,9 @@ export class StepBounds {
   }
 
   /** Whether layouts that take so long at the least, besides waiting, could be better than what is known of their degrees. */
-  allows({ share, p }: Cell, n: number, ideal: number): boolean {
+  allows({ share, p }: StagesNode, n: number, ideal: number): boolean {
     const score = this.score(ideal, n * widthOf(share) * p)
-    return this.enters(score) && score <= this.#list.known(share, p, n)
+    return this.admits(score) && score <= this.#incumbents.scoreOf(share, p, n)
   }
 
   /**
@@ -220,25 +222,25 @@ export class StepBounds {
    * @param bubble Seconds of it with those of the slowest stage.
    */
   allowsExchange(
-    cell: Cell,
+    stagesNode: StagesNode,
     schedule: PipelineSchedule,
     n: number,
     pass: number,
     sends: number,
     bubble: number,
   ): boolean {
-    const { share, microBatch, p } = cell
+    const { share, microBatch, p } = stagesNode
     const { costs } = this.#simulator
     const steps = this.#batch / (microBatch * n)
     const passes = steps * (pass + sends) + Math.max(0, bubble - pass)
-    if (!this.allows(cell, n, passes)) return false
-    const elements = cell.stages.elements(schedule, p)
+    if (!this.allows(stagesNode, n, passes)) return false
+    const elements = stagesNode.stages.elements(schedule, p)
     const beside = p === 1 || steps >= 2 ? pass : Number.POSITIVE_INFINITY
     return this.#space.sharings(p).some((sharing) => {
       const layout = layoutOf(share, microBatch, p, n, { ...WHOLE, schedule }, NONE, sharing)
       const weights = heldWeights(layout, elements)
       const data = dataSeconds(costs, layout, weights, beside, steps)
-      return this.allows(cell, n, passes + data + optimizerSeconds(costs, layout, weights))
+      return this.allows(stagesNode, n, passes + data + optimizerSeconds(costs, layout, weights))
     })
   }
 }

@@ -3,13 +3,13 @@
 /** Factor on a lower bound that keeps it one under rounding: it sums in another order than what it bounds. */
 export const ROUNDING = 1 - 1e-9
 
-interface LeastFirst<Item> {
+interface PriorityQueue<Item> {
   push(key: number, item: Item): void
   /** Removes and returns the item of the least key; undefined where no key is at most `most`. */
   pop(most: number): Item | undefined
 }
 
-export function createLeastFirst<Item>(): LeastFirst<Item> {
+export function createPriorityQueue<Item>(): PriorityQueue<Item> {
   const keys: number[] = []
   const items: Item[] = []
   const put = (i: number, key: number, item: Item) => {

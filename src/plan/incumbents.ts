@@ -10,7 +10,7 @@ export interface Candidate {
 }
 
 /** The best so many layouts, one for each set of degrees. */
-export class Ranking {
+export class Incumbents {
   readonly #top: number
   /** Best first. */
   readonly #best: Candidate[] = []
@@ -22,14 +22,14 @@ export class Ranking {
   }
 
   /** Whether a candidate is better than what there is of its degrees. */
-  wants(candidate: Candidate): boolean {
+  improves(candidate: Candidate): boolean {
     if (candidate.score > this.threshold) return false
     const known = this.#find(candidate.layout)
     return known === undefined || compare(candidate, known) < 0
   }
 
   /** The score of what there is of some degrees. */
-  known(
+  scoreOf(
     { tensorParallel, contextParallel, expertParallel }: Share,
     pipelineParallel: number,
     dataParallel: number,
