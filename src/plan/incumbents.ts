@@ -1,40 +1,40 @@
-/** @file The best layouts that a search has found so far, one of each set of degrees, and what is better than what. */
+/** @file The incumbents of a search: the best layouts found so far, one for each set of degrees, and the order of layouts. */
 import { type Layout, SCHEDULE_NAMES } from '../simulate/index.ts'
 import { chipsOf, type Share } from './space.ts'
 
 export interface Candidate {
   readonly layout: Layout
   readonly seconds: number
-  /** What is made least. */
+  /** The objective, which is minimized: seconds, or chip-seconds. */
   readonly score: number
 }
 
-/** The best so many layouts, one for each set of degrees. */
+/** The `top` best layouts found so far, one for each set of degrees. */
 export class Incumbents {
   readonly #top: number
   /** Best first. */
   readonly #best: Candidate[] = []
-  /** Scores above it do not enter. */
+  /** Upper bound: the score of the last incumbent once the list is full, else infinity. Scores above it are pruned. */
   threshold = Number.POSITIVE_INFINITY
 
   constructor(top: number) {
     this.#top = top
   }
 
-  /** Whether a candidate is better than what there is of its degrees. */
+  /** Whether a candidate is within the threshold and better than the incumbent of its degrees. */
   improves(candidate: Candidate): boolean {
     if (candidate.score > this.threshold) return false
     const known = this.#find(candidate.layout)
     return known === undefined || compare(candidate, known) < 0
   }
 
-  /** The score of what there is of some degrees. */
+  /** Score of the incumbent of some degrees; infinity where there is none. */
   scoreOf(
     { tensorParallel, contextParallel, expertParallel }: Share,
     pipelineParallel: number,
     dataParallel: number,
   ): number {
-    // by place, as it is asked often: iterators make an object of each
+    // by index, as this runs often: an iterator makes an object of each
     for (let i = 0; i < this.#best.length; i++) {
       const { layout, score } = this.#best[i]!
       if (
@@ -69,7 +69,7 @@ export class Incumbents {
   }
 }
 
-/** Whether two layouts are of the same degrees, by which those of a list differ. */
+/** Whether two layouts have the same degrees, of which a list has each but once. */
 function sameDegrees(a: Layout, b: Layout): boolean {
   return (
     a.tensorParallel === b.tensorParallel &&
@@ -80,7 +80,7 @@ function sameDegrees(a: Layout, b: Layout): boolean {
   )
 }
 
-/** A total order: by score, then by what is simpler. */
+/** A total order: by score, then by simplicity. */
 export function compare(a: Candidate, b: Candidate): number {
   if (a.score !== b.score) return a.score - b.score
   const [x, y] = [rankOf(a.layout), rankOf(b.layout)]

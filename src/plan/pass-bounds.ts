@@ -1,18 +1,18 @@
-/** @file What steps take at the least for the passes of their micro-batches, before it is known how stages are split. */
+/** @file Lower bounds of the seconds of passes and bubbles, before layers are split into stages. */
 import { bubbleSeconds, noSeconds, type PassSeconds, SCHEDULES } from '../simulate/index.ts'
 import type { Space } from './space.ts'
 
-/** Seconds of one micro-batch of so many sequences. */
+/** Seconds of one micro-batch, by its sequences. */
 interface Sample {
   readonly microBatch: number
   readonly seconds: PassSeconds
 }
 
 /**
- * Passes by the size of a micro-batch, from two small ones and the largest. Each is a sum of maxima and norms of what
- * grows in proportion to it or not at all (messages that hide behind attention with it: the longer of both, and some more),
- * and so convex in it: nowhere below the line through two that are smaller, nowhere above the line between two; and what it
- * takes per sequence never grows.
+ * Bounds of the passes by the size of a micro-batch, from samples at two small sizes and the largest. A pass is a sum of
+ * maxima and norms of terms that are proportional to the size or constant (of messages that hide behind attention: the
+ * longer of both, and a part of the shorter), so it is convex in the size: nowhere below the line through two smaller
+ * samples, nowhere above the chord between two samples. Its time per sequence never grows with the size.
  */
 export class PassBounds {
   readonly #first: Sample
@@ -25,7 +25,7 @@ export class PassBounds {
     this.#last = last
   }
 
-  /** Forward and backward at the least, gradients of weights at the most. */
+  /** Lower bounds of forward and backward, and an upper bound of the gradients of weights. */
   at(microBatch: number): PassSeconds {
     const first = this.#first
     const second = this.#second
@@ -45,17 +45,17 @@ export class PassBounds {
   }
 }
 
-/** Schedules whose bubbles are in proportion to the same sum of passes, and that go with the same shares. */
+/** Schedules whose bubbles are proportional to the same sum of passes, and that go with the same shares. */
 interface Group {
-  /** Of the sum: whole backward passes, and gradients of weights that are taken off. */
+  /** Terms of that sum: whole backward passes, and gradients of weights that are taken off. */
   readonly backward: number
   readonly weight: number
   readonly contextParallel: boolean
-  /** By the place of a number of stages: the shortest bubble, as a part of that sum. Infinite where there is none. */
+  /** The shortest bubble as a factor on that sum, by the index of a number of stages; infinite without a schedule. */
   readonly parts: Float64Array
 }
 
-/** Bubbles of so many stages, as parts of what passes take in all layers: the shortest of the schedules that go there. */
+/** Lower bounds of bubbles by the number of stages: the shortest of the schedules that go, as factors on passes in all layers. */
 export class Bubbles {
   readonly #inverse: Float64Array
   readonly #groups: readonly Group[]
@@ -80,8 +80,8 @@ export class Bubbles {
   }
 
   /**
-   * Seconds that the bubble takes more than an even share of one micro-batch's passes, at the least.
-   * @param place Of a number of stages.
+   * Lower bound of the bubble's seconds beyond an even share of one micro-batch's passes.
+   * @param place Index of a number of stages.
    * @param all Seconds of one micro-batch in all layers.
    * @param whole Whether the context is on one chip, where all schedules go.
    */
@@ -91,7 +91,7 @@ export class Bubbles {
       const group = this.#groups[i]!
       if (!whole && !group.contextParallel) continue
       const sum = forward + group.backward * backward - group.weight * weight
-      // where no schedule is of a group, infinity times 0 is not a number, and no comparison with that holds
+      // a group without a schedule may give infinity times 0, which is NaN: the comparison is false then
       const seconds = group.parts[place]! * Math.max(0, sum)
       if (seconds < least) least = seconds
     }

@@ -1,8 +1,8 @@
 /**
- * @file The space that a search goes over: which values each parameter of a layout can take, and how many layouts that
- * makes. All chips or fewer; all divisors, but for tensor parallelism, whose groups fill domains of links or are filled
- * by them. Groups of replicas that share (`shardGroup`) are left out: what they save in time is not predicted, and they
- * take more memory.
+ * @file The space of a search: the values that each parameter of a layout can take, and the number of layouts. On all chips
+ * or fewer. Degrees are all divisors; those of tensor parallelism only where groups fill domains of links, or domains
+ * groups. Sharding over a part of the replicas (`shardGroup`) is left out: the time that it saves is not predicted, and it
+ * takes more memory.
  */
 
 import { type Abilities, chunksDivide } from '../engines/index.ts'
@@ -18,7 +18,7 @@ import {
 } from '../simulate/index.ts'
 import type { Fixed, PlanRequest } from './types.ts'
 
-/** Layers that the first stage may hold beside an even share, and the last: embedding, head and lighter layers lie there. */
+/** Layers by which the first and the last stage, with embedding, head and lighter layers, may differ from an even share. */
 const FIRST_STAGE = [-2, -1, 0, 1, 2] as const
 const LAST_STAGE = [-3, -2, -1, 0, 1] as const
 
@@ -32,16 +32,16 @@ export interface Share {
   readonly expertTensorParallel: number
 }
 
-/** The order of passes, and the layers of stages where they are not as even as can be. */
+/** A schedule with a split of the layers into stages. */
 export interface Split {
   readonly schedule: PipelineSchedule
   readonly virtualPipeline: number
   readonly stageLayers: readonly number[] | undefined
   /** Layers of each stage. */
   readonly sizes: readonly number[]
-  /** Of the stage that has the most. */
+  /** Layers of the stage that has the most. */
   readonly most: number
-  /** Layers that may be recomputed: none, some, all, ascending. */
+  /** Recomputations of layers, ascending: none, some, all. */
   readonly recomputes: readonly Recomputation[]
   /** Recomputation of attention alone, where it is possible. */
   readonly selective: readonly Recomputation[]
@@ -50,7 +50,7 @@ export interface Split {
 /** Stages as even as can be, one pass after another. */
 export const WHOLE = { schedule: PLAIN_SCHEDULE, virtualPipeline: 1, stageLayers: undefined } as const
 
-/** What is recomputed; `layers` of each stage, all where it is undefined. */
+/** What is recomputed, in `layers` of each stage; in all where that is undefined. */
 export interface Recomputation {
   readonly recompute: Recompute
   readonly layers: number | undefined
@@ -59,16 +59,16 @@ export interface Recomputation {
 /** Nothing is recomputed. */
 export const NONE: Recomputation = { recompute: 'none', layers: undefined }
 
-/** What replicas share out, and where the optimizer's state is. */
+/** Sharding over replicas (ZeRO), and the place of the optimizer's state. */
 export interface Sharing {
   readonly zeroStage: Layout['zeroStage']
   readonly offloadOptimizer: boolean
 }
 
-/** Replicas share nothing, and chips keep all that is theirs. */
+/** No sharding, no offloading. */
 export const PLAIN: Sharing = { zeroStage: 0, offloadOptimizer: false }
 
-/** The values of a request, worked out once. */
+/** The values that a request allows, computed once. */
 export interface Space {
   readonly request: PlanRequest
   readonly abilities: Abilities
@@ -76,20 +76,20 @@ export interface Space {
   readonly shares: readonly Share[]
   readonly microBatches: readonly number[]
   readonly pipelines: readonly number[]
-  /** Replicas that a micro-batch allows, most first. */
+  /** Numbers of replicas by micro-batch, most first. */
   readonly replicas: (microBatch: number) => readonly number[]
   readonly splits: (pipelineParallel: number) => readonly Split[]
   readonly sharings: (pipelineParallel: number) => readonly Sharing[]
-  /** Each schedule that so many stages can run, with the most chunks of a stage. */
+  /** Schedules by the number of stages, each with the most chunks a stage that it can have there. */
   readonly schedules: (pipelineParallel: number) => readonly Pick<Split, 'schedule' | 'virtualPipeline'>[]
-  /** Where as many layers begin, for each different mix of kinds of layers among them. */
+  /** First layers of windows of a size: one window for each different mix of kinds of layers. */
   readonly windows: (size: number) => readonly number[]
 }
 
 /**
  * The space of a request.
- * @param coarse Leaves out what refines layouts rather than makes others: uneven stages, some layers recomputed,
- * micro-batches that are no power of two, stages that neither divide the layers nor are a power of two.
+ * @param coarse Leaves out refinements: uneven stages, recomputation of some layers, micro-batches that are no power of two,
+ * numbers of stages that neither divide the layers nor are a power of two.
  */
 export function spaceOf(request: PlanRequest, coarse = false): Space {
   const { workload, machine, engine, fixed = {} } = request
@@ -152,7 +152,7 @@ function sharesOf({ workload, machine, fixed = {} }: PlanRequest, abilities: Abi
   const { experts, attention } = decoder
   const chips = machine.count
   const domain = machine.links[0]!.size
-  /** Groups fill domains, or domains fill groups: others would lie across the ends of domains. */
+  /** Whether groups fill domains, or domains groups: other groups would lie across the ends of domains. */
   const aligned = (n: number) => domain === Number.POSITIVE_INFINITY || domain % n === 0 || n % domain === 0
   const tensors = abilities.tensorParallel
     ? divisorsOf(attention.heads).filter((t) => t <= chips && aligned(t) && tensorFits(t))
@@ -212,7 +212,7 @@ function sharesOf({ workload, machine, fixed = {} }: PlanRequest, abilities: Abi
   return shares
 }
 
-/** Chips of a stage of one replica. */
+/** Chips of one stage of one replica. */
 export function widthOf({ tensorParallel, contextParallel }: Share): number {
   return tensorParallel * contextParallel
 }
@@ -222,10 +222,10 @@ export function gridOf({ expertParallel, expertTensorParallel }: Share): number 
   return expertParallel * expertTensorParallel
 }
 
-/** Layouts in a space, counted without looking at any. */
+/** Number of layouts in a space, counted without making any. */
 export function sizeOf(space: Space): number {
   const { shares, microBatches, pipelines, chips } = space
-  // shares differ in the chips of a stage, in those that experts are spread over, and in whether context is split
+  // a count depends on a share by the chips of a stage, the chips that experts are spread over, and whether context is split
   const widths = new Map<string, { width: number; grid: number; context: number; count: number }>()
   for (const share of shares) {
     const width = widthOf(share)
@@ -237,14 +237,14 @@ export function sizeOf(space: Space): number {
     else known.count++
   }
   const globalBatch = space.request.workload.globalBatch
-  /** Ways to split so many stages, by schedule. */
+  /** Ways to split layers into `p` stages, by schedule. */
   const ways = pipelines.map((p) => {
     const counts = new Map<PipelineSchedule, number>()
     for (const { schedule, recomputes, selective } of space.splits(p))
       counts.set(schedule, (counts.get(schedule) ?? 0) + recomputes.length + selective.length)
     return { p, sharings: space.sharings(p).length, counts: [...counts] }
   })
-  /** Those with the first so many numbers of stages, on so many micro-batches: where context is whole, and where split. */
+  /** Prefix sums of layouts over numbers of stages, by micro-batches of a replica: with context on one chip, and split. */
   const sums = memoize((steps) => {
     const [whole, split] = [[0], [0]]
     for (const [i, { p, sharings, counts }] of ways.entries()) {
@@ -276,7 +276,7 @@ export function sizeOf(space: Space): number {
   return size
 }
 
-/** Whether a schedule goes with so many micro-batches and the chips of a replica. */
+/** Whether a schedule goes with a number of micro-batches and the chips of a replica. */
 export function scheduleGoes(
   schedule: PipelineSchedule,
   p: number,
@@ -331,7 +331,7 @@ function splitsOf(
   return splits
 }
 
-/** Stages whose first and last hold some layers more or fewer than the others, which share the rest evenly. */
+/** Splits whose first and last stage hold some layers more or fewer than the others, which share the rest evenly. */
 export function unevenStages(layers: number, p: number): readonly (readonly number[])[] {
   const even = Math.floor(layers / p)
   const found = new Map<string, readonly number[]>()
@@ -350,7 +350,7 @@ export function unevenStages(layers: number, p: number): readonly (readonly numb
   return [...found.values()]
 }
 
-/** Layers of each of so many stages, as even as can be. */
+/** Layers of each of `p` stages, as even as can be. */
 export function evenStages(layers: number, stages: number): number[] {
   return Array.from({ length: stages }, (_, stage) => evenShare(layers, stages, stage))
 }
@@ -385,8 +385,8 @@ function sharingsOf(p: number, { zeroStages, offloadFrom }: Abilities, fixed: Fi
 }
 
 /**
- * A layout of the space, with each of its properties there even where it is undefined: what reads a layout is compiled
- * for one kind of object then, rather than again and again. `plainLayout` is for those that leave the search.
+ * A layout of the space. All properties are there, also those that are undefined, so that code that reads layouts is
+ * compiled for one shape of object. `plainLayout` makes one without them, for layouts that leave the search.
  */
 export function layoutOf(
   share: Share,
@@ -397,7 +397,7 @@ export function layoutOf(
   again: Recomputation,
   sharing: Sharing,
 ): Layout {
-  // named one by one: spreads make objects that are slow to read, and a search makes millions
+  // properties are named one by one: a spread makes an object that is slow to read, and a search makes millions
   return {
     tensorParallel: share.tensorParallel,
     sequenceParallel: share.sequenceParallel,
@@ -418,7 +418,7 @@ export function layoutOf(
   } as Layout
 }
 
-/** The same layout without what is undefined. */
+/** The same layout without properties that are undefined. */
 export function plainLayout({ stageLayers, recomputeLayers, ...rest }: Layout): Layout {
   return {
     ...rest,
@@ -451,12 +451,12 @@ function upTo(n: number): number[] {
   return Array.from({ length: n }, (_, i) => i + 1)
 }
 
-/** Those values that are not held fixed at another. */
+/** The values that agree with a fixed one; all where none is fixed. */
 function only<Value>(fixed: Value | undefined, values: readonly Value[]): readonly Value[] {
   return fixed === undefined ? values : values.filter((value) => value === fixed)
 }
 
-/** Keeps what a function makes of a number. */
+/** Memoizes a function of a number. */
 export function memoize<Value>(make: (n: number) => Value): (n: number) => Value {
   const known = new Map<number, Value>()
   return (n) => {

@@ -1,4 +1,4 @@
-/** @file What stages of a pipeline take and hold at the least, before it is known what is recomputed and which are longer. */
+/** @file Lower bounds of the seconds and the weights of a pipeline's stages, before recomputation and split are fixed. */
 import {
   type Layout,
   nearLayers,
@@ -10,10 +10,10 @@ import {
 } from '../simulate/index.ts'
 import type { Space, Split } from './space.ts'
 
-/** What stages hold, by what a chip holds of each part of the model, and by the sizes of both chunks. */
+/** Elements that stages hold, by the elements of each part of the model on a chip, then by the sizes of both chunks. */
 export type KnownElements = Map<PartElements, Map<number, StageElements>>
 
-/** Stages of one share of the work: seconds of one micro-batch both ways, nothing recomputed; and what their chips hold. */
+/** Bounds of stages for one share of the work: seconds of one micro-batch both ways, nothing recomputed; elements on a chip. */
 export class StageBounds {
   readonly #space: Space
   readonly #simulator: Simulator
@@ -21,17 +21,17 @@ export class StageBounds {
   readonly #layers: number
   readonly #embedding: number
   readonly #head: number
-  /** Of the first so many layers, from none to all. */
+  /** Prefix sums: seconds of the first n layers, n from 0 to all. */
   readonly #upTo: readonly number[]
-  /** Of so many layers at the least, wherever they begin; no number where it was not asked yet. */
+  /** Least seconds of n layers in a row, wherever they begin; NaN where not computed yet. */
   readonly #longest: number[]
-  /** To compute a layer again, at the least. */
+  /** Least seconds to recompute a layer. */
   readonly #again: number
   readonly #elements: Map<number, StageElements>
 
   /**
    * @param whole Any layout of the share, with its micro-batch.
-   * @param known For all shares.
+   * @param known Elements, memoized over all shares.
    */
   constructor(space: Space, simulator: Simulator, whole: Layout, known: KnownElements) {
     const { costs, workload } = simulator
@@ -52,9 +52,9 @@ export class StageBounds {
     known.set(parts, this.#elements)
   }
 
-  /** Of the slowest of so many stages however layers are split into them, at the least. */
+  /** Lower bound of the seconds of the slowest of `p` stages, over all splits of the layers. */
   even(schedule: PipelineSchedule, p: number): number {
-    // one of the stages has as many layers as an even share, rounded up
+    // one stage at least has an even share of the layers, rounded up
     const size = Math.ceil(this.#layers / p)
     const long = this.#longestOf(size)
     switch (SCHEDULES[schedule].placement) {
@@ -68,7 +68,7 @@ export class StageBounds {
     }
   }
 
-  /** Of the slowest stage of a split. */
+  /** Seconds of the slowest stage of a split. */
   slowest({ schedule, sizes }: Split): number {
     const { placement } = SCHEDULES[schedule]
     if (placement === 'both-ends') return this.#slowestPair(sizes)
@@ -90,7 +90,7 @@ export class StageBounds {
     return slowest
   }
 
-  /** The mean of a stage and its mirror image, where that is the largest. */
+  /** The largest mean of a stage and its mirror image. */
   #slowestPair(sizes: readonly number[]): number {
     const upTo = this.#upTo
     let slowest = 0
@@ -108,14 +108,14 @@ export class StageBounds {
     return slowest
   }
 
-  /** Of a stage of so many layers, some of which are computed again, at the least. */
+  /** Lower bound of the seconds of a stage of `size` layers, `layers` of which are recomputed. */
   again(size: number, layers: number): number {
     return this.#longestOf(size) + Math.min(layers, size) * this.#again
   }
 
-  /** Weights of the chip, of so many stages under that schedule, that holds the most, at the least; without ends. */
+  /** Lower bound of the elements on the chip that holds the most, with `p` stages under a schedule; without the ends. */
   elements(schedule: PipelineSchedule, p: number): StageElements {
-    // one of the stages has as many layers as an even share, rounded up, wherever its chunks begin
+    // one stage at least has an even share of the layers, rounded up, wherever its chunks begin
     const size = Math.ceil(this.#layers / p)
     const { placement } = SCHEDULES[schedule]
     if (placement === 'both-ends') return this.#elementsOf(size, Math.floor(this.#layers / p))

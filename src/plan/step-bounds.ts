@@ -1,4 +1,4 @@
-/** @file What steps score at the least, of families of layouts that are told apart by less and less. */
+/** @file Lower bounds of the scores of steps, for the nodes of a search: each level of the tree has a closer one. */
 import {
   dataSeconds,
   heldWeights,
@@ -26,7 +26,7 @@ import {
 } from './space.ts'
 import type { StageBounds } from './stage-bounds.ts'
 
-/** Layouts of one share, micro-batch and number of stages. */
+/** A node of the search: layouts of one share, micro-batch and number of stages. */
 export interface StagesNode {
   readonly share: Share
   readonly microBatch: number
@@ -34,27 +34,27 @@ export interface StagesNode {
   /** Seconds of one micro-batch in all layers of a replica, nothing recomputed. */
   readonly all: PassSeconds
   readonly stages: StageBounds
-  /** Sums over stages that are as even as can be, by what is recomputed. */
+  /** Sums over stages that are as even as can be, by recomputation and placement of layers. */
   readonly sums: Map<string, StageSums>
 }
 
-/** Scores of what goes into a step, by the place of a number of stages. */
+/** Lower bounds of scores for each unit of work in a step, by the index of a number of stages. */
 interface Prices {
-  /** Of a chip-second of passes; infinite where no replicas go. */
+  /** Score of a chip-second of passes; infinite where no number of replicas goes. */
   readonly passes: Float64Array
-  /** Of a second in the bubble. */
+  /** Score of a second in the bubble. */
   readonly bubble: Float64Array
-  /** Of passes, on any. */
+  /** The least of `passes`. */
   readonly least: number
 }
 
-/** Replicas on which layouts may be good enough, most first, and the least that they may score. */
+/** Numbers of replicas that are not pruned, most first, and the lower bound of their scores. */
 interface Promising {
   readonly replicas: readonly number[]
   readonly score: number
 }
 
-/** Bounds of the scores of a space, against what a list of the best asks for. */
+/** Lower bounds of scores in a space, and whether the incumbents prune them. */
 export class StepBounds {
   /** Numbers of stages that some schedule has. */
   readonly pipelines: readonly number[]
@@ -65,7 +65,7 @@ export class StepBounds {
   readonly #byChips: boolean
   readonly #limit: number
   readonly #domain: number
-  /** Bytes of weights and gradients that so many stages hold at the most. */
+  /** Most bytes of weights and gradients that all stages hold, by the index of their number. */
   readonly #room: readonly number[]
   readonly #bubbles: Bubbles
   readonly #replicas: (width: number) => (grid: number) => (microBatch: number) => readonly number[]
@@ -81,7 +81,7 @@ export class StepBounds {
     this.#limit = space.request.maximumSeconds ?? Number.POSITIVE_INFINITY
     this.#domain = machine.links[0]!.size
     this.pipelines = space.pipelines.filter((p) => space.schedules(p).length > 0)
-    // stages hold their weights and gradients whole, unless they share them with other replicas
+    // stages hold their weights and gradients whole, unless these are sharded over replicas
     this.#room = this.pipelines.map((p) =>
       space.sharings(p).every(({ zeroStage }) => zeroStage < 2)
         ? p * machine.memoryBytes
@@ -96,7 +96,7 @@ export class StepBounds {
     this.#prices = memoize((width) => memoize((grid) => this.#pricesOf(width, grid)))
   }
 
-  /** Replicas that go with a share and a micro-batch, most first. */
+  /** Numbers of replicas that go with a share and a micro-batch, most first. */
   replicasOf(share: Share, microBatch: number): readonly number[] {
     return this.#replicas(widthOf(share))(gridOf(share))(microBatch)
   }
@@ -106,7 +106,7 @@ export class StepBounds {
     return widthOf(share) * (forward + backward) * (this.#batch / microBatch)
   }
 
-  /** Bytes of weights and gradients of a whole replica on the chips of a stage. */
+  /** Bytes of a whole replica's weights and gradients on the chips of one stage. */
   weightsOf(share: Share): number {
     const { costs, engine, workload } = this.#simulator
     const layout = layoutOf(share, 1, 1, 1, WHOLE, NONE, PLAIN)
@@ -114,13 +114,13 @@ export class StepBounds {
     return (2 + engine.gradientBytes) * (dense + expert)
   }
 
-  /** Of passes that take so many chip-seconds, on any number of stages and replicas. */
+  /** Lower bound of the score by the chip-seconds of the passes, over all numbers of stages and replicas. */
   ofPasses(share: Share, chipSeconds: number): number {
     return this.#prices(widthOf(share))(gridOf(share)).least * chipSeconds * ROUNDING
   }
 
   /**
-   * The same with the bubble, on each number of stages.
+   * The same with the bubble, for each number of stages.
    * @param all Seconds of one micro-batch in all layers of a replica.
    * @param weights Bytes of weights and gradients of a replica on chips of one stage.
    */
@@ -131,7 +131,7 @@ export class StepBounds {
     const scores: number[] = []
     for (let place = 0; place < passes.length; place++) {
       const idle = this.#bubbles.least(place, all, whole) + step
-      // however many chips there are, a replica has one micro-batch at the least
+      // on however many chips, a replica has at least one micro-batch
       const once = this.#byChips ? 0 : (all.forward + all.backward) / this.pipelines[place]!
       const own = (Math.max(chipSeconds * passes[place]!, once) + idle * bubble[place]!) * ROUNDING
       scores.push(weights > this.#room[place]! ? Number.POSITIVE_INFINITY : own)
@@ -139,7 +139,7 @@ export class StepBounds {
     return scores
   }
 
-  /** Scores of a chip-second of passes, and of a second in the bubble, on so many stages at the least. */
+  /** Lower bounds of scores, of a chip-second of passes and of a second in the bubble, for each number of stages. */
   #pricesOf(width: number, grid: number): Prices {
     const replicas = this.#replicas(width)(grid)(1)
     const { straggling } = this.#simulator.costs.rates
@@ -156,16 +156,16 @@ export class StepBounds {
     return { passes, bubble, least: Math.min(...passes) }
   }
 
-  /** Whether what scores so much at the least may be good enough; never what is impossible. */
+  /** Whether a node of this lower bound stays open; an infinite bound, of what is impossible, is always pruned. */
   admits(score: number): boolean {
-    // where time is the score, what takes too long is not waited for
+    // where time is the score, the longest step allowed is an upper bound too
     const most = this.#byChips
       ? this.#incumbents.threshold
       : Math.min(this.#incumbents.threshold, this.#limit)
     return score < Number.POSITIVE_INFINITY && score <= most
   }
 
-  /** Of a step that takes so long besides waiting for each other; infinite where it is too long. */
+  /** Score of a step by its seconds without waiting for each other; infinite where it is longer than allowed. */
   score(ideal: number, chips: number): number {
     const { rates } = this.#simulator.costs
     const seconds = (ideal + overheadSeconds(ideal, rates, chips / this.#domain)) * ROUNDING
@@ -174,11 +174,11 @@ export class StepBounds {
   }
 
   /**
-   * Of so many replicas, those on which some passes and a bubble may be good enough.
+   * The numbers of replicas that passes and a bubble of this length do not prune.
    * @param pass Seconds of a micro-batch on the slowest stage.
-   * @param bubble Seconds of the bubble with those of the slowest stage.
+   * @param bubble Seconds of the bubble, the slowest stage's own passes included.
    * @param replicas Most first.
-   * @param schedule That has to go with them, where it is not known yet to do so.
+   * @param schedule A schedule whose needs are checked as well; undefined where they were before.
    */
   promising(
     { share, microBatch, p }: StagesNode,
@@ -189,17 +189,17 @@ export class StepBounds {
   ): Promising {
     const { threshold } = this.#incumbents
     const all = this.#batch / microBatch
-    // what the slowest stage adds to its passes, the bubble cannot lose more than once
+    // the bubble is shorter by the slowest stage's own passes, which count already, once at most
     const rest = Math.max(0, bubble - pass)
     const chips = widthOf(share) * p
     const hopeful: number[] = []
     let least = Number.POSITIVE_INFINITY
-    // by place: iterators make an object of each
+    // by index: an iterator makes an object of each
     for (let i = 0; i < replicas.length; i++) {
       const n = replicas[i]!
       if (n * chips > this.#space.chips) continue
       const ideal = (all / n) * pass + rest
-      // fewer take longer, even without waiting
+      // fewer replicas take longer, even without waiting
       if (!this.#byChips && ideal * ROUNDING > threshold) break
       if (schedule !== undefined && !scheduleGoes(schedule, p, share.contextParallel, all / n)) continue
       const score = this.score(ideal, n * chips)
@@ -210,16 +210,16 @@ export class StepBounds {
     return { replicas: hopeful, score: least }
   }
 
-  /** Whether layouts that take so long at the least, besides waiting, could be better than what is known of their degrees. */
+  /** Whether layouts of this lower bound (seconds without waiting) may be better than the incumbent of their degrees. */
   allows({ share, p }: StagesNode, n: number, ideal: number): boolean {
     const score = this.score(ideal, n * widthOf(share) * p)
     return this.admits(score) && score <= this.#incumbents.scoreOf(share, p, n)
   }
 
   /**
-   * The same with what replicas and stages send each other.
-   * @param pass Seconds of a micro-batch on the slowest stage at the least; `sends` is what it waits for besides.
-   * @param bubble Seconds of it with those of the slowest stage.
+   * The same with the messages between replicas and between stages.
+   * @param pass Lower bound of the seconds of a micro-batch on the slowest stage; `sends` are seconds that it waits for messages.
+   * @param bubble Seconds of the bubble, the slowest stage's own passes included.
    */
   allowsExchange(
     stagesNode: StagesNode,
