@@ -19,6 +19,8 @@ export default defineConfig({
         // files of unit tests share what they import
         isolate: tier !== 'unit',
         setupFiles: tier === 'unit' ? ['test/tiers/no-process.ts'] : [],
+        // the build is imported as it is
+        server: { deps: { external: [/\/dist\//] } },
         globalSetup: tier === 'e2e' ? ['test/tiers/build.ts'] : [],
       },
     })),

@@ -1,4 +1,4 @@
-/** @file Bad input to the command, as processes over the build: one clear error each, the right exit code, nothing lost. */
+/** @file Bad input to the built command: one clear error each, the right exit code, nothing lost. */
 import {
   cpSync,
   existsSync,
@@ -14,7 +14,7 @@ import { gzipSync } from 'node:zlib'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { openWorkplace, SMALL, TIMEOUT } from './workplace.ts'
 
-const { at, regauge, newest } = openWorkplace()
+const { at, regauge, here, newest } = openWorkplace()
 
 /** A run that is finished, so that there is something to lose. */
 beforeAll(async () => {
@@ -345,7 +345,7 @@ describe('bad input', () => {
 
   test.each(cases)('%s', { timeout: TIMEOUT }, async (_, words, expectedCode, expected) => {
     const before = readFileSync(join(newest('runs/tiny'), 'model.safetensors'))
-    const { code, err } = await regauge(...words())
+    const { code, err } = await here(...words())
     expect(err).not.toMatch(/\n {4}at |bug of regauge/)
     expect(err).not.toContain('\u001b')
     const lines = err.trimEnd().split('\n').slice(-expected.length)

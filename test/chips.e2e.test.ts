@@ -1,9 +1,9 @@
-/** @file `regauge chips` as a process: list, show, compare, chips of the user, and what it refuses. */
+/** @file `regauge chips`: list, show, compare, chips of the user, and what it refuses. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { openWorkplace, TIMEOUT } from './workplace.ts'
 
-const { at, regauge } = openWorkplace()
+const { at, regauge, here } = openWorkplace()
 
 beforeAll(() => {
   mkdirSync(at('llama'))
@@ -38,7 +38,7 @@ describe('chips', { timeout: TIMEOUT }, () => {
 
   test('filters by vendor, runtime, status and memory', async () => {
     const ids = async (...words: string[]): Promise<string[]> => {
-      const { out } = await regauge('chips', ...words, '--json')
+      const { out } = await here('chips', ...words, '--json')
       return (JSON.parse(out) as { id: string }[]).map(({ id }) => id)
     }
     expect(await ids('--vendor', 'cambricon')).toEqual(['mlu370-x8', 'mlu590'])
@@ -48,13 +48,13 @@ describe('chips', { timeout: TIMEOUT }, () => {
       'ascend-950pr',
     ])
     expect(await ids('--runtime', 'webgpu')).toEqual([])
-    expect((await regauge('chips', '--runtime', 'webgpu')).err).toBe(
+    expect((await here('chips', '--runtime', 'webgpu')).err).toBe(
       'no chip is like that; regauge chips lists all\n',
     )
   })
 
   test('shows one with rules, disagreements and sources', async () => {
-    const { code, out, err } = await regauge('chips', 'show', 'Ascend 910-B3', '--date', '2026-06-01')
+    const { code, out, err } = await here('chips', 'show', 'Ascend 910-B3', '--date', '2026-06-01')
     expect([code, err]).toEqual([0, ''])
     for (const line of [
       '  matmul only     294.9 TFLOP/s of bf16 and fp16',
@@ -66,7 +66,7 @@ describe('chips', { timeout: TIMEOUT }, () => {
     ])
       expect(out).toContain(line)
     const json = JSON.parse(
-      (await regauge('chips', 'show', 'h20', '--date', '2022-12-01', '--json')).out,
+      (await here('chips', 'show', 'h20', '--date', '2022-12-01', '--json')).out,
     ) as object
     expect(json).toMatchObject({
       id: 'h20-96gb',
@@ -76,7 +76,7 @@ describe('chips', { timeout: TIMEOUT }, () => {
   })
 
   test('compares figures, and says which variants it took', async () => {
-    const { code, out, err } = await regauge('chips', 'compare', '910b2', 'a100', 'h20')
+    const { code, out, err } = await here('chips', 'compare', '910b2', 'a100', 'h20')
     expect(code).toBe(0)
     expect(out).toMatch(/^bandwidth +1\.6 TB\/s +2\.039 TB\/s +4 TB\/s$/m)
     expect(out).toMatch(/^ {2}matmul only +353\.9 TFLOP\/s +as headline +as headline$/m)
@@ -87,14 +87,14 @@ describe('chips', { timeout: TIMEOUT }, () => {
 
   test('compares them for a model: what fits, and what bounds', async () => {
     const words = ['chips', 'compare', '910b2', 'a100-80gb-sxm', 'h20-96gb', '--model', 'llama']
-    const { code, out, err } = await regauge(...words, '--tokens', '2048')
+    const { code, out, err } = await here(...words, '--tokens', '2048')
     expect([code, err]).toEqual([0, ''])
     expect(out).toContain('llama: 8.03G parameters, micro-batch of 2,048 tokens in sequences of 2,048')
     expect(out).toMatch(/^training state +128\.5 GB +3 chips +2 chips +2 chips$/m)
     expect(out).toMatch(/^MLP +69\.3 TFLOP +1250 +compute \S+ ms +compute \S+ ms +compute \S+ ms$/m)
     expect(out).toMatch(/^optimizer update .*memory \S+ ms +memory \S+ ms +memory \S+ ms$/m)
     expect(widest(out)).toBeLessThanOrEqual(100)
-    const json = JSON.parse((await regauge(...words, '--json')).out) as {
+    const json = JSON.parse((await here(...words, '--json')).out) as {
       chips: { efficiency: { ridgePoint: number } }[]
       model: { parameters: number; tokens: number; operations: { name: string; bounds: { by: string }[] }[] }
     }
@@ -106,7 +106,7 @@ describe('chips', { timeout: TIMEOUT }, () => {
   })
 
   test('has unknown for all that follows from a figure nobody published', async () => {
-    const { code, out } = await regauge('chips', 'compare', '910d', 'mlu590', '--model', 'llama/config.json')
+    const { code, out } = await here('chips', 'compare', '910d', 'mlu590', '--model', 'llama/config.json')
     expect(code).toBe(0)
     for (const label of ['memory', 'power', 'ridge point', 'training state', 'MLP', 'step, fused attention'])
       expect(out).toMatch(new RegExp(`^${label} .*unknown +unknown$`, 'm'))
@@ -114,9 +114,9 @@ describe('chips', { timeout: TIMEOUT }, () => {
   })
 
   test('takes chips of the user, new ones and changes', async () => {
-    const { out } = await regauge('chips', '--chips', 'ours.yaml', '--min-memory', '200')
+    const { out } = await here('chips', '--chips', 'ours.yaml', '--min-memory', '200')
     expect(out).toMatch(/^ {2}zeta-1 +shipping +unknown +200 +unknown +unknown +none$/m)
-    const shown = await regauge('chips', 'show', '910b1', '--chips', 'ours.yaml')
+    const shown = await here('chips', 'show', '910b1', '--chips', 'ours.yaml')
     expect(shown.out).toContain('  power           395 W')
     expect(shown.out).toContain('given in ours.yaml [power]')
   })
@@ -137,7 +137,7 @@ describe('chips refuses', { timeout: TIMEOUT }, () => {
     [['chips', 'compare', 'h200', 'b200', '--model', 'none'], 'the model configuration cannot be read'],
     [['chips', '--chips', 'none.yaml'], 'none.yaml  no such file'],
   ])('%j', async (words, message) => {
-    const { code, out, err } = await regauge(...words)
+    const { code, out, err } = await here(...words)
     expect([code, out]).toEqual([2, ''])
     expect(err).toContain(message)
     expect(err).not.toContain('bug of regauge')
@@ -145,12 +145,12 @@ describe('chips refuses', { timeout: TIMEOUT }, () => {
 
   test('a file with mistakes, all at once with their places, also as JSON', async () => {
     writeFileSync(at('bad.yaml'), 'chips:\n- id: Zeta\n  peek: {}\n  power: {watts: no}\n')
-    const { code, err } = await regauge('chips', '--chips', 'bad.yaml')
+    const { code, err } = await here('chips', '--chips', 'bad.yaml')
     expect(code).toBe(2)
     expect(err).toContain('bad.yaml:3:3')
     expect(err).toContain('unknown key "peek" in chips[0]: did you mean "peak"?')
     expect(err).toMatch(/5 problems\. Nothing was started\.\n$/)
-    const json = JSON.parse((await regauge('chips', '--chips', 'bad.yaml', '--json')).out) as {
+    const json = JSON.parse((await here('chips', '--chips', 'bad.yaml', '--json')).out) as {
       error: { exit: number; issues: unknown[] }
     }
     expect(json.error.exit).toBe(2)

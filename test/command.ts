@@ -2,9 +2,10 @@
 import { runCli } from '../src/cli/app.ts'
 import type { Output } from '../src/cli/ui/terminal.ts'
 
-/** Runs the command, as where both outputs are piped. */
+/** Runs the command, as where both outputs are piped; `run` is that of the sources or of the build. */
 export async function command(
   words: readonly string[],
+  run = runCli,
 ): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
   const [out, err]: [string[], string[]] = [[], []]
   const stream = (texts: string[]): Output => ({
@@ -12,6 +13,6 @@ export async function command(
     on: () => {},
     off: () => {},
   })
-  const code = await runCli([...words], { stdout: stream(out), stderr: stream(err) }, {})
+  const code = await run([...words], { stdout: stream(out), stderr: stream(err) }, {})
   return { code, out: out.join(''), err: err.join('') }
 }

@@ -1,15 +1,15 @@
-/** @file `regauge simulate` and `regauge plan` as processes over the build, on models that were published: text, JSON, page, trace, errors. */
+/** @file The built `regauge simulate` and `regauge plan`, on models that were published: text, JSON, page, trace, errors. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openWorkplace, TIMEOUT } from './workplace.ts'
 
-const { at, regauge, within } = openWorkplace()
+const { at, regauge, here, within } = openWorkplace()
 const MODELS = join(import.meta.dirname, '../examples/models')
 const GOLDEN = join(import.meta.dirname, 'golden/simulate.txt')
 
 const simulate = (model: string, on: string, layout: string, ...more: string[]) =>
-  regauge('simulate', '--model', join(MODELS, model), '--on', on, '--layout', layout, ...more)
+  here('simulate', '--model', join(MODELS, model), '--on', on, '--layout', layout, ...more)
 const SIZES = ['--seq', '8192', '--batch', '2048']
 const widest = (text: string): number => Math.max(...text.split('\n').map((line) => [...line].length))
 
@@ -34,14 +34,9 @@ const LINKS_OF_910B2 =
 
 describe('simulate', { timeout: TIMEOUT }, () => {
   test('prints a layout in 80 columns, as it did before', async () => {
-    const { code, out, err } = await simulate(
-      'llama-3.1-405b',
-      'ascend-910b2:4096',
-      'tp8 pp16 recompute=full stages=7,8x14,7',
-      '--seq',
-      '8192',
-      '--batch',
-      '16M-tokens',
+    const { code, out, err } = await regauge(
+      ...['simulate', '--model', join(MODELS, 'llama-3.1-405b'), '--on', 'ascend-910b2:4096'],
+      ...['--layout', 'tp8 pp16 recompute=full stages=7,8x14,7', '--seq', '8192', '--batch', '16M-tokens'],
     )
     expect([code, err]).toEqual([
       0,
@@ -142,7 +137,7 @@ describe('simulate', { timeout: TIMEOUT }, () => {
     const stated = await printed('h100-sxm:64@50GB/s')
     expect(stated.notes.join()).not.toContain('link of')
     expect(stated.machine.links[0]).toMatchObject({ bytesPerSecond: 450e9, direction: 'bidirectional' })
-    const { err } = await regauge(
+    const { err } = await here(
       ...['plan', '--model', join(MODELS, 'llama-3-70b'), '--on', '910b2:64', '--on', '910b2:32'],
       ...[...SIZES, '--tokens', '1T', '--top', '1'],
     )
@@ -167,7 +162,7 @@ describe('simulate', { timeout: TIMEOUT }, () => {
   })
 
   test('tells every mistake at once, each with what would do', async () => {
-    expect((await regauge('simulate')).err.match(/^error {2}simulate needs --/gm)).toHaveLength(5)
+    expect((await here('simulate')).err.match(/^error {2}simulate needs --/gm)).toHaveLength(5)
     const { code, out, err } = await simulate(
       'nope',
       'h21:5',
@@ -267,10 +262,10 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       }),
     )
     const rest = [...SIZES, '--on', '910b2:8', '--layout', 'tp8']
-    expect((await regauge('simulate', '--model', 'empty', ...rest)).err).toBe(
+    expect((await here('simulate', '--model', 'empty', ...rest)).err).toBe(
       'empty  the folder has no config.json: give the folder of a Hugging Face model, or a config.json\n',
     )
-    expect((await regauge('simulate', '--model', 'huge.json', ...rest)).err).toMatch(
+    expect((await here('simulate', '--model', 'huge.json', ...rest)).err).toMatch(
       /^huge\.json {2}\d+ parameters are more than 2\^53\n$/,
     )
     symlinkSync('circle', at('circle'))
@@ -279,7 +274,7 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       ['circle', 'ELOOP'],
       [long, 'ENAMETOOLONG'],
     ] as const)
-      expect((await regauge('simulate', '--model', model, ...rest)).err).toBe(
+      expect((await here('simulate', '--model', model, ...rest)).err).toBe(
         `${model}  cannot be read (${code}): give the folder of a model or its config.json\n`,
       )
   })
@@ -308,17 +303,9 @@ describe('simulate', { timeout: TIMEOUT }, () => {
   })
 
   const both = (page: string, trace: string, ...more: string[]) =>
-    simulate(
-      'llama-3-70b',
-      '910b2:512',
-      'tp8 pp4',
-      ...SIZES,
-      '--report',
-      page,
-      '--trace',
-      trace,
-      '--json',
-      ...more,
+    regauge(
+      ...['simulate', '--model', join(MODELS, 'llama-3-70b'), '--on', '910b2:512', '--layout', 'tp8 pp4'],
+      ...[...SIZES, '--report', page, '--trace', trace, '--json', ...more],
     )
 
   test('writes over its own files alone', async () => {
@@ -345,7 +332,7 @@ describe('simulate', { timeout: TIMEOUT }, () => {
     const config = readFileSync(join(MODELS, 'llama-3-70b/config.json'))
     writeFileSync(at('model/config.json'), config)
     symlinkSync('model', at('alias'))
-    const simulated = await regauge(
+    const simulated = await here(
       ...['simulate', '--model', 'model', '--on', '910b2:512', '--layout', 'tp8', ...SIZES],
       ...['--report', 'model/config.json', '--trace', 'alias/config.json'],
     )
@@ -357,7 +344,7 @@ describe('simulate', { timeout: TIMEOUT }, () => {
       ],
     ])
     expect((await both('one', './one')).code).toBe(2)
-    const planned = await regauge(
+    const planned = await here(
       ...['plan', '--model', 'model', ...SIZES, '--tokens', '1T', '--on', '910b2:100K'],
       ...['--report', 'model/config.json'],
     )
@@ -399,7 +386,7 @@ describe('simulate', { timeout: TIMEOUT }, () => {
 })
 
 const plan = (model: string, ...more: string[]) =>
-  regauge('plan', '--model', join(MODELS, model), '--seq', '4096', ...more)
+  here('plan', '--model', join(MODELS, model), '--seq', '4096', ...more)
 
 interface PlanPrinted {
   readonly pools: readonly {
@@ -420,7 +407,10 @@ describe('plan', { timeout: TIMEOUT }, () => {
   const small = ['--batch', '64', '--tokens', '1T', '--on', '910b2:64']
 
   test('prints the best layouts, which fit and can be simulated', async () => {
-    const { code, out } = await plan('llama-3-70b', ...small, '--top', '3', '--price', '2.5/h', '--json')
+    const { code, out } = await regauge(
+      ...['plan', '--model', join(MODELS, 'llama-3-70b'), '--seq', '4096', ...small],
+      ...['--top', '3', '--price', '2.5/h', '--json'],
+    )
     expect(code).toBe(0)
     const { best } = (JSON.parse(out) as PlanPrinted).pools[0]!
     expect(best).toHaveLength(3)
@@ -574,7 +564,7 @@ describe('plan', { timeout: TIMEOUT }, () => {
     ])
     const deep = JSON.parse(readFileSync(join(MODELS, 'llama-3-70b/config.json'), 'utf8')) as object
     writeFileSync(at('deep.json'), JSON.stringify({ ...deep, num_hidden_layers: 513 }))
-    const large = await regauge(
+    const large = await here(
       ...['plan', '--model', 'deep.json', '--seq', '16777217', '--batch', '64', '--tokens', '1e18'],
       ...['--on', '910b2:64', '--days', '1e300', '--top', '100000', '--link', '50GB/s'],
       ...[
@@ -615,7 +605,7 @@ describe('help', { timeout: 2 * TIMEOUT }, () => {
     expect(examples.length).toBeGreaterThan(1)
     for (const line of examples) {
       const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!)
-      const { code, err } = await regauge(...words.map((word) => word.replace(/^examples\/models/, MODELS)))
+      const { code, err } = await here(...words.map((word) => word.replace(/^examples\/models/, MODELS)))
       expect([line, code, err.match(/^error.*/m)]).toEqual([line, 0, null])
     }
   })

@@ -1,11 +1,13 @@
-/** @file The command as a process over the build, in a folder of its own with some text: for tests from end to end. */
+/** @file The built command in a folder of its own with some text, as a process or in this one: for tests from end to end. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
+import { command } from './command.ts'
 
-const MAIN = join(import.meta.dirname, '../dist/cli/main.js')
+const CLI = join(import.meta.dirname, '../dist/cli')
+const MAIN = join(CLI, 'main.js')
 /** A command takes a second; on a machine that is busy with other tests, many. */
 export const TIMEOUT = 240_000
 
@@ -34,7 +36,11 @@ export const SMALL = [
 export function openWorkplace() {
   if (!existsSync(MAIN)) throw new Error('there is no build: npm run build')
   const folder = mkdtempSync(join(tmpdir(), 'regauge-e2e-'))
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  const before = process.cwd()
+  afterAll(() => {
+    process.chdir(before)
+    rmSync(folder, { recursive: true, force: true })
+  })
   const at = (...parts: string[]): string => join(folder, ...parts)
   mkdirSync(at('text'))
   for (let file = 0; file < 30; file++) writeFileSync(at('text', `${file}.txt`), textOf(file))
@@ -68,6 +74,12 @@ export function openWorkplace() {
     start,
     /** Runs the command to its end. */
     regauge: (...words: string[]): Promise<Outcome> => start(...words).ended,
+    /** The same in this process, which moves to the folder: half a second less, for all that is not about processes. */
+    here: async (...words: string[]): Promise<Outcome> => {
+      process.chdir(folder)
+      const { runCli } = (await import(join(CLI, 'app.js'))) as typeof import('../src/cli/app.ts')
+      return command(words, runCli)
+    },
     /** The same from a line of a shell, which has the command and its words as `"$0" "$@"`. */
     within: (line: string, ...words: string[]): Promise<Outcome> =>
       startAs('sh', '-c', line, process.execPath, MAIN, ...words).ended,
