@@ -208,8 +208,8 @@ describe('bad input', () => {
       },
       4,
       [
-        /nowhere\.txt {2}no such file or folder/,
         /all\/model\.safetensors {2}tensor ".*" ends at byte \d+, the file has 5000/,
+        /nowhere\.txt {2}no such file or folder/,
         /a-file\/bad {2}the run folder cannot be made \(ENOTDIR\): change the permissions/,
         '3 problems.',
       ],
