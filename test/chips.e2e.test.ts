@@ -134,7 +134,10 @@ describe('chips refuses', { timeout: TIMEOUT }, () => {
     [['chips', '--status', 'shiping'], 'did you mean "shipping"?'],
     [['chips', 'compare', 'a100'], 'needs two chips or more, got 1'],
     [['chips', 'compare', 'h200', 'b200', '--tokens', '9'], '--tokens is of a model: give --model too'],
-    [['chips', 'compare', 'h200', 'b200', '--model', 'none'], 'none  no such file or folder, and no model of this name ships'],
+    [
+      ['chips', 'compare', 'h200', 'b200', '--model', 'none'],
+      'none  no such file or folder, and no model of this name ships',
+    ],
     [['chips', '--chips', 'none.yaml'], 'none.yaml  no such file'],
   ])('%j', async (words, message) => {
     const { code, out, err } = await here(...words)
