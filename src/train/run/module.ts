@@ -61,13 +61,16 @@ interface TypeScript {
 function findTypeScript(path: string, file: string): TypeScript {
   for (const base of [path, import.meta.url]) {
     try {
-      return createRequire(base)('typescript') as TypeScript
+      const typescript = createRequire(base)('typescript') as Partial<TypeScript>
+      // from version 7 on the package is a compiler alone
+      if (typescript.transpileModule !== undefined) return typescript as TypeScript
     } catch {
       // Not there; the next place may have it.
     }
   }
-  const message = `Node ${process.versions.node} cannot read TypeScript by itself, and the typescript package is not installed`
-  const hint = 'npm install --save-dev typescript, or write the run as .mjs or .yaml'
+  const message = `Node ${process.versions.node} cannot read TypeScript by itself, and the package typescript (6 or older) is not installed`
+  const hint =
+    'use Node 22.18 or newer, run `npm install --save-dev typescript@6`, or write the run as .mjs or .yaml'
   throw new RegaugeError('usage', { code: 'RUN_MODULE', message, file, hint })
 }
 
