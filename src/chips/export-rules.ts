@@ -206,7 +206,17 @@ const NAMED: Readonly<Record<string, readonly string[]>> = {
   '2025-gp10': ['910B', '910C', 'ascend-910d'],
 }
 
-/** What applied to a chip on a day (ISO 8601), as one for data centres. Not legal advice. */
+/**
+ * What applied to a chip on a day (ISO 8601), as one for data centres. Not legal advice.
+ *
+ * @example
+ * ```ts
+ * import { catalogChips, exportFindings, findChip } from 'regauge/chips'
+ *
+ * const { chip } = findChip(catalogChips(), 'h20-96gb')
+ * console.log(exportFindings(chip, '2024-06-30'))
+ * ```
+ */
 export function exportFindings(chip: Chip, date: string): ExportFindings {
   const rules = rulesOn(date)
   const applies = (id: string): boolean => rules.some((rule) => rule.id === id)

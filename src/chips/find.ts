@@ -15,6 +15,14 @@ export interface Found {
  * The chip that a word names: by id, name or alias; by the name of its family, when one variant is the typical one;
  * or by the start of a name that no other has. Throws a `usage` error that lists what an ambiguous word may mean, or
  * the nearest names.
+ *
+ * @example
+ * ```ts
+ * import { catalogChips, findChip } from 'regauge/chips'
+ *
+ * const { chip, others } = findChip(catalogChips(), '910b2')
+ * console.log(chip.name, chip.peak.bf16, others.length)
+ * ```
  */
 export function findChip(chips: readonly Chip[], word: string): Found {
   const wanted = plain(word)

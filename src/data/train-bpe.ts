@@ -28,6 +28,17 @@ export interface TrainBpeOptions {
  *
  * Memory grows with the distinct words up to the bound in word-counts.ts, not with the text.
  * Throws RegaugeError: `usage` for a vocabulary without room for the bytes, `data` for a text without words.
+ *
+ * @example
+ * ```ts
+ * import { loadTokenizer, openCorpus, trainBpe } from 'regauge'
+ *
+ * async function* texts() {
+ *   for await (const { text } of openCorpus(['books/*.txt'])) yield text
+ * }
+ * const tokenizer = await loadTokenizer(await trainBpe(texts(), { vocabSize: 4096 }))
+ * console.log(tokenizer.encode('Once upon a time'))
+ * ```
  */
 export async function trainBpe(
   documents: AsyncIterable<string> | Iterable<string>,

@@ -31,6 +31,15 @@ export interface IndexedDataset {
  *
  * Throws `RegaugeError('data')` for a missing or damaged file and for indices that do not cover the `.bin`
  * file from its first to its last byte.
+ *
+ * @example
+ * ```ts
+ * import { openIndexedDataset } from 'regauge/formats'
+ *
+ * const dataset = await openIndexedDataset('runs/books/data/train')
+ * console.log(await dataset.readTokens(0, 16))
+ * await dataset.close()
+ * ```
  */
 export async function openIndexedDataset(prefix: string): Promise<IndexedDataset> {
   const idxPath = `${prefix}.idx`

@@ -28,6 +28,14 @@ export interface SafetensorsTensor {
  * every tensor is aligned; otherwise the order is kept. `sha256` is of the whole file, in hexadecimal.
  *
  * Throws `RegaugeError('environment')` when the disk is full or not writable, and removes the part written.
+ *
+ * @example
+ * ```ts
+ * import { writeSafetensors } from 'regauge/formats'
+ *
+ * const data = new Uint8Array(new Float32Array([1, 2, 3, 4]).buffer)
+ * await writeSafetensors('model.safetensors', [{ name: 'w', dtype: 'F32', shape: [2, 2], data }])
+ * ```
  */
 export async function writeSafetensors(
   path: string,

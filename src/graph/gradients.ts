@@ -31,6 +31,18 @@ export interface Barrier {
 /**
  * Gradients of a scalar with respect to tensors of the same graph, added to the graph as nodes.
  * A tensor that the scalar does not depend on is an error: it would never be trained.
+ *
+ * @example
+ * ```ts
+ * import { Graph, gradients, matmul, mul, reduceMean } from 'regauge/graph'
+ *
+ * const graph = new Graph()
+ * const x = graph.input('x', { dtype: 'float32', shape: [4, 3] })
+ * const w = graph.input('w', { dtype: 'float32', shape: [3, 2] })
+ * const y = matmul(x, w)
+ * const [slope] = gradients(reduceMean(mul(y, y)), [w])
+ * console.log(slope?.shape) // [3, 2]
+ * ```
  */
 export function gradients(
   loss: Tensor,

@@ -194,7 +194,20 @@ export interface Lowered {
   readonly types: ReadonlyMap<string, DType>
 }
 
-/** Writes a graph as the bytes of an ONNX model. `metadata` goes into the file as it is. */
+/**
+ * Writes a graph as the bytes of an ONNX model. `metadata` goes into the file as it is.
+ *
+ * @example
+ * ```ts
+ * import { writeFileSync } from 'node:fs'
+ * import { add, Graph, optimize, toOnnx } from 'regauge/graph'
+ *
+ * const graph = new Graph()
+ * const x = graph.input('x', { dtype: 'float32', shape: [2] })
+ * graph.output('twice', add(x, x))
+ * writeFileSync('twice.onnx', toOnnx(optimize(graph), 'twice'))
+ * ```
+ */
 export function toOnnx(
   graph: Graph,
   name: string,

@@ -14,6 +14,21 @@ const LEAST_SHARE = 1e-3
 /**
  * Says how a layout compares to the best one on the chips of a request, and what keeps it from being launched.
  * @param known The best, where it was found before; without it, it is searched.
+ *
+ * @example
+ * ```ts
+ * import { catalogChips, findChip } from 'regauge/chips'
+ * import config from 'regauge/models/llama-3-70b' with { type: 'json' }
+ * import { ENGINES, explainLayout, machineOf, parseLayout, readDecoder } from 'regauge/planner'
+ *
+ * const { chip } = findChip(catalogChips(), 'h100-sxm')
+ * const request = {
+ *   workload: { decoder: readDecoder(config), sequenceLength: 8192, globalBatch: 512, precision: 'bf16' },
+ *   machine: machineOf(chip, 256, 'bf16'),
+ *   engine: ENGINES['megatron-lm'],
+ * } as const
+ * console.log(explainLayout(request, parseLayout('tp8 pp8', 256)).lines.join('\n'))
+ * ```
  */
 export function explainLayout(request: PlanRequest, layout: Layout, known?: PlannedLayout): Explanation {
   const { workload, machine, engine, constants } = request

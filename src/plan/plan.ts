@@ -16,9 +16,21 @@ const TOP = 5
 /**
  * Finds the layouts with the least of the objective, exactly: over the whole space.
  * @throws RegaugeError 'usage' with everything that is wrong with a request.
+ *
  * @example
- * const { best } = planLayouts({ workload, machine: machineOf(chip, 64, 'bf16'), engine: ENGINES['megatron-lm'] })
- * best[0]?.seconds // of an optimizer step
+ * ```ts
+ * import { catalogChips, findChip } from 'regauge/chips'
+ * import config from 'regauge/models/llama-3-70b' with { type: 'json' }
+ * import { ENGINES, layoutText, machineOf, planLayouts, readDecoder } from 'regauge/planner'
+ *
+ * const { chip } = findChip(catalogChips(), 'h100-sxm')
+ * const { best, rejected } = planLayouts({
+ *   workload: { decoder: readDecoder(config), sequenceLength: 8192, globalBatch: 1024, precision: 'bf16' },
+ *   machine: machineOf(chip, 1024, 'bf16'),
+ *   engine: ENGINES['megatron-lm'],
+ * })
+ * console.log(best.map(({ layout, seconds }) => [layoutText(layout), seconds]), rejected[0]?.reason)
+ * ```
  */
 export function planLayouts(request: PlanRequest): PlanResult {
   const space = checkedSpace(request)

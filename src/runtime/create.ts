@@ -38,7 +38,21 @@ export interface RuntimeOptions {
   readonly allowHost?: boolean
 }
 
-/** Makes a runtime. Throws a RegaugeError of kind `environment` when library, provider or device cannot be used. */
+/**
+ * Makes a runtime. Throws a RegaugeError of kind `environment` when library, provider or device cannot be used.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs'
+ * import { createRuntime } from 'regauge'
+ *
+ * const runtime = createRuntime({ name: 'cpu' })
+ * const program = await runtime.load(readFileSync('step.onnx'))
+ * const tensors = new Map([...program.inputs].map(([name, spec]) => [name, runtime.allocate(spec)]))
+ * console.log(runtime.description, [...tensors.keys()])
+ * runtime.dispose()
+ * ```
+ */
 export function createRuntime(options: RuntimeOptions): Runtime {
   const provider: Provider = PROVIDERS[options.name]
   const library = options.library ?? libraryOf(options.name)

@@ -24,6 +24,19 @@ export interface Simulator {
 /**
  * Makes a simulator, with the constants that are shipped unless others are given.
  * @throws RegaugeError 'usage' for numbers that are none, all of them at once.
+ *
+ * @example
+ * ```ts
+ * import { catalogChips, findChip } from 'regauge/chips'
+ * import config from 'regauge/models/llama-3-70b' with { type: 'json' }
+ * import { createSimulator, ENGINES, machineOf, parseLayout, readDecoder } from 'regauge/planner'
+ *
+ * const { chip } = findChip(catalogChips(), 'h100-sxm')
+ * const workload = { decoder: readDecoder(config), sequenceLength: 8192, globalBatch: 512, precision: 'bf16' } as const
+ * const simulator = createSimulator(workload, machineOf(chip, 256, 'bf16'), ENGINES['megatron-lm'].behaviour)
+ * const { seconds, band, memory } = simulator.predict(parseLayout('tp8 pp4 vp2', 256))
+ * console.log(seconds, band, memory[0]?.peak)
+ * ```
  */
 export function createSimulator(
   workload: Workload,

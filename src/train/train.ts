@@ -83,6 +83,19 @@ export interface TrainResult extends LoopEnd {
  * Throws RegaugeError: `usage` for settings that do not fit, `data` for text, tokenizer or weights, `environment` for
  * disk, lock and runtime, `memory` when the run needs more than there is, `diverged` when loss or gradient is not
  * finite, `interrupted` after `abort`. Checkpoints that were written before stay.
+ *
+ * @example
+ * ```ts
+ * import { loadRun, train } from 'regauge'
+ *
+ * const { run } = await loadRun('run.yaml')
+ * const { folder, heldoutLoss } = await train(run, {
+ *   onEvent(event) {
+ *     if (event.type === 'step') console.log(event.step, event.loss)
+ *   },
+ * })
+ * console.log(folder, heldoutLoss)
+ * ```
  */
 export async function train(run: ResolvedRun, options: TrainOptions = {}): Promise<TrainResult> {
   const folder = options.folder ?? join(run.output, run.name)

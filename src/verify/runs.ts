@@ -32,6 +32,14 @@ import type { SettingDifference, Verification } from './verification.ts'
  * been stopped, resumed or moved; what a killed process did in vain does not count. Nothing is written.
  *
  * Throws RegaugeError: `usage` for a folder that holds no run, `data` when there is nothing to compare.
+ *
+ * @example
+ * ```ts
+ * import { verifyRuns, writeVerification } from 'regauge/verify'
+ *
+ * const verification = await verifyRuns('runs/books', 'runs/books-moved')
+ * console.log(verification.verdict, verification.comparisons[0]?.departure)
+ * ```
  */
 export async function verifyRuns(reference: string, other: string): Promise<Verification> {
   const notes: string[] = []

@@ -56,6 +56,16 @@ export interface VerifyRuntimesOptions {
  * and compares with the first one. The run's folder is only read: what must be made is made in a temporary folder.
  *
  * Throws RegaugeError as `train` does; a runtime that diverges where the reference does not is a finding, not an error.
+ *
+ * @example
+ * ```ts
+ * import { loadRun, parseTarget } from 'regauge'
+ * import { verifyRuntimes } from 'regauge/verify'
+ *
+ * const { run } = await loadRun('run.yaml')
+ * const { verdict, spread } = await verifyRuntimes(run, { on: [parseTarget('cpu')], steps: 20 })
+ * console.log(verdict, spread.length)
+ * ```
  */
 export async function verifyRuntimes(
   run: ResolvedRun,

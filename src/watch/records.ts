@@ -31,7 +31,16 @@ export interface RunFigures {
   readonly tokensPerSecond?: number
 }
 
-/** The runs in a folder, by name; a folder that is missing holds none. */
+/**
+ * The runs in a folder, by name; a folder that is missing holds none.
+ *
+ * @example
+ * ```ts
+ * import { figuresOf, readRuns } from 'regauge'
+ *
+ * for (const { id, state, history } of await readRuns('runs')) console.log(id, state, figuresOf(history).heldoutLoss)
+ * ```
+ */
 export async function readRuns(folder: string): Promise<RunRecord[]> {
   const ids = runIds(folder)
   return Promise.all(ids.map((id) => readRun(join(folder, id))))
@@ -107,7 +116,17 @@ export interface RunComparison {
   readonly differences: Readonly<Record<string, readonly (string | null)[]>>
 }
 
-/** Compares runs: their figures, and the values of their run files that are not the same for all. */
+/**
+ * Compares runs: their figures, and the values of their run files that are not the same for all.
+ *
+ * @example
+ * ```ts
+ * import { compareRuns, readRun } from 'regauge'
+ *
+ * const { runs, differences } = compareRuns([await readRun('runs/a'), await readRun('runs/b')])
+ * console.log(runs.map(({ figures }) => figures.loss), differences)
+ * ```
+ */
 export function compareRuns(records: readonly RunRecord[]): RunComparison {
   const flat = records.map(({ run }) => flatten(run))
   const keys = [...new Set(flat.flatMap((values) => [...values.keys()]))]

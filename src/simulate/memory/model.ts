@@ -47,10 +47,6 @@ export interface Overflow {
 /**
  * Memory of layouts of a workload under an engine. What layers take is kept by the degrees that it depends on, so a
  * search can ask for as many layouts as it likes.
- * @example
- * const memory = createMemoryModel(workload, engine)
- * const overflow = memory.overflow(layout, machine.memoryBytes)
- * if (overflow) console.log(overflowMessage(overflow)) // 2.3 GiB over on stage 0: optimizer 45.1 GiB
  */
 export function createMemoryModel(workload: Workload, engine: Behaviour): MemoryModel {
   const { expertLayers, predictionLayers } = workload.decoder

@@ -34,6 +34,15 @@ export interface CheckOptions extends PlaceOptions {
  * Checks all of a run that can be checked without training it, as `train` would begin it or go on with it: text,
  * tokenizer, model, weights, checkpoint, memory, disk, output folder. Writes nothing. Throws one RegaugeError with
  * every problem found.
+ *
+ * @example
+ * ```ts
+ * import { checkRun, loadRun } from 'regauge'
+ *
+ * const { run } = await loadRun('run.yaml', { set: ['train.steps=1000'] })
+ * const { steps, tokens, seconds } = await checkRun(run)
+ * console.log(steps, tokens, seconds?.expected)
+ * ```
  */
 export async function checkRun(run: ResolvedRun, options: CheckOptions = {}): Promise<RunPlan> {
   const folder = options.folder ?? join(run.output, run.name)

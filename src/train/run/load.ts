@@ -33,6 +33,18 @@ export interface LoadedRun {
 /**
  * Loads a run file (YAML, JSON, JavaScript or TypeScript) with `key=value` settings over it, and resolves it.
  * Throws one `usage` error that holds every problem, each with its place.
+ *
+ * @example
+ * ```ts
+ * import { loadRun, RegaugeError } from 'regauge'
+ *
+ * try {
+ *   const { run, file } = await loadRun('run.yaml', { set: ['seed=2'] })
+ *   console.log(file, run.train.batchSize)
+ * } catch (error) {
+ *   if (error instanceof RegaugeError) for (const { message, line, hint } of error.issues) console.log(line, message, hint)
+ * }
+ * ```
  */
 export async function loadRun(path: string, options: { set?: readonly string[] } = {}): Promise<LoadedRun> {
   const file = resolve(path)
@@ -47,20 +59,39 @@ export async function loadRun(path: string, options: { set?: readonly string[] }
 
 /**
  * A run in code: checks it and gives it back, so that an editor completes its keys.
+ *
  * @example
+ * ```ts
+ * import { defineRun } from 'regauge'
+ *
  * export default defineRun({
  *   model: { preset: 'tiny' },
  *   tokenizer: { train: { vocabSize: 4096 } },
  *   data: { train: 'text/*.txt' },
  *   train: { steps: 500 },
  * })
+ * ```
  */
 export function defineRun(run: Run): Run {
   checkSource({ value: run, issues: [], locate: () => ({}) })
   return run
 }
 
-/** Checks a run in code and fills it in, as `loadRun` does with a file. Paths start at `folder`. */
+/**
+ * Checks a run in code and fills it in, as `loadRun` does with a file. Paths start at `folder`.
+ *
+ * @example
+ * ```ts
+ * import { completeRun, train } from 'regauge'
+ *
+ * const run = completeRun({
+ *   model: { from: 'llama' },
+ *   data: { train: 'notes/*.md', heldout: { fraction: 0.05 } },
+ *   train: { epochs: 1 },
+ * })
+ * await train(run)
+ * ```
+ */
 export function completeRun(run: Run, folder = process.cwd()): ResolvedRun {
   return resolveRun(checkSource({ value: run, issues: [], locate: () => ({}) }), resolve(folder))
 }

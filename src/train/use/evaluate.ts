@@ -39,6 +39,16 @@ const DEFAULTS = { rows: 4, sequenceLength: 1024 }
 /**
  * Measures a model. `path` is what it was opened by: a run, one of its checkpoints, or a Hugging Face folder (which
  * needs `data`). Text is cut into windows as in training; each token but the first is predicted once.
+ *
+ * @example
+ * ```ts
+ * import { evaluateModel, openModel } from 'regauge'
+ *
+ * const model = await openModel('llama')
+ * const { loss, bitsPerByte } = await evaluateModel(model, 'llama', { data: ['news.txt'] })
+ * console.log(loss, bitsPerByte)
+ * model.dispose()
+ * ```
  */
 export async function evaluateModel(
   model: Model,

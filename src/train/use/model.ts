@@ -48,7 +48,18 @@ export async function findModelFolder(
   })
 }
 
-/** Opens the model in a folder: a run (its newest good checkpoint), a checkpoint, or a Hugging Face folder. */
+/**
+ * Opens the model in a folder: a run (its newest good checkpoint), a checkpoint, or a Hugging Face folder.
+ *
+ * @example
+ * ```ts
+ * import { continueText, openModel } from 'regauge'
+ *
+ * const model = await openModel('runs/books')
+ * for await (const { text } of continueText(model, 'Once upon a time', { tokens: 50 })) process.stdout.write(text)
+ * model.dispose()
+ * ```
+ */
 export async function openModel(
   path: string,
   options: {
@@ -87,7 +98,19 @@ export async function openModel(
   }
 }
 
-/** Continues a text, piece by piece as whole characters come. Ends at the end-of-text token, which is not given out. */
+/**
+ * Continues a text, piece by piece as whole characters come. Ends at the end-of-text token, which is not given out.
+ *
+ * @example
+ * ```ts
+ * import { continueText, openModel } from 'regauge'
+ *
+ * const model = await openModel('runs/books')
+ * let answer = ''
+ * for await (const { text } of continueText(model, 'The', { temperature: 0, tokens: 20 })) answer += text
+ * model.dispose()
+ * ```
+ */
 export async function* continueText(
   model: Model,
   prompt: string,
