@@ -16,7 +16,7 @@
  * })
  * const { folder } = await train(run, { generateSamples: createSampler() })
  * const model = await openModel(folder)
- * for await (const { text } of continueText(model, 'Once upon a time')) process.stdout.write(text)
+ * for await (const { text } of continueText(model, 'Once upon a time')) console.log(text)
  * model.dispose()
  * ```
  */

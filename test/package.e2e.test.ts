@@ -32,7 +32,7 @@ const SHORT: Readonly<Record<string, string>> = {
 
 /** A run of two steps that an example trains, resumes, samples or measures. */
 const RUN = `name: books
-model: { preset: nano, overrides: { hidden_size: 64, num_hidden_layers: 1, intermediate_size: 96, max_position_embeddings: 256 } }
+model: { preset: nano }
 tokenizer: { train: { vocabSize: 300 } }
 data: { train: "books/*.txt", heldout: { fraction: 0.2 }, sequenceLength: 32 }
 train: { steps: 2, batchSize: 4 }
@@ -169,7 +169,9 @@ describe.skipIf(missing !== undefined)('the installed package', () => {
       }),
     )
     const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
-    const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', folder]).catch((error) => error)
+    const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', folder]).catch(
+      (error) => error,
+    )
     expect(stdout).toBe('')
   })
 

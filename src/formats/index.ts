@@ -2,7 +2,7 @@
 export { fromHalf, toFloat32, toHalf } from './float.ts'
 export { type HfConfig, hfConfigText, readHfConfig } from './hf-config.ts'
 export { type IndexedDataset, openIndexedDataset } from './indexed-dataset.ts'
-export { type IndexedDatasetDType, indexedDatasetDType } from './indexed-dataset-index.ts'
+export { type IndexedDatasetDType, indexedDatasetDType } from './indexed-dataset-dtype.ts'
 export {
   createIndexedDatasetWriter,
   type IndexedDatasetCounts,

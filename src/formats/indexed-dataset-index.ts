@@ -1,12 +1,7 @@
 /** @file The head of Megatron's `.idx` file: magic, version, element type, counts; and what must hold of them. */
 import type { FileHandle } from 'node:fs/promises'
 import { contentError, readExactly } from './files.ts'
-
-/** Element type of the tokens. Megatron knows more, but its builder writes only these two. */
-export type IndexedDatasetDType = 'uint16' | 'int32'
-
-/** Bytes of one token. */
-export const TOKEN_BYTES: Readonly<Record<IndexedDatasetDType, number>> = { uint16: 2, int32: 4 }
+import { type IndexedDatasetDType, TOKEN_BYTES } from './indexed-dataset-dtype.ts'
 
 const DTYPE_CODES: Readonly<Record<IndexedDatasetDType, number>> = { int32: 4, uint16: 8 }
 const MAGIC = 'MMIDIDX\0\0'
@@ -19,11 +14,6 @@ export interface IndexHead {
   readonly sequences: number
   /** One more than there are documents: the first entry is 0. */
   readonly documentIndices: number
-}
-
-/** The element type that Megatron chooses for a vocabulary. */
-export function indexedDatasetDType(vocabSize: number): IndexedDatasetDType {
-  return vocabSize < 65_500 ? 'uint16' : 'int32'
 }
 
 /** The first bytes of an index. */

@@ -2,12 +2,8 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { RegaugeError } from '../errors.ts'
 import { fileError, readExactly, syncFolderOf, withFile } from './files.ts'
-import {
-  type IndexedDatasetDType,
-  indexedDatasetDType,
-  TOKEN_BYTES,
-  writeIndexHeader,
-} from './indexed-dataset-index.ts'
+import { type IndexedDatasetDType, indexedDatasetDType, TOKEN_BYTES } from './indexed-dataset-dtype.ts'
+import { writeIndexHeader } from './indexed-dataset-index.ts'
 
 /** Bytes held back before a file is written to. */
 const BUFFER_BYTES = 2 ** 18

@@ -1,14 +1,8 @@
 /** @file Reads Megatron's indexed dataset, `.bin` and `.idx`, by position: memory does not grow with the corpus. */
 import { type FileHandle, open } from 'node:fs/promises'
 import { fileError, readExactly } from './files.ts'
-import {
-  checkIndexArrays,
-  type IndexedDatasetDType,
-  indexOffsets,
-  readIndexHead,
-  readInt64,
-  TOKEN_BYTES,
-} from './indexed-dataset-index.ts'
+import { type IndexedDatasetDType, TOKEN_BYTES } from './indexed-dataset-dtype.ts'
+import { checkIndexArrays, indexOffsets, readIndexHead, readInt64 } from './indexed-dataset-index.ts'
 
 /** An open dataset. All its sequences together are one row of tokens, in the order they were written. */
 export interface IndexedDataset {

@@ -199,13 +199,12 @@ export interface Lowered {
  *
  * @example
  * ```ts
- * import { writeFileSync } from 'node:fs'
  * import { add, Graph, optimize, toOnnx } from 'regauge/graph'
  *
  * const graph = new Graph()
  * const x = graph.input('x', { dtype: 'float32', shape: [2] })
  * graph.output('twice', add(x, x))
- * writeFileSync('twice.onnx', toOnnx(optimize(graph), 'twice'))
+ * const bytes = toOnnx(optimize(graph), 'twice') // of twice.onnx
  * ```
  */
 export function toOnnx(

@@ -43,11 +43,14 @@ export interface RuntimeOptions {
  *
  * @example
  * ```ts
- * import { readFileSync } from 'node:fs'
  * import { createRuntime } from 'regauge'
+ * import { add, Graph, toOnnx } from 'regauge/graph'
  *
+ * const graph = new Graph()
+ * const x = graph.input('x', { dtype: 'float32', shape: [2] })
+ * graph.output('twice', add(x, x))
  * const runtime = createRuntime({ name: 'cpu' })
- * const program = await runtime.load(readFileSync('step.onnx'))
+ * const program = await runtime.load(toOnnx(graph, 'twice'))
  * const tensors = new Map([...program.inputs].map(([name, spec]) => [name, runtime.allocate(spec)]))
  * console.log(runtime.description, [...tensors.keys()])
  * runtime.dispose()

@@ -56,7 +56,7 @@ export async function findModelFolder(
  * import { continueText, openModel } from 'regauge'
  *
  * const model = await openModel('runs/books')
- * for await (const { text } of continueText(model, 'Once upon a time', { tokens: 50 })) process.stdout.write(text)
+ * for await (const { text } of continueText(model, 'Once upon a time', { tokens: 50 })) console.log(text)
  * model.dispose()
  * ```
  */
