@@ -1,196 +1,56 @@
-/** @file A decoder's architecture from the keys of a Hugging Face `config.json`. */
-import { type Issue, nearest, RegaugeError } from '../errors.ts'
+/** @file A decoder that trains: its sizes, and all that its parameters and its graph follow from. */
+import { nearest, RegaugeError } from '../errors.ts'
 import type { HfConfig } from '../formats/index.ts'
-import { type Rope, readRope } from './rope.ts'
+import { ACTIVATION_NAMES } from './activation.ts'
+import { type ConfigReader, show } from './config-reader.ts'
+import type { Decoder } from './decoder.ts'
+import { DECODER_FAMILY_NAMES, FAMILY_NAMES, type FamilyName, trainingOf } from './families.ts'
+import { ACTIVATION_KEYS, type FamilyReader, type ReadModel, readModel } from './read-decoder.ts'
+import type { TrainedDecoder, Traits } from './training.ts'
+import { untrainedReason } from './untrained.ts'
 
-/** What differs between the families, with the defaults of their transformers configuration classes. */
-interface Family {
-  /** Name of the class in transformers. */
-  readonly className: string
-  readonly keyValueHeads: (heads: number) => number
-  readonly headSize: number | undefined
-  readonly maxPositions: number
-  /** Bias of the query, key and value projections, and of the output projection; from the config when null. */
-  readonly attentionBias: { readonly qkv: boolean; readonly output: boolean } | null
-  readonly mlpBias: boolean | null
-  readonly queryKeyNorm: boolean
-  readonly slidingWindow: (config: HfConfig, layer: number) => number | undefined
-}
-
-const NO_BIAS = { qkv: false, output: false }
-
-const FAMILIES = {
-  llama: {
-    className: 'LlamaForCausalLM',
-    keyValueHeads: (heads) => heads,
-    headSize: undefined,
-    maxPositions: 2048,
-    attentionBias: null,
-    mlpBias: null,
-    queryKeyNorm: false,
-    slidingWindow: () => undefined,
-  },
-  mistral: {
-    className: 'MistralForCausalLM',
-    keyValueHeads: () => 8,
-    headSize: undefined,
-    maxPositions: 131072,
-    attentionBias: NO_BIAS,
-    mlpBias: false,
-    queryKeyNorm: false,
-    slidingWindow: (config) =>
-      config.sliding_window === undefined ? 4096 : optionalNumber(config.sliding_window),
-  },
-  qwen2: {
-    className: 'Qwen2ForCausalLM',
-    keyValueHeads: () => 32,
-    headSize: undefined,
-    maxPositions: 32768,
-    attentionBias: { qkv: true, output: false },
-    mlpBias: false,
-    queryKeyNorm: false,
-    slidingWindow: qwenWindow,
-  },
-  qwen3: {
-    className: 'Qwen3ForCausalLM',
-    keyValueHeads: () => 32,
-    headSize: 128,
-    maxPositions: 32768,
-    attentionBias: null,
-    mlpBias: false,
-    queryKeyNorm: true,
-    slidingWindow: qwenWindow,
-  },
-} as const satisfies Record<string, Family>
-
-/** Families of decoders that can be trained. */
-export type FamilyName = keyof typeof FAMILIES
-
-/** Names of the families, for messages and help. */
-export const FAMILY_NAMES = Object.keys(FAMILIES) as readonly FamilyName[]
-
-/** A decoder: everything that its parameters and its graph follow from. Sizes in elements. */
-export interface Architecture {
+/** A decoder with everything that its parameters and its graph follow from. Sizes in elements. */
+export interface Architecture extends TrainedDecoder, Traits {
   readonly family: FamilyName
-  readonly vocabularySize: number
-  readonly hiddenSize: number
-  readonly intermediateSize: number
-  readonly layers: number
-  readonly heads: number
-  readonly keyValueHeads: number
-  readonly headSize: number
-  readonly normEpsilon: number
   readonly initializerRange: number
-  readonly maxPositions: number
-  readonly rope: Rope
-  readonly attentionBias: { readonly qkv: boolean; readonly output: boolean }
-  readonly mlpBias: boolean
-  readonly queryKeyNorm: boolean
-  readonly tiedEmbeddings: boolean
-  /** Positions that a token of each layer sees, itself included; undefined for all before it. */
-  readonly slidingWindows: readonly (number | undefined)[]
-  /** The `config.json` that this was read from, unknown keys included. */
+  /** The `config.json` that this was read from, or the text part of it, unknown keys included. */
   readonly config: HfConfig
 }
 
-/** Larger sizes are mistakes or attacks, and would only fail later and worse. */
-const SIZE_LIMIT = 2 ** 24
+/** Keys of shares of values that are dropped in training, which is not done here. */
+const DROPOUTS = ['attention_dropout', 'hidden_dropout', 'resid_pdrop', 'embd_pdrop', 'attn_pdrop']
 
 /**
- * Reads an architecture from the keys of a `config.json`. Missing keys take the default of the family's
- * transformers class, but sizes of the model must be there. Throws RegaugeError with every problem at once.
+ * Reads an architecture from the keys of a `config.json`. Missing keys take the default of the family's transformers
+ * class, but sizes of the model must be there. `note` is told what is left out. Throws RegaugeError with every problem
+ * at once, and for a decoder that can be planned for alone with the reason.
  */
-export function readArchitecture(config: HfConfig, file = 'config.json'): Architecture {
-  const issues: Issue[] = []
-  const report = (code: string, message: string, hint?: string) =>
-    void issues.push({ code, file, message, ...(hint === undefined ? {} : { hint }) })
-
-  const family = familyOf(config, file)
-  const rules: Family = FAMILIES[family]
-
-  const size = (key: string, fallback?: number): number => {
-    const value = config[key] ?? fallback
-    if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= SIZE_LIMIT) return value
-    const received =
-      value === undefined ? 'is missing' : `must be an integer from 1 to ${SIZE_LIMIT}, got ${show(value)}`
-    report('CONFIG_VALUE', `${key} ${received}`)
-    return 1
+export function readArchitecture(
+  config: HfConfig,
+  file = 'config.json',
+  note: (text: string) => void = () => {},
+): Architecture {
+  const read = readModel(config, file, () => {})
+  const { reader, issues } = read
+  const family = trainedFamily(read, file)
+  const training = trainingOf(family)
+  if (reader.keys !== config) note('read from text_config; what else the model has is not trained')
+  readDropout(reader, note)
+  const decoder = trainedDecoder(reader, read.decoder)
+  const traits = training.traits(reader, decoder)
+  if (
+    reader.sound('heads', 'hiddenSize', 'headSize') &&
+    traits.rope !== undefined &&
+    traits.rotarySize % 2 !== 0
+  ) {
+    reader.report('CONFIG_SHAPE', `head_dim must be even for rotary embeddings, got ${traits.rotarySize}`)
   }
-  const number = (key: string, fallback: number): number => {
-    const value = config[key] ?? fallback
-    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
-    report('CONFIG_VALUE', `${key} must be a positive number, got ${show(value)}`)
-    return fallback
-  }
-  const flag = (key: string): boolean => {
-    const value = config[key] ?? false
-    if (typeof value === 'boolean') return value
-    report('CONFIG_VALUE', `${key} must be true or false, got ${show(value)}`)
-    return false
-  }
-
-  const hiddenSize = size('hidden_size')
-  const heads = size('num_attention_heads')
-  const keyValueHeads =
-    config.num_key_value_heads === null ? heads : size('num_key_value_heads', rules.keyValueHeads(heads))
-  const headSize = size('head_dim', rules.headSize ?? Math.max(1, Math.floor(hiddenSize / heads)))
-  // what follows from a size that is wrong is not told
-  const isSized = issues.length === 0
-  const layers = size('num_hidden_layers')
-  if (layers > 4096) report('CONFIG_VALUE', `num_hidden_layers must be at most 4096, got ${layers}`)
-  const maxPositions = size('max_position_embeddings', rules.maxPositions)
-
-  if (isSized && config.head_dim == null && rules.headSize === undefined && hiddenSize % heads !== 0) {
-    report(
-      'CONFIG_SHAPE',
-      `hidden_size ${hiddenSize} is not a multiple of num_attention_heads ${heads}`,
-      'set head_dim',
-    )
-  }
-  if (isSized && heads % keyValueHeads !== 0) {
-    report(
-      'CONFIG_SHAPE',
-      `num_attention_heads ${heads} is not a multiple of num_key_value_heads ${keyValueHeads}`,
-    )
-  }
-  if (isSized && headSize % 2 !== 0)
-    report('CONFIG_SHAPE', `head_dim must be even for rotary embeddings, got ${headSize}`)
-  const activation = config.hidden_act ?? 'silu'
-  if (activation !== 'silu') report('CONFIG_VALUE', `hidden_act must be "silu", got ${show(activation)}`)
-  for (const key of ['attention_dropout', 'hidden_dropout', 'resid_pdrop']) {
-    if ((config[key] ?? 0) !== 0)
-      report('CONFIG_VALUE', `${key} must be 0, got ${show(config[key])}: dropout is not supported`)
-  }
-
-  const bias = flag('attention_bias')
-  const rope = readRope(config, maxPositions, headSize, report)
   const architecture: Architecture = {
-    family,
-    vocabularySize: size('vocab_size'),
-    hiddenSize,
-    intermediateSize: size('intermediate_size'),
-    layers,
-    heads,
-    keyValueHeads,
-    headSize,
-    normEpsilon: number('rms_norm_eps', 1e-6),
-    initializerRange: number('initializer_range', 0.02),
-    maxPositions,
-    rope,
-    attentionBias: rules.attentionBias ?? { qkv: bias, output: bias },
-    mlpBias: rules.mlpBias ?? flag('mlp_bias'),
-    queryKeyNorm: rules.queryKeyNorm,
-    tiedEmbeddings: flag('tie_word_embeddings'),
-    slidingWindows: Array.from({ length: Math.min(layers, 4096) }, (_, layer) =>
-      rules.slidingWindow(config, layer),
-    ),
-    config,
-  }
-  for (const [layer, window] of architecture.slidingWindows.entries()) {
-    if (window !== undefined && !(Number.isInteger(window) && window > 0)) {
-      report('CONFIG_VALUE', `sliding_window of layer ${layer} must be a positive integer, got ${window}`)
-      break
-    }
+    ...decoder,
+    ...traits,
+    family: (training.writtenAs as FamilyName | undefined) ?? family,
+    initializerRange: reader.number('initializer_range', 0.02),
+    config: reader.keys,
   }
   if (issues.length > 0) throw new RegaugeError('usage', issues)
   return architecture
@@ -198,35 +58,55 @@ export function readArchitecture(config: HfConfig, file = 'config.json'): Archit
 
 /** Name of the transformers class of a family, for `architectures` in a config.json. */
 export function className(family: FamilyName): string {
-  return FAMILIES[family].className
+  return trainingOf(family).className
 }
 
-function familyOf(config: HfConfig, file: string): FamilyName {
-  const type = config.model_type
-  const known = FAMILY_NAMES.find((name) => name === type)
-  if (known !== undefined) return known
-  const close = typeof type === 'string' ? nearest(type, FAMILY_NAMES) : undefined
-  throw new RegaugeError('usage', {
-    code: 'CONFIG_FAMILY',
-    file,
-    message: `model_type ${type === undefined ? 'is missing' : `${show(type)} is not supported`}`,
-    hint: `supported are ${FAMILY_NAMES.join(', ')}${close === undefined ? '' : `; did you mean ${close}?`}`,
-  })
+/** The family of a decoder that trains; throws with the reason for any other. */
+function trainedFamily({ decoder, reader, family, typeText }: ReadModel, file: string): FamilyName {
+  const type = reader.keys.model_type
+  const trained = `trained are ${FAMILY_NAMES.join(', ')}`
+  const refusal = (message: string, hint: string) =>
+    new RegaugeError('usage', { code: 'CONFIG_FAMILY', file, message, hint })
+  if (family === undefined) {
+    // the rules of a Llama would be a guess, and no ground to train on
+    const close = typeof type === 'string' ? nearest(type, DECODER_FAMILY_NAMES) : undefined
+    const guess = close === undefined ? '' : `; did you mean ${close}?`
+    throw refusal(type === undefined ? typeText : `${typeText} is not known`, `${trained}${guess}`)
+  }
+  const reason = untrainedReason(decoder, family)
+  if (reason !== undefined) throw refusal(`${typeText} plans, does not train: ${reason}`, trained)
+  return type as FamilyName
 }
 
-/** Qwen's rule: layers from `max_window_layers` on see a window, when `use_sliding_window` says so. */
-function qwenWindow(config: HfConfig, layer: number): number | undefined {
-  if (config.use_sliding_window !== true) return undefined
-  const window = config.sliding_window === undefined ? 4096 : optionalNumber(config.sliding_window)
-  const types = config.layer_types
-  if (Array.isArray(types)) return types[layer] === 'sliding_attention' ? window : undefined
-  return layer >= Number(config.max_window_layers ?? 28) ? window : undefined
+/** Tells which shares would be dropped in transformers: there they are for training alone, and here they are left out. */
+function readDropout(r: ConfigReader, note: (text: string) => void): void {
+  const told: string[] = []
+  for (const key of DROPOUTS) {
+    const [, share] = r.find([key])
+    if (share == null || share === 0) continue
+    if (typeof share === 'number' && share > 0 && share < 1) told.push(`${key} ${share}`)
+    else r.report('CONFIG_VALUE', `${key} must be a number from 0 to below 1, got ${show(share)}`)
+  }
+  if (told.length > 0) note(`trains without dropout, where the model has ${told.join(', ')}`)
 }
 
-function optionalNumber(value: unknown): number | undefined {
-  return value === null || value === undefined ? undefined : Number(value)
-}
-
-function show(value: unknown): string {
-  return JSON.stringify(value)?.slice(0, 60) ?? String(value)
+/** A decoder with the parts that a graph needs to know; what is none of them is reported. */
+function trainedDecoder(r: FamilyReader, decoder: Decoder): TrainedDecoder {
+  const { attention, activation } = decoder
+  if (attention.kind !== 'heads') throw new TypeError(`attention of kind ${attention.kind} does not train`)
+  if (activation === undefined) {
+    const [key, value] = r.find(ACTIVATION_KEYS)
+    r.report('CONFIG_VALUE', `${key} must be one of ${ACTIVATION_NAMES.join(', ')}, got ${show(value)}`)
+  }
+  // transformers reads layer_types of some families alone
+  const kinds = new Set(decoder.windows)
+  const { windows } = r.family
+  if ((windows === 'all' && kinds.size > 1) || (windows === 'none' && decoder.windows.some(Boolean)))
+    r.report('CONFIG_VALUE', `layer_types must name one kind of attention: layers of this family are alike`)
+  return {
+    ...decoder,
+    attention,
+    activation: activation ?? 'silu',
+    maxPositions: decoder.maxPositions ?? r.size('positions'),
+  }
 }

@@ -5,7 +5,6 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { RegaugeError } from '../errors.ts'
 import type { HfConfig } from '../formats/index.ts'
-import { KEYS } from './decoder-families.ts'
 import {
   DECODER_FAMILY_NAMES,
   type Decoder,
@@ -16,6 +15,7 @@ import {
   readArchitecture,
   readDecoder,
 } from './index.ts'
+import { KEYS } from './keys.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const json = (path: string) => JSON.parse(readFileSync(join(ROOT, path), 'utf8'))
@@ -109,7 +109,7 @@ describe('parameters are those that transformers counts', () => {
       const decoder = readDecoder(config)
       const architecture = readArchitecture(config)
       expect(decoderParameters(decoder).total).toBe(parameterCount(architecture))
-      expect(decoder.windows).toEqual(architecture.slidingWindows)
+      expect(decoder.windows).toEqual(architecture.windows)
     },
   )
 })
@@ -359,12 +359,16 @@ describe('a model that is not in the table', () => {
   })
 
   test.each([
-    [{ is_encoder_decoder: true }, 'is_encoder_decoder stands for an encoder, which cannot be planned for'],
-    [{ mamba_d_state: 16 }, 'mamba_d_state stands for state-space layers, which cannot be planned for'],
-    [
-      { index_n_heads: 64 },
-      'index_n_heads stands for an indexer of sparse attention, which cannot be planned for',
-    ],
+    [{ is_encoder_decoder: true }, 'is_encoder_decoder stands for an encoder'],
+    [{ mamba_d_state: 16 }, 'mamba_d_state stands for state-space layers'],
+    [{ index_n_heads: 64, vocab_size: null }, 'index_n_heads stands for an indexer of sparse attention'],
+  ])('is refused for what no decoder has, and for that alone: %j', (rest, reason) => {
+    expect(issuesOf({ ...TINY, model_type: 'deepseek_v32', ...rest })).toEqual([
+      `model_type "deepseek_v32": ${reason}, which cannot be planned for`,
+    ])
+  })
+
+  test.each([
     [{ layer_norm_eps: 1e-5 }, 'layer_norm_eps stands for layer norms, where a Llama has rms_norm_eps'],
     [
       { hidden_act: 'relu2' },
@@ -390,8 +394,17 @@ test('of a model that also sees, the text part is read, and a note says so', () 
     vision_config: {},
   }
   expect(readDecoder(config)).toEqual(readDecoder({ ...TINY, model_type: 'gemma3_text' }))
-  expect(notesOf(config)).toEqual(['read from text_config; what else the model has is not counted'])
+  expect(notesOf(config)).toContain('read from text_config; what else the model has is not counted')
   expect(model_type).toBe('llama')
+})
+
+test('of a decoder that does not train, a note says why', () => {
+  expect(notesOf({ ...TINY, ...MOE, model_type: 'qwen3_moe' })).toEqual([
+    'model_type "qwen3_moe" plans, does not train: it has experts',
+  ])
+  expect(notesOf(example('deepseek-v3'))).toEqual([
+    'model_type "deepseek_v3" plans, does not train: it has attention through a latent, experts, layers that predict further tokens',
+  ])
 })
 
 test('every problem of a file is told at once', () => {

@@ -1,13 +1,16 @@
 /** @file The shape of any decoder that can be planned for, dense or with experts: sizes alone, no weights, no names. */
 
+/** Heads of queries over shared keys and values. */
+export interface HeadsAttention {
+  readonly kind: 'heads'
+  readonly heads: number
+  readonly keyValueHeads: number
+  readonly headSize: number
+}
+
 /** How a layer attends: heads of queries over shared keys and values, or keys and values through a latent (MLA). */
 export type Attention =
-  | {
-      readonly kind: 'heads'
-      readonly heads: number
-      readonly keyValueHeads: number
-      readonly headSize: number
-    }
+  | HeadsAttention
   | {
       /** Multi-head latent attention, DeepSeek-V2 (arXiv 2405.04434, section 2.1). */
       readonly kind: 'latent'
@@ -38,6 +41,9 @@ export interface Experts {
   readonly sharedGate: boolean
 }
 
+/** What an MLP computes between its matrices; `gelu_tanh` is GELU as it is approximated with a tanh. */
+export type Activation = 'silu' | 'gelu' | 'gelu_tanh'
+
 /** Sizes of a decoder in elements; a layer is one transformer block. */
 export interface Decoder {
   readonly hiddenSize: number
@@ -48,6 +54,8 @@ export interface Decoder {
   readonly intermediateSize: number
   /** The MLP and the experts multiply a gate in, so they have three matrices rather than two. */
   readonly gated: boolean
+  /** Of the MLP; undefined for any other. */
+  readonly activation?: Activation | undefined
   readonly experts: Experts | null
   /** For each layer, whether its MLP is one of experts. As many as there are layers. */
   readonly expertLayers: readonly boolean[]
@@ -74,6 +82,8 @@ export interface Decoder {
   readonly attentionSinks: boolean
   /** Rows of a table of learned positions; 0 for rotary positions or none. */
   readonly positions: number
+  /** Positions that the model is made for; undefined where the configuration does not say. */
+  readonly maxPositions?: number | undefined
   readonly tiedEmbeddings: boolean
   /**
    * Modules that predict further tokens (MTP, DeepSeek-V3, arXiv 2412.19437, section 2.2); each is a layer more, of

@@ -1,12 +1,10 @@
-/** @file Architectures of decoders: from config.json to parameters and tables. */
+/** @file Models: from config.json to sizes, parameters and their names, counts and tables. */
 export {
   type Architecture,
   className,
-  FAMILY_NAMES,
-  type FamilyName,
   readArchitecture,
 } from './architecture.ts'
-export type { Attention, Decoder, Experts } from './decoder.ts'
+export type { Activation, Attention, Decoder, Experts, HeadsAttention } from './decoder.ts'
 export {
   type DecoderFlops,
   type DecoderParameters,
@@ -17,15 +15,17 @@ export {
   layerParameters,
   meanSeen,
 } from './decoder-counts.ts'
-export { DECODER_FAMILY_NAMES } from './decoder-families.ts'
+export { DECODER_FAMILY_NAMES, FAMILY_NAMES, type FamilyName } from './families.ts'
+export type { Module } from './names.ts'
 export {
   initialValues,
   type Parameter,
   type ParameterKind,
   parameterCount,
   parametersOf,
+  tensorNames,
 } from './parameters.ts'
-export { PRESET_NAMES, PRESETS, type PresetName } from './presets.ts'
+export { PRESET_NAMES, PRESETS, type PresetName, presetConfig } from './presets.ts'
 export { uniform } from './random.ts'
 export { readDecoder } from './read-decoder.ts'
 export { type Rope, type RopeScaling, ropeTables } from './rope.ts'

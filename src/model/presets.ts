@@ -1,37 +1,20 @@
 /** @file Architectures that train on a laptop, as the keys of a `config.json`. */
 import type { HfConfig } from '../formats/index.ts'
+import { type FamilyName, trainingOf } from './families.ts'
+import type { PresetSizes } from './training.ts'
 
-const LLAMA = {
-  model_type: 'llama',
-  architectures: ['LlamaForCausalLM'],
-  hidden_act: 'silu',
-  initializer_range: 0.02,
-  rms_norm_eps: 1e-6,
-  rope_theta: 10000,
-  tie_word_embeddings: true,
-  attention_bias: false,
-  mlp_bias: false,
-  max_position_embeddings: 2048,
-  vocab_size: 8192,
-}
+/** Sizes of a model without its vocabulary. */
+type Sizes = Omit<PresetSizes, 'vocabularySize' | 'positions'>
 
-function llama(
+function sizes(
   layers: number,
-  hidden: number,
+  hiddenSize: number,
   heads: number,
   keyValueHeads: number,
-  intermediate: number,
-  initializerRange = LLAMA.initializer_range,
-): HfConfig {
-  return {
-    ...LLAMA,
-    num_hidden_layers: layers,
-    hidden_size: hidden,
-    num_attention_heads: heads,
-    num_key_value_heads: keyValueHeads,
-    intermediate_size: intermediate,
-    initializer_range: initializerRange,
-  }
+  intermediateSize: number,
+  initializerRange = 0.02,
+): Sizes {
+  return { layers, hiddenSize, heads, keyValueHeads, intermediateSize, initializerRange }
 }
 
 /**
@@ -41,20 +24,38 @@ function llama(
  */
 const NARROW = 0.05
 
-/** Presets by name; the vocabulary size is replaced by the tokenizer's. Widths are multiples of 64 for the kernels. */
-export const PRESETS = {
+/** Presets by name. Widths are multiples of 64 for the kernels. */
+const SIZES = {
   /** About 0.8M parameters beside the embeddings: seconds, for a first look and for tests. */
-  nano: llama(4, 128, 4, 2, 384, NARROW),
+  nano: sizes(4, 128, 4, 2, 384, NARROW),
   /** About 3M beside the embeddings: minutes on two cores. */
-  tiny: llama(4, 256, 4, 4, 704, NARROW),
+  tiny: sizes(4, 256, 4, 4, 704, NARROW),
   /** About 10M beside the embeddings: an hour on two cores. */
-  small: llama(6, 384, 6, 6, 1024),
+  small: sizes(6, 384, 6, 6, 1024),
   /** About 85M beside the embeddings: a day on a desktop. */
-  base: llama(12, 768, 12, 12, 2048),
-} as const satisfies Record<string, HfConfig>
+  base: sizes(12, 768, 12, 12, 2048),
+} as const satisfies Record<string, Sizes>
 
 /** Name of a preset. */
-export type PresetName = keyof typeof PRESETS
+export type PresetName = keyof typeof SIZES
 
 /** Names of the presets, for messages and help. */
-export const PRESET_NAMES = Object.keys(PRESETS) as readonly PresetName[]
+export const PRESET_NAMES = Object.keys(SIZES) as readonly PresetName[]
+
+/** Tokens and positions of a preset where nothing asks for others. */
+const USUAL = { vocabularySize: 8192, positions: 2048 }
+
+/** The `config.json` of a preset, of any family that trains. */
+export function presetConfig(
+  name: PresetName,
+  family: FamilyName = 'llama',
+  given: Partial<Pick<PresetSizes, 'vocabularySize' | 'positions'>> = {},
+): HfConfig {
+  const config = trainingOf(family).preset({ ...SIZES[name], ...USUAL, ...given })
+  return { model_type: family, architectures: [trainingOf(family).className], ...config }
+}
+
+/** The presets as models of the family llama. */
+export const PRESETS = Object.fromEntries(PRESET_NAMES.map((name) => [name, presetConfig(name)])) as Readonly<
+  Record<PresetName, HfConfig>
+>

@@ -7,7 +7,6 @@ import {
   gather,
   greater,
   matmul,
-  mul,
   reshape,
   scalar,
   scatterElements,
@@ -17,9 +16,11 @@ import {
   transpose,
   where,
 } from '../graph/index.ts'
-import { type Architecture, parametersOf, ropeTables } from '../model/index.ts'
-import { attentionHeads, attentionOutput, mlp, outputMatrix, parameter, parameterInputs } from './decoder.ts'
-import { grouped, HIDDEN, linear, rmsNorm } from './layers.ts'
+import { type Architecture, parametersOf } from '../model/index.ts'
+import { decoderLayers, finalNorm, type Heads } from './decoder.ts'
+import { headOf, logitsOf } from './head.ts'
+import { grouped, HIDDEN, softCap } from './layers.ts'
+import { parameterInputs } from './modules.ts'
 import { IDS, programOf, type StepProgram, stateNames } from './train-step.ts'
 
 /** Sizes that a decode program is made for. */
@@ -48,7 +49,7 @@ export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape
   const tensors = parameterInputs(graph, parametersOf(a))
   const ids = graph.input('ids', { dtype: IDS, shape: [1, tokens] })
   const position = graph.input('position', { dtype: IDS, shape: [] })
-  const tables = ropeTables(a.rope, a.headSize, cacheLength, Math.min(cacheLength, a.maxPositions))
+  const { keyValueHeads, headSize } = a.attention
   const counting = (length: number) =>
     constant(
       graph,
@@ -58,18 +59,11 @@ export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape
     )
   const positions = add(counting(tokens), position) // (tokens)
 
-  const table = (data: Float32Array) =>
-    gather(constant(graph, 'float32', [cacheLength, a.headSize], data), positions)
-  const signed = tables.sin.map((value, i) => (i % a.headSize < a.headSize / 2 ? -value : value))
-  const key = { cos: table(tables.cos), sin: table(signed) }
-  const scale = a.headSize ** -0.5
-  const rotations = { query: { cos: mul(key.cos, scale), sin: mul(key.sin, scale) }, key }
-
   /** Which row of the cache each element of the new rows goes to. */
-  const places = expand(reshape(positions, [1, 1, tokens, 1]), [1, a.keyValueHeads, tokens, a.headSize])
+  const places = expand(reshape(positions, [1, 1, tokens, 1]), [1, keyValueHeads, tokens, headSize])
   const pairs: [string, string][] = []
   const placed = (name: string, rows: Tensor): Tensor => {
-    const shape = [1, a.keyValueHeads, cacheLength, a.headSize]
+    const shape = [1, keyValueHeads, cacheLength, headSize]
     const next = scatterElements(graph.input(name, { dtype: 'float32', shape }), places, rows, 2)
     graph.output(stateNames.next(name), next)
     pairs.push([name, stateNames.next(name)])
@@ -89,22 +83,20 @@ export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape
     return made
   }
 
-  let x = gather(parameter(tensors, 'model.embed_tokens.weight'), reshape(ids, [tokens])) // (tokens, D)
-  for (let layer = 0; layer < a.layers; layer++) {
-    const of = (name: string) => tensors.get(`model.layers.${layer}.${name}`)
-    x = graph.within(`layers.${layer}`, () => {
-      const { q, k, v } = attentionHeads(a, of, x, 1, rotations)
-      const keys = placed(cacheNames.keys(layer), k)
-      const values = placed(cacheNames.values(layer), v)
-      const scores = grouped(q, a.keyValueHeads, (part) => matmul(part, keys, { transB: true }))
-      const weights = softmax(add(scores, maskOf(a.slidingWindows[layer])))
-      const mixed = grouped(weights, a.keyValueHeads, (part) => matmul(part, values)) // (1, H, tokens, d)
-      const y = add(x, attentionOutput(a, of, transpose(mixed, [0, 2, 1, 3])))
-      return add(y, mlp(a, of, y))
-    })
+  const attend = ({ q, k, v }: Heads, layer: number): Tensor => {
+    const keys = placed(cacheNames.keys(layer), k)
+    const values = placed(cacheNames.values(layer), v)
+    const scores = grouped(q, keyValueHeads, (part) => matmul(part, keys, { transB: true }))
+    const weights = softmax(add(softCap(scores, a.scoreCap), maskOf(a.windows[layer])))
+    const mixed = grouped(weights, keyValueHeads, (part) => matmul(part, values)) // (1, H, tokens, d)
+    return transpose(mixed, [0, 2, 1, 3])
   }
-  if (tokens > 1) x = gather(x, graph.input('last', { dtype: IDS, shape: [1] }))
-  const hidden = rmsNorm(x, parameter(tensors, 'model.norm.weight'), a.normEpsilon)
-  graph.output('logits', linear(hidden, outputMatrix(a, tensors)))
+  const x = decoderLayers(a, tensors, ids, {
+    positions: { count: cacheLength, textLength: Math.min(cacheLength, a.maxPositions) },
+    rowsOf: (table) => gather(table, positions),
+    attend,
+  })
+  const last = tokens > 1 ? gather(x, graph.input('last', { dtype: IDS, shape: [1] })) : x
+  graph.output('logits', logitsOf(finalNorm(a, tensors, last), headOf(a, tensors)))
   return programOf(tokens > 1 ? 'prefill' : 'decode', graph, pairs)
 }

@@ -1,124 +1,206 @@
-/** @file The forward pass of a decoder over whole sequences. */
-
-import { add, type Graph, reshape, type Tensor, transpose } from '../graph/index.ts'
-import { type Architecture, type Parameter, ropeTables } from '../model/index.ts'
+/** @file The forward pass of a decoder: one body for whole sequences and for new tokens against a cache. */
+import { add, type Graph, mul, reshape, slice, split, type Tensor, transpose } from '../graph/index.ts'
+import { type Architecture, type Rope, ropeTables } from '../model/index.ts'
+import { activate, gated } from './activations.ts'
 import {
   causalAttention,
   embedding,
+  layerNorm,
   linear,
   type Rotation,
   rmsNorm,
   rotate,
   rotation,
-  swiglu,
 } from './layers.ts'
+import { type Modules, type ModuleTensors, moduleTensors, type ParameterTensors } from './modules.ts'
 
-/** Parameters of a decoder as tensors of a graph, by their transformers names. */
-export type ParameterTensors = ReadonlyMap<string, Tensor>
-
-/** Adds an input for each parameter. */
-export function parameterInputs(
-  graph: Graph,
-  parameters: readonly Parameter[],
-  prefix = '',
-): ParameterTensors {
-  return new Map(
-    parameters.map(({ name, shape }) => [name, graph.input(`${prefix}${name}`, { dtype: 'float32', shape })]),
-  )
+/** Queries, keys and values of one layer, positions in them: each (B, heads, T, d). */
+export interface Heads {
+  readonly q: Tensor
+  readonly k: Tensor
+  readonly v: Tensor
 }
 
-/** Looks a parameter up; a missing one is a bug of the caller. */
-export function parameter(parameters: ParameterTensors, name: string): Tensor {
-  const tensor = parameters.get(name)
-  if (tensor === undefined) throw new TypeError(`no parameter ${name}`)
-  return tensor
+/** What differs between passes of a decoder. */
+export interface Pass {
+  /** Positions of a text that rotations are made for, and the length that scalings of them follow. */
+  readonly positions: { readonly count: number; readonly textLength: number }
+  /** The rows of a table (positions, ...) that belong to the new tokens: (T, ...). */
+  readonly rowsOf: (table: Tensor) => Tensor
+  /** Mixes values by how queries meet keys, scaled already: (B, T, H, d). */
+  readonly attend: (heads: Heads, layer: number) => Tensor
+  /** Is given the running sum that enters each layer's attention and its mlp. */
+  readonly onSum?: (x: Tensor, layer: number) => void
 }
 
-/**
- * Hidden states (N, D) after the last norm, of ids (B, T): positions 0 to T - 1 of each sequence.
- * Scopes are `layers.i`, so that a caller can recompute by layer; `onSum` is given the running sum that enters each
- * layer's attention and its mlp.
- */
+/** Hidden states (N, D) after the last norm, of ids (B, T): positions 0 to T - 1 of each sequence. */
 export function decoderHidden(
   a: Architecture,
   parameters: ParameterTensors,
   ids: Tensor,
   onSum: (x: Tensor, layer: number) => void = () => {},
 ): Tensor {
-  const { graph } = ids.node
-  const [batch, length] = ids.shape as [number, number]
-  const at = (name: string) => parameter(parameters, name)
-  const tables = ropeTables(a.rope, a.headSize, length)
-  // the scale of the scores goes into the queries' rotation, where it costs nothing
-  const rotations = {
-    query: rotation(graph, tables, a.headSize, a.headSize ** -0.5),
-    key: rotation(graph, tables, a.headSize),
-  }
+  const count = ids.shape[1]!
+  const x = decoderLayers(a, parameters, ids, {
+    positions: { count, textLength: count },
+    rowsOf: (table) => (table.shape[0] === count ? table : slice(table, 0, 0, count)),
+    attend: ({ q, k, v }, layer) => causalAttention(q, k, v, a.windows[layer], a.scoreCap),
+    onSum,
+  })
+  return finalNorm(a, parameters, x)
+}
 
-  let x = graph.within('embed', () =>
-    embedding(at('model.embed_tokens.weight'), reshape(ids, [batch * length])),
-  ) // (N, D)
+/**
+ * The running sum (N, D) after all layers, of ids (B, T). Scopes are `layers.i`, so that a caller can recompute by
+ * layer.
+ */
+export function decoderLayers(
+  a: Architecture,
+  parameters: ParameterTensors,
+  ids: Tensor,
+  pass: Pass,
+): Tensor {
+  const { graph } = ids.node
+  const [batch] = ids.shape as [number, number]
+  const modules = moduleTensors(a, parameters)
+  const rotations = rotationsOf(a, graph, pass)
+  const onSum = pass.onSum ?? (() => {})
+
+  let x = graph.within('embed', () => embedded(a, modules, ids, pass)) // (N, D)
   for (let layer = 0; layer < a.layers; layer++) {
+    const find = (module: Parameters<Modules['find']>[0]) => modules.find(module, layer)
     onSum(x, layer)
-    const of = (name: string) => parameters.get(`model.layers.${layer}.${name}`)
     x = graph.within(`layers.${layer}`, () => {
       const attended = graph.within('attention', () => {
-        const { q, k, v } = attentionHeads(a, of, x, batch, rotations)
-        return attentionOutput(a, of, causalAttention(q, k, v, a.slidingWindows[layer]))
+        const heads = attentionHeads(a, find, x, batch, rotations(layer))
+        return attentionOutput(a, find, pass.attend(heads, layer))
       })
       const y = add(x, attended)
       onSum(y, layer)
       return add(
         y,
-        graph.within('mlp', () => mlp(a, of, y)),
+        graph.within('mlp', () => mlp(a, find, y)),
       )
     })
   }
-  return graph.within('norm', () => rmsNorm(x, at('model.norm.weight'), a.normEpsilon))
+  return x
 }
 
-/** The matrix that turns hidden states into logits: the embeddings themselves where they are tied. */
-export function outputMatrix(a: Architecture, parameters: ParameterTensors): Tensor {
-  return parameter(parameters, a.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight')
+/** The last norm of hidden states (N, D). */
+export function finalNorm(a: Architecture, parameters: ParameterTensors, x: Tensor): Tensor {
+  const { graph } = x.node
+  return graph.within('norm', () => norm(a, x, moduleTensors(a, parameters).need('finalNorm')))
 }
 
-/** A layer's parameter by the part of its name after the layer; undefined for a bias or norm that is not there. */
-export type Lookup = (name: string) => Tensor | undefined
+/** A layer's module; undefined for one that the decoder does not have. */
+type Find = (module: Parameters<Modules['find']>[0]) => ModuleTensors | undefined
 
-/** Queries and keys, rotated, and values of one layer's input x (N, D): each (B, heads, T, d). */
-export function attentionHeads(
+/** Rows of the embedding, scaled, with those of learned positions where there are any: (N, D). */
+function embedded(a: Architecture, modules: Modules, ids: Tensor, { rowsOf }: Pass): Tensor {
+  const [batch, length] = ids.shape as [number, number]
+  const rows = embedding(modules.need('embedding').weight, reshape(ids, [batch * length]))
+  const scaled = times(rows, a.embeddingScale)
+  const positions = modules.find('positions')
+  if (positions === undefined) return scaled
+  const sum = add(reshape(scaled, [batch, length, a.hiddenSize]), rowsOf(positions.weight))
+  return reshape(sum, [batch * length, a.hiddenSize])
+}
+
+/** Rotations of queries and of keys. */
+interface Rotations {
+  readonly query: Rotation
+  readonly key: Rotation
+}
+
+/** The rotations of each layer; undefined where positions are learned. */
+function rotationsOf(a: Architecture, graph: Graph, { positions, rowsOf }: Pass) {
+  const made = new Map<Rope, Rotations>()
+  const { headSize } = a.attention
+  const make = (rope: Rope): Rotations => {
+    const tables = ropeTables(rope, a.rotarySize, positions.count, positions.textLength)
+    const rows = (scale: number): Rotation => {
+      const { cos, sin, ...rest } = rotation(graph, tables, a.rotarySize, scale, headSize)
+      return { cos: rowsOf(cos), sin: rowsOf(sin), ...rest }
+    }
+    // the scale of the scores goes into the queries' rotation, where it costs nothing
+    return { query: rows(a.queryScale), key: rows(1) }
+  }
+  return (layer: number): Rotations | undefined => {
+    const rope = (a.windows[layer] === undefined ? undefined : a.windowRope) ?? a.rope
+    if (rope === undefined) return undefined
+    const known = made.get(rope) ?? make(rope)
+    made.set(rope, known)
+    return known
+  }
+}
+
+/** Queries, scaled, keys and values of one layer's input x (N, D), positions in them where they rotate. */
+function attentionHeads(
   a: Architecture,
-  of: Lookup,
+  find: Find,
   x: Tensor,
   batch: number,
-  rotations: { readonly query: Rotation; readonly key: Rotation },
-): { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor } {
+  rotations: Rotations | undefined,
+): Heads {
+  const { heads, keyValueHeads, headSize } = a.attention
   const length = x.shape[0]! / batch
-  const h = rmsNorm(x, of('input_layernorm.weight')!, a.normEpsilon)
-  const heads = (name: string, count: number, norm?: Tensor) => {
-    const y = linear(h, of(`self_attn.${name}.weight`)!, of(`self_attn.${name}.bias`))
-    const split = reshape(y, [batch, length, count, a.headSize])
-    const normed = norm === undefined ? split : rmsNorm(split, norm, a.normEpsilon)
-    return transpose(normed, [0, 2, 1, 3]) // (B, H, T, d)
+  const h = norm(a, x, find('attentionNorm'))
+  const [queries, keys] = [heads * headSize, keyValueHeads * headSize]
+  const fused = find('queryKeyValue')
+  const [q, k, v] =
+    fused === undefined
+      ? (['query', 'key', 'value'] as const).map((module) => project(h, find(module)!))
+      : split(project(h, fused), [queries, keys, keys], -1)
+  const split4 = (y: Tensor, count: number, over?: ModuleTensors) => {
+    const whole = a.queryKeyNorm === 'all' ? norm(a, y, over) : y
+    const parts = reshape(whole, [batch, length, count, headSize])
+    return transpose(a.queryKeyNorm === 'head' ? norm(a, parts, over) : parts, [0, 2, 1, 3]) // (B, H, T, d)
   }
+  const query = split4(q!, heads, find('queryNorm'))
+  const key = split4(k!, keyValueHeads, find('keyNorm'))
   return {
-    q: rotate(heads('q_proj', a.heads, of('self_attn.q_norm.weight')), rotations.query),
-    k: rotate(heads('k_proj', a.keyValueHeads, of('self_attn.k_norm.weight')), rotations.key),
-    v: heads('v_proj', a.keyValueHeads),
+    q: rotations === undefined ? times(query, a.queryScale) : rotate(query, rotations.query),
+    k: rotations === undefined ? key : rotate(key, rotations.key),
+    v: split4(v!, keyValueHeads),
   }
 }
 
 /** The output projection of attention: mixed (B, T, H, d) to (N, D). */
-export function attentionOutput(a: Architecture, of: Lookup, mixed: Tensor): Tensor {
-  const [batch, length] = mixed.shape as [number, number]
-  const joined = reshape(mixed, [batch * length, a.heads * a.headSize])
-  return linear(joined, of('self_attn.o_proj.weight')!, of('self_attn.o_proj.bias'))
+function attentionOutput(a: Architecture, find: Find, mixed: Tensor): Tensor {
+  const [batch, length, heads, size] = mixed.shape as [number, number, number, number]
+  const joined = reshape(mixed, [batch * length, heads * size])
+  return norm(a, project(joined, find('attentionOutput')!), find('afterAttentionNorm'))
 }
 
 /** The feed-forward part of a layer, x (N, D) to (N, D). */
-export function mlp(a: Architecture, of: Lookup, x: Tensor): Tensor {
-  const h = rmsNorm(x, of('post_attention_layernorm.weight')!, a.normEpsilon)
-  const gate = linear(h, of('mlp.gate_proj.weight')!, of('mlp.gate_proj.bias'))
-  const up = linear(h, of('mlp.up_proj.weight')!, of('mlp.up_proj.bias'))
-  return linear(swiglu(gate, up), of('mlp.down_proj.weight')!, of('mlp.down_proj.bias'))
+function mlp(a: Architecture, find: Find, x: Tensor): Tensor {
+  const h = norm(a, x, find('mlpNorm'))
+  const inner = a.gated ? gatedMlp(a, find, h) : activate(a.activation, project(h, find('up')!))
+  return norm(a, project(inner, find('down')!), find('afterMlpNorm'))
+}
+
+function gatedMlp(a: Architecture, find: Find, h: Tensor): Tensor {
+  const fused = find('gateUp')
+  const [gate, up] =
+    fused === undefined
+      ? [project(h, find('gate')!), project(h, find('up')!)]
+      : split(project(h, fused), [a.intermediateSize, a.intermediateSize], -1)
+  return gated(a.activation, gate!, up!)
+}
+
+/** The norm of an architecture over the last axis; x itself where the decoder has none there. */
+function norm(a: Architecture, x: Tensor, module: ModuleTensors | undefined): Tensor {
+  if (module === undefined) return x
+  const weight = a.normOffset === 0 ? module.weight : add(module.weight, a.normOffset)
+  return a.norm === 'rms'
+    ? rmsNorm(x, weight, a.normEpsilon)
+    : layerNorm(x, weight, module.bias!, a.normEpsilon)
+}
+
+function project(x: Tensor, { weight, bias, transposed }: ModuleTensors): Tensor {
+  return linear(x, weight, bias, transposed)
+}
+
+function times(x: Tensor, factor: number): Tensor {
+  return factor === 1 ? x : mul(x, factor)
 }

@@ -1,9 +1,10 @@
 /** @file The programs that look at a model without training it: loss over a batch, and logits. */
 import { Graph, optimize, reshape } from '../graph/index.ts'
 import { type Architecture, parametersOf } from '../model/index.ts'
-import { decoderHidden, outputMatrix, parameterInputs } from './decoder.ts'
-import { linear } from './layers.ts'
+import { decoderHidden } from './decoder.ts'
+import { headOf, logitsOf } from './head.ts'
 import { linearCrossEntropy } from './loss.ts'
+import { parameterInputs } from './modules.ts'
 import { type BatchShape, IDS, type StepProgram } from './train-step.ts'
 
 /**
@@ -19,7 +20,8 @@ export function evaluateStep(a: Architecture, shape: BatchShape): StepProgram {
   const scale = graph.input('loss_scale', { dtype: 'float32', shape: [] })
   const hidden = decoderHidden(a, tensors, ids)
   const rows = reshape(labels, [shape.microBatch * shape.sequenceLength])
-  graph.output('loss', linearCrossEntropy(hidden, outputMatrix(a, tensors), rows, scale, { gradient: false }))
+  const { weight, cap } = headOf(a, tensors)
+  graph.output('loss', linearCrossEntropy(hidden, weight, rows, scale, { gradient: false, cap }))
   return { name: 'evaluate', graph: optimize(graph), state: [] }
 }
 
@@ -28,7 +30,7 @@ export function logitsStep(a: Architecture, shape: BatchShape): StepProgram {
   const graph = new Graph()
   const tensors = parameterInputs(graph, parametersOf(a))
   const ids = graph.input('ids', { dtype: IDS, shape: [shape.microBatch, shape.sequenceLength] })
-  const logits = linear(decoderHidden(a, tensors, ids), outputMatrix(a, tensors))
+  const logits = logitsOf(decoderHidden(a, tensors, ids), headOf(a, tensors))
   graph.output('logits', reshape(logits, [shape.microBatch, shape.sequenceLength, a.vocabularySize]))
   return { name: 'logits', graph: optimize(graph), state: [] }
 }

@@ -1,9 +1,13 @@
 /** @file The programs that train, evaluate and generate, built from an architecture. */
+
+export { activate, gated, swiglu } from './activations.ts'
 export { cacheNames, type DecodeShape, decodeStep } from './decode.ts'
-export { decoderHidden, outputMatrix, type ParameterTensors, parameterInputs } from './decoder.ts'
+export { decoderHidden } from './decoder.ts'
 export { evaluateStep, logitsStep } from './evaluate.ts'
+export { type Head, headOf, logitsOf } from './head.ts'
 export * from './layers.ts'
 export { linearCrossEntropy } from './loss.ts'
+export { type ParameterTensors, parameterInputs } from './modules.ts'
 export * from './optimizers/index.ts'
 export {
   accumulateStep,

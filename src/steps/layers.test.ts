@@ -21,7 +21,8 @@ import {
 } from '../graph/index.ts'
 import { ropeTables, uniform } from '../model/index.ts'
 import { createRuntime } from '../runtime/index.ts'
-import { causalAttention, embedding, linear, rmsNorm, rotate, rotation, swiglu } from './layers.ts'
+import { swiglu } from './activations.ts'
+import { causalAttention, embedding, linear, rmsNorm, rotate, rotation } from './layers.ts'
 import { linearCrossEntropy } from './loss.ts'
 
 const runtime = createRuntime({ name: 'cpu', threads: 1 })

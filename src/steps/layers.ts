@@ -20,13 +20,13 @@ import {
   reshape,
   scalar,
   scatterElements,
-  sigmoid,
   slice,
   softmax,
   split,
   sqrt,
   sub,
   type Tensor,
+  tanh,
   transpose,
   zeros,
 } from '../graph/index.ts'
@@ -49,6 +49,31 @@ export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
     const mean = reshape(matmul(flat, reshape(mul(w!, 1 / size), [size, 1])), r!.shape)
     const ones = constant(x.node.graph, 'float32', [1, rows], new Float32Array(rows).fill(1))
     return [div(sub(mul(g, w!), mul(n!, mean)), r!), reshape(matmul(ones, flat), [size])]
+  })
+}
+
+/**
+ * (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias over the last axis (Ba et al. 2016).
+ * With n the normed x: dx = (g w - mean(g w) - n mean(g w n)) / root, dw = sum(g n), db = sum(g) over all rows.
+ */
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
+  const { graph } = x.node
+  // in these very steps runtimes that have a fused layer norm find it, where nothing else reads them
+  const centered = sub(x, reduceMean(x, [-1], true))
+  const root = sqrt(add(reduceMean(pow(centered, 2), [-1], true), epsilon))
+  const normed = div(centered, root)
+  const y = again(graph, () => add(mul(normed, weight), bias))
+  const size = x.shape.at(-1)!
+  const rows = elements(x.shape) / size
+  return graph.overrideGradient(y, [x, weight, bias], [normed, root], (g, [, w], [n, r]) => {
+    const flat = (t: Tensor) => reshape(t, [rows, size])
+    const gn = flat(mul(g, n!))
+    const share = reshape(mul(w!, 1 / size), [size, 1])
+    const mean = (t: Tensor) => reshape(matmul(t, share), r!.shape)
+    const ones = constant(graph, 'float32', [1, rows], new Float32Array(rows).fill(1))
+    const sum = (t: Tensor) => reshape(matmul(ones, t), [size])
+    const dx = div(sub(sub(mul(g, w!), mean(flat(g))), mul(n!, mean(gn))), r!)
+    return [dx, sum(gn), sum(flat(g))]
   })
 }
 
@@ -102,9 +127,9 @@ export function embedding(table: Tensor, ids: Tensor): Tensor {
   }
 }
 
-/** x (N, in) by weight (out, in), as torch.nn.Linear. */
-export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  const y = matmul(x, weight, { transB: true })
+/** x (N, in) by weight (out, in), as torch.nn.Linear, or (in, out) where it is `transposed`. */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor, transposed = false): Tensor {
+  const y = matmul(x, weight, { transB: !transposed })
   return bias === undefined ? y : add(y, bias)
 }
 
@@ -133,51 +158,60 @@ export function segmentOf(recompute: StepRecompute): ((scope: string) => string 
   }
 }
 
-/** gate sigmoid(gate) up (Shazeer 2020), with d gate in terms of s and y = gate s: s + y (1 - s). */
-export function swiglu(gate: Tensor, up: Tensor): Tensor {
-  const { graph } = gate.node
-  return again(graph, () => {
-    const s = sigmoid(gate)
-    const y = mul(gate, s)
-    return graph.overrideGradient(mul(y, up), [gate, up], [s, y], (g, [, u], [sig, out]) => [
-      mul(mul(g, u!), add(sig!, sub(out!, mul(out!, sig!)))),
-      mul(g, out!),
-    ])
-  })
+/** cap tanh(x / cap), or x itself without a cap. */
+export function softCap(x: Tensor, cap: number | undefined): Tensor {
+  return cap === undefined ? x : mul(tanh(mul(x, 1 / cap)), cap)
+}
+
+/** The cotangent of what went into `softCap`, from that of what came out, y: g (1 - (y / cap)^2). */
+export function softCapGradient(g: Tensor, y: Tensor, cap: number | undefined): Tensor {
+  return cap === undefined ? g : mul(g, sub(1, mul(mul(y, y), cap ** -2)))
 }
 
 /** Cosines and sines of a range of positions, (T, d) each, ready to be applied. */
 export interface Rotation {
   readonly cos: Tensor
-  /** Sines, negated in the first half: the sign of the rotation. */
+  /** Sines, negated in the first half of what rotates: the sign of the rotation. */
   readonly sin: Tensor
+  /** Elements of a head that rotate, the first ones. */
+  readonly rotarySize: number
 }
 
-/** Rotation tables as constants; `scale` multiplies both, which scales what they rotate. */
+/**
+ * Rotation tables of `rotarySize` columns as constants, for heads of `headSize`; `scale` multiplies both, which scales
+ * what they rotate, and what is beside it.
+ */
 export function rotation(
   graph: Graph,
   tables: { cos: Float32Array; sin: Float32Array },
-  headSize: number,
+  rotarySize: number,
   scale = 1,
+  headSize = rotarySize,
 ): Rotation {
-  const shape = [tables.cos.length / headSize, headSize]
-  const signed = tables.sin.map((value, i) => (i % headSize < headSize / 2 ? -value : value) * scale)
+  const rows = tables.cos.length / rotarySize
+  const cos = new Float32Array(rows * headSize).fill(scale)
+  const sin = new Float32Array(rows * headSize)
+  for (let row = 0; row < rows; row++) {
+    for (let i = 0; i < rotarySize; i++) {
+      const sine = tables.sin[row * rotarySize + i]!
+      cos[row * headSize + i] = tables.cos[row * rotarySize + i]! * scale
+      sin[row * headSize + i] = (i < rotarySize / 2 ? -sine : sine) * scale
+    }
+  }
+  const shape = [rows, headSize]
   return {
-    cos: constant(
-      graph,
-      'float32',
-      shape,
-      tables.cos.map((value) => value * scale),
-    ),
-    sin: constant(graph, 'float32', shape, signed),
+    cos: constant(graph, 'float32', shape, cos),
+    sin: constant(graph, 'float32', shape, sin),
+    rotarySize,
   }
 }
 
-/** Rotary position embedding of x (..., T, d): the halves of a head turn as pairs (Su et al. 2021). */
-export function rotate(x: Tensor, { cos, sin }: Rotation): Tensor {
-  const half = x.shape.at(-1)! / 2
-  const [first, second] = split(x, [half, half], -1)
-  return add(mul(x, cos), mul(concat([second!, first!], -1), sin))
+/** Rotary position embedding of x (..., T, d): the halves of what rotates turn as pairs (Su et al. 2021). */
+export function rotate(x: Tensor, { cos, sin, rotarySize }: Rotation): Tensor {
+  const half = rotarySize / 2
+  const rest = x.shape.at(-1)! - rotarySize
+  const [first, second, ...others] = split(x, rest === 0 ? [half, half] : [half, half, rest], -1)
+  return add(mul(x, cos), mul(concat([second!, first!, ...others], -1), sin))
 }
 
 /** Which keys a block of queries sees. */
@@ -192,13 +226,14 @@ const BLOCK_QUERIES = 128
 
 /**
  * Causal attention of q (B, H, T, d), already scaled, over k and v (B, K, T, d) where H is a multiple of K;
- * a position sees itself and, with a window, the window - 1 positions before it. Gives (B, T, H, d).
+ * a position sees itself and, with a window, the window - 1 positions before it. With a cap, scores are capped before
+ * the mask. Gives (B, T, H, d).
  *
  * Queries are taken in blocks, each against the keys up to its end only, which saves up to half of the
  * products. The gradient of the softmax uses sum(P dP) = sum(O dO) (Dao et al. 2022, section 3.1), which
  * is a sum over d instead of one over the keys.
  */
-export function causalAttention(q: Tensor, k: Tensor, v: Tensor, window?: number): Tensor {
+export function causalAttention(q: Tensor, k: Tensor, v: Tensor, window?: number, cap?: number): Tensor {
   const { graph } = q.node
   const groups = k.shape[1]!
   const length = q.shape[2]!
@@ -209,15 +244,18 @@ export function causalAttention(q: Tensor, k: Tensor, v: Tensor, window?: number
     const end = Math.min(start + BLOCK_QUERIES, length)
     const block = { start, end, keys: end }
     blocks.push(block)
-    const [queries, keys, values, p] = graph.within(`block${start}`, () =>
+    const [queries, keys, values, p, scores] = graph.within(`block${start}`, () =>
       again(graph, () => {
         const [queries, keys, values] = [rows(q, start, end), rows(k, 0, end), rows(v, 0, end)]
-        const scores = grouped(queries, groups, (part) => matmul(part, keys, { transB: true }))
-        return [queries, keys, values, softmax(add(scores, causalMask(graph, block, window)))] as const
+        const products = grouped(queries, groups, (part) => matmul(part, keys, { transB: true }))
+        const scores = softCap(products, cap)
+        const p = softmax(add(scores, causalMask(graph, block, window)))
+        // scores are needed once more for the slope of the cap alone
+        return [queries, keys, values, p, cap === undefined ? p : scores] as const
       }),
     )
     outputs.push(grouped(p, groups, (part) => matmul(part, values)))
-    residuals.push(queries, keys, values, p)
+    residuals.push(queries, keys, values, p, scores)
   }
   const output = transpose(concat(outputs, 2), [0, 2, 1, 3])
 
@@ -228,10 +266,10 @@ export function causalAttention(q: Tensor, k: Tensor, v: Tensor, window?: number
     const dk: Tensor[] = []
     const dv: Tensor[] = []
     for (const [i, { start, end }] of blocks.entries()) {
-      const [queries, keys, values, p] = kept.slice(4 * i, 4 * i + 4) as [Tensor, Tensor, Tensor, Tensor]
+      const [queries, keys, values, p, scores] = kept.slice(5 * i, 5 * i + 5) as FiveTensors
       const dO = rows(g, start, end)
       const dP = grouped(dO, groups, (part) => matmul(part, values, { transB: true }))
-      const dS = mul(p, sub(dP, rows(delta, start, end)))
+      const dS = softCapGradient(mul(p, sub(dP, rows(delta, start, end))), scores, cap)
       dq.push(grouped(dS, groups, (part) => matmul(part, keys)))
       dk.push(overGroup(dS, queries, groups))
       dv.push(overGroup(p, dO, groups))
@@ -239,6 +277,8 @@ export function causalAttention(q: Tensor, k: Tensor, v: Tensor, window?: number
     return [concat(dq, 2), sumPrefixes(dk), sumPrefixes(dv)]
   })
 }
+
+type FiveTensors = [Tensor, Tensor, Tensor, Tensor, Tensor]
 
 /** All rows are a value of their own too: else a runtime that transposes them keeps that for the backward pass. */
 function rows(x: Tensor, start: number, end: number): Tensor {

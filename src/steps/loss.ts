@@ -20,13 +20,15 @@ import {
   sub,
   type Tensor,
 } from '../graph/index.ts'
+import { logitsOf } from './head.ts'
+import { softCapGradient } from './layers.ts'
 
 /** Logits of a chunk stay below this many elements, 16 MiB: more is slower, and memory for nothing. */
 const CHUNK_ELEMENTS = 1 << 22
 
 /**
  * scale times the sum of -log softmax(hidden weight^T)[label] over the rows whose label is not negative.
- * hidden (N, D), weight (V, D), labels (N) int32 or int64, scale a scalar. A scalar.
+ * Logits are capped first where there is a cap. hidden (N, D), weight (V, D), labels (N) int32 or int64, scale a scalar. A scalar.
  *
  * The logits of all rows would be the largest tensor of a step. So they are made in chunks, and where a
  * gradient is asked for it is made with them: d logits = (softmax - onehot) scale, chunk by chunk.
@@ -36,7 +38,7 @@ export function linearCrossEntropy(
   weight: Tensor,
   labels: Tensor,
   scale: Tensor,
-  options: { gradient: boolean },
+  options: { gradient: boolean; cap?: number | undefined },
 ): Tensor {
   const count = hidden.shape[0]!
   const vocabulary = weight.shape[0]!
@@ -53,7 +55,7 @@ export function linearCrossEntropy(
     const known = greater(label, -1)
     const valid = cast(known, 'float32')
     const index = mul(label, cast(known, label.dtype))
-    const logits = matmul(h, weight, { transB: true }) // (rows, V)
+    const logits = logitsOf(h, { weight, cap: options.cap }) // (rows, V)
     const p = softmax(logits)
     // log sum exp = max - log(softmax at the max): exact where the label's own probability underflows
     const logSum = sub(reduceMax(logits, [1], true), log(reduceMax(p, [1], true)))
@@ -61,7 +63,8 @@ export function linearCrossEntropy(
     const sum = reduceSum(mul(sub(logSum, gatherElements(logits, index, 1)), scaled))
     loss = loss === undefined ? sum : add(loss, sum)
     if (!options.gradient) continue
-    const dLogits = scatterElements(mul(p, scaled), index, neg(scaled), 1, 'add')
+    const dCapped = scatterElements(mul(p, scaled), index, neg(scaled), 1, 'add')
+    const dLogits = softCapGradient(dCapped, logits, options.cap)
     const dWeight = matmul(dLogits, h, { transA: true }) // (V, D)
     const dHidden = matmul(dLogits, weight)
     weightGradient = weightGradient === undefined ? dWeight : add(weightGradient, dWeight)

@@ -16,9 +16,11 @@ import {
   type Tensor,
 } from '../graph/index.ts'
 import { type Architecture, type Parameter, parametersOf } from '../model/index.ts'
-import { decoderHidden, outputMatrix, type ParameterTensors, parameterInputs } from './decoder.ts'
+import { decoderHidden } from './decoder.ts'
+import { headOf } from './head.ts'
 import { type StepRecompute, segmentOf } from './layers.ts'
 import { linearCrossEntropy } from './loss.ts'
+import { type ParameterTensors, parameterInputs } from './modules.ts'
 import { kindOf, type Optimizer, stateOf, stepScalarNames, updateParameters } from './optimizers/index.ts'
 
 /** Shape of what one program sees. */
@@ -183,8 +185,9 @@ function backward(a: Architecture, options: Omit<TrainStepOptions, 'optimizer'>)
 
   const sums: { at: Tensor; layer: number }[] = []
   const hidden = decoderHidden(a, tensors, ids, (at, layer) => void sums.push({ at, layer }))
+  const { weight, cap } = headOf(a, tensors)
   const loss = graph.within('loss', () =>
-    linearCrossEntropy(hidden, outputMatrix(a, tensors), flat(labels), scale, { gradient: true }),
+    linearCrossEntropy(hidden, weight, flat(labels), scale, { gradient: true, cap }),
   )
 
   const accumulated = new Map<string, Tensor>()
@@ -203,8 +206,8 @@ function backward(a: Architecture, options: Omit<TrainStepOptions, 'optimizer'>)
     ({ at, layer }): Barrier => ({
       at,
       token: (cotangentOf) => {
-        const squares = parameters.flatMap(({ name }) => {
-          const g = name.startsWith(`model.layers.${layer}.`) ? cotangentOf(tensors.get(name)!) : undefined
+        const squares = parameters.flatMap(({ name, ...of }) => {
+          const g = of.layer === layer ? cotangentOf(tensors.get(name)!) : undefined
           return g === undefined ? [] : [reduceSumSquare(combine(name, g))]
         })
         return squares.length === 0 ? undefined : squares.reduce((sum, square) => add(sum, square))

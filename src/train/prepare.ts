@@ -49,6 +49,8 @@ export interface PreparedRun<V extends Vocabulary, Missing extends undefined> {
   readonly checkpoint: Checkpoint | undefined
   readonly vocabulary: V | Missing
   readonly architecture: Architecture | Missing
+  /** What a person is to know of the model: what of it is left out. */
+  readonly modelNotes: readonly string[]
   readonly text: RunText<Missing> | Missing
   readonly planned: PlannedSteps | Missing
   readonly settings: ExactSettings | Missing
@@ -67,8 +69,9 @@ export async function prepareRun<V extends Vocabulary, Missing extends undefined
   const checkpoint = await attempt(() => sources.checkpoint())
   const tokenizer = await attempt(() => sources.tokenizer(checkpoint))
   // a tokenizer that is broken hides no problem of the model
+  const modelNotes: string[] = []
   const architecture = await attempt(() =>
-    resolveArchitecture(run, tokenizer?.vocabulary ?? { vocabSize: 1 }),
+    resolveArchitecture(run, tokenizer?.vocabulary ?? { vocabSize: 1 }, (text) => void modelNotes.push(text)),
   )
   // weights that do not fit are told before hours go into the text
   if (checkpoint === undefined) await attempt(() => checkFirstWeights(run, architecture))
@@ -88,7 +91,7 @@ export async function prepareRun<V extends Vocabulary, Missing extends undefined
     if (checkpoint !== undefined) requireSameSettings(checkpoint.state, settings, folder)
     return settings
   })
-  return { checkpoint, vocabulary, architecture, text, planned, settings }
+  return { checkpoint, vocabulary, architecture, modelNotes, text, planned, settings }
 }
 
 /** Looks at the weights that a new run begins from, where it names some; what is in them, where the model is not known. */

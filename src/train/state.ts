@@ -10,7 +10,13 @@ import {
   toFloat32,
 } from '../formats/index.ts'
 import { sameShape } from '../graph/index.ts'
-import { type Architecture, initialValues, type Parameter, parametersOf } from '../model/index.ts'
+import {
+  type Architecture,
+  initialValues,
+  type Parameter,
+  parametersOf,
+  tensorNames,
+} from '../model/index.ts'
 import type { DeviceTensor, Runtime } from '../runtime/index.ts'
 import { type OptimizerKind, optimizerState, type StateTensor } from '../steps/index.ts'
 import { CHECKPOINT_FILES, type Checkpoint } from './checkpoint/files.ts'
@@ -120,14 +126,19 @@ export async function checkWeights(a: Architecture, folder: string): Promise<voi
 
 async function weightsIn(folder: string, a: Architecture): Promise<{ wanted: Shapes; found: Tensors }> {
   const { tensors } = await openSafetensorsFolder(folder)
-  const found = new Map([...tensors].filter(([name]) => !isPassedOver(name, a)))
+  const nameOf = tensorNames(a)
+  const found = new Map<string, FoundTensor>()
+  for (const [stored, tensor] of tensors) {
+    const name = nameOf(stored)
+    if (name !== undefined) found.set(name, { ...tensor, stored })
+  }
   return { wanted: new Map(parametersOf(a).map(({ name, shape }) => [name, shape])), found }
 }
 
 /** Reads what the optimizer keeps from the `optimizer.safetensors` of a checkpoint. Throws as `loadWeights` does. */
 export async function loadOptimizer(state: TrainingState, path: string): Promise<void> {
   const file = await readSafetensorsHeader(path)
-  const found = new Map([...file.tensors].map(([name, entry]) => [name, { file, entry }]))
+  const found = new Map([...file.tensors].map(([name, entry]) => [name, { file, entry, stored: name }]))
   const wanted = new Map(state.optimizer.map(({ name, shape }) => [name, shape]))
   requireFit(wanted, found, path, "the optimizer's state")
   await fill(state, wanted, found)
@@ -139,10 +150,14 @@ const FLOATS: readonly SafetensorsDType[] = ['F32', 'F16', 'BF16', 'F64']
 const MOST = 50
 
 type Shapes = ReadonlyMap<string, readonly number[]>
-type Tensors = ReadonlyMap<
-  string,
-  { file: SafetensorsFile; entry: { dtype: SafetensorsDType; shape: readonly number[] } }
->
+/** A tensor of a file, under the name that it is stored by. */
+interface FoundTensor {
+  readonly file: SafetensorsFile
+  readonly entry: { readonly dtype: SafetensorsDType; readonly shape: readonly number[] }
+  readonly stored: string
+}
+/** By the names of what is trained. */
+type Tensors = ReadonlyMap<string, FoundTensor>
 
 /** Throws unless the tensors that are found are those that are wanted. */
 function requireFit(wanted: Shapes, found: Tensors, place: string, whole = 'this architecture'): void {
@@ -179,12 +194,12 @@ function requireFit(wanted: Shapes, found: Tensors, place: string, whole = 'this
 
 async function fill(state: TrainingState, wanted: Shapes, found: Tensors): Promise<void> {
   for (const name of wanted.keys()) {
-    const { file, entry } = found.get(name)!
+    const { file, entry, stored } = found.get(name)!
     const tensor = state.current(name)
     // what does not lie in host memory is sent as a whole
     const whole = tensor.hostView(0, 0) === null ? new Uint8Array(tensor.byteLength) : undefined
     let offset = 0
-    for await (const chunk of readSafetensorChunks(file, name)) {
+    for await (const chunk of readSafetensorChunks(file, stored)) {
       const values = toFloat32(chunk, entry.dtype)
       const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
       if (whole === undefined) await tensor.write(bytes, offset)
@@ -193,9 +208,4 @@ async function fill(state: TrainingState, wanted: Shapes, found: Tensors): Promi
     }
     if (whole !== undefined) await tensor.write(whole)
   }
-}
-
-/** Tensors that published folders hold beside the parameters: a tied output matrix, tables of old versions. */
-function isPassedOver(name: string, a: Architecture): boolean {
-  return (a.tiedEmbeddings && name === 'lm_head.weight') || name.endsWith('.rotary_emb.inv_freq')
 }

@@ -138,7 +138,8 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   // a runtime that cannot be had is told before hours go into the text
   if (options.on !== undefined) openRuntime(options.on).dispose()
   const prepared = await prepareRun(run, folder, makingSources(job), letPass)
-  const { architecture, checkpoint, planned, text } = prepared
+  const { architecture, checkpoint, planned, text, modelNotes } = prepared
+  for (const message of modelNotes) emit({ type: 'note', message })
   const finished = await finishedBefore(job, prepared)
   if (finished !== undefined) return finished
 
@@ -164,7 +165,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
         place,
         startStep,
         steps: planned.steps,
-        notes: text.notes,
+        notes: [...modelNotes, ...text.notes],
         matmulFlopsPerSecond: limit.best,
       }),
     )

@@ -1,5 +1,5 @@
 /** @file Where two runs part for the first time, and by what. */
-import { type DepartedTensor, type Evidence, isKept, layerOf, STRICT, type TensorStep } from './evidence.ts'
+import { type DepartedTensor, type Evidence, isKept, STRICT, type TensorStep } from './evidence.ts'
 import { relativeDifference, worse } from './metrics.ts'
 
 /** What two runs part by. `arithmetic` is rounding that grew step by step; the others are faults. */
@@ -190,7 +190,7 @@ function drift(step: number, told: string, departed: readonly DepartedTensor[] =
 function named(departed: readonly DepartedTensor[]): Pick<Departure, 'tensor' | 'layer' | 'tensors'> {
   const [tensor] = departed
   if (tensor === undefined) return {}
-  const layer = layerOf(tensor.name)
+  const { layer } = tensor
   return { tensor, ...(layer !== undefined && { layer }), tensors: departed.length }
 }
 

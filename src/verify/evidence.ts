@@ -22,6 +22,8 @@ export interface DepartedTensor {
   readonly kind: TensorKind
   /** Name of the parameter. */
   readonly name: string
+  /** Layer, from 0; undefined for what is in none. */
+  readonly layer: number | undefined
   readonly relativeError: number
 }
 
@@ -73,11 +75,8 @@ export const STRICT = {
 /** A tensor with no more than this share of the norm of all is rounding, has no direction, and is left out. */
 const NEGLIGIBLE = 1e-6
 
-/** The layer that a parameter is in, from 0. */
-export function layerOf(parameter: string): number | undefined {
-  const match = /\.layers\.(\d+)\./.exec(parameter)
-  return match === null ? undefined : Number(match[1])
-}
+/** A parameter as a comparison tells of it. */
+export type ComparedParameter = Pick<Parameter, 'name' | 'layer'>
 
 /** Whether a tensor is what an optimizer keeps for a parameter: no gradient, and not the weight itself. */
 export function isKept(kind: TensorKind): boolean {
@@ -92,7 +91,7 @@ function limitOf(kind: TensorKind): number {
 /** A tensor of the state: a weight, or what the optimizer keeps for it. */
 export interface StateEntry {
   readonly kind: TensorKind
-  readonly parameter: string
+  readonly parameter: ComparedParameter
   /** Its name in programs and files. */
   readonly name: string
 }
@@ -103,9 +102,9 @@ export function stateEntries(
   parameters: readonly Parameter[],
 ): readonly StateEntry[] {
   return parameters.flatMap((parameter) => [
-    { kind: 'weight', parameter: parameter.name, name: parameter.name },
+    { kind: 'weight', parameter, name: parameter.name },
     ...stateOf(optimizer, parameter).map(({ words, name }) => {
-      return { kind: words, parameter: parameter.name, name }
+      return { kind: words, parameter, name }
     }),
   ])
 }
@@ -115,7 +114,12 @@ export function createRecorder() {
   const figures = new Map<string, TensorFigures>()
   const steps: Record<'gradients' | 'states', TensorStep[]> = { gradients: [], states: [] }
 
-  const add = (kind: TensorKind, name: string, step: number, difference: TensorDifference): void => {
+  const add = (
+    kind: TensorKind,
+    { name, layer }: ComparedParameter,
+    step: number,
+    difference: TensorDifference,
+  ): void => {
     const key = `${kind} ${name}`
     const before = figures.get(key)
     const { cosine, relativeError, maxAbsolute } = difference
@@ -123,7 +127,7 @@ export function createRecorder() {
     figures.set(key, {
       kind,
       name,
-      layer: layerOf(name),
+      layer,
       cosine: before === undefined ? cosine : -worse(-before.cosine, -cosine),
       relativeError: before === undefined ? relativeError : worse(before.relativeError, relativeError),
       maxAbsolute: before === undefined ? maxAbsolute : worse(before.maxAbsolute, maxAbsolute),
@@ -133,30 +137,31 @@ export function createRecorder() {
     })
   }
   return {
-    /** Compares tensors of one step; `read` gives the reference's and the other's. Names are in forward order. */
+    /** Compares tensors of one step; `read` gives the reference's and the other's. Parameters are in forward order. */
     async look(
       place: 'gradients' | 'states',
       step: number,
       tensors: readonly (readonly [
         TensorKind,
-        string,
+        ComparedParameter,
         () => Promise<readonly [Float32Array, Float32Array]>,
       ])[],
     ): Promise<void> {
-      const found: [TensorKind, string, TensorDifference][] = []
-      for (const [kind, name, read] of tensors) found.push([kind, name, compareTensors(...(await read()))])
+      const found: [TensorKind, ComparedParameter, TensorDifference][] = []
+      for (const [kind, parameter, read] of tensors)
+        found.push([kind, parameter, compareTensors(...(await read()))])
       const total = new Map<TensorKind, number>()
       for (const [kind, , { norm }] of found) total.set(kind, Math.hypot(total.get(kind) ?? 0, norm))
       const departed: DepartedTensor[] = []
       let worst = 0
-      for (const [kind, name, difference] of found) {
+      for (const [kind, parameter, difference] of found) {
         const { cosine, relativeError, distance, norm } = difference
         if (norm + distance <= NEGLIGIBLE * total.get(kind)!) continue
-        add(kind, name, step, difference)
+        add(kind, parameter, step, difference)
         worst = worse(worst, relativeError)
         const close = relativeError <= limitOf(kind)
         if (!close || (kind === 'gradient' && !(cosine > STRICT.cosine))) {
-          departed.push({ kind, name, relativeError })
+          departed.push({ kind, name: parameter.name, layer: parameter.layer, relativeError })
         }
       }
       steps[place].push({ step, worst, departed })

@@ -85,9 +85,10 @@ interface Track {
 }
 
 function compareGradients(recorder: Recorder, step: number, reference: Subject, other: Subject) {
-  const tensors = reference.parameters.map((name) => {
+  const tensors = reference.parameters.map((parameter) => {
+    const { name } = parameter
     const read = async () => [await reference.gradient(name), await other.gradient(name)] as const
-    return ['gradient', name, read] as const
+    return ['gradient', parameter, read] as const
   })
   return recorder.look('gradients', step, tensors)
 }

@@ -13,13 +13,13 @@ import {
   type TrainerOptions,
   type TrainingState,
 } from '../train/index.ts'
-import { type StateEntry, stateEntries } from './evidence.ts'
+import { type ComparedParameter, type StateEntry, stateEntries } from './evidence.ts'
 
 export interface Subject {
   readonly name: string
   readonly description: string
-  /** Names of the parameters, in the order of the forward pass. */
-  readonly parameters: readonly string[]
+  /** In the order of the forward pass. */
+  readonly parameters: readonly ComparedParameter[]
   /** Weights and what the optimizer keeps for them, in that order. */
   readonly states: readonly StateEntry[]
   /** The batch of a step (from 1) as this one sees it. */
@@ -100,7 +100,7 @@ export async function openSubject({
     return {
       name,
       description: runtime.description,
-      parameters: names,
+      parameters: state.parameters,
       states: stateEntries(kindOf(options.optimizer), state.parameters),
       batch,
       step: (...given) => trainer.step(...given),

@@ -5,7 +5,7 @@ import { PROVIDER_NAMES } from '../runtime/index.ts'
 import { conclude } from './comparison.ts'
 import { CRITERIA, PUBLISHED } from './criteria.ts'
 import { firstDeparture } from './departure.ts'
-import { createRecorder, type Evidence, layerOf, type StepPair, type TensorKind } from './evidence.ts'
+import { createRecorder, type Evidence, type StepPair, type TensorKind } from './evidence.ts'
 import { absoluteDifference, compareTensors, mean, relativeDifference, worse } from './metrics.ts'
 import { parseTargets } from './targets.ts'
 
@@ -141,7 +141,11 @@ async function withTensors(
   for (const step of new Set(looks.map(([at]) => at))) {
     const tensors = looks
       .filter(([at]) => at === step)
-      .map(([, kind, name, a, b]) => [kind, name, async () => [floats(...a), floats(...b)] as const] as const)
+      .map(([, kind, name, a, b]) => {
+        const layer = /layers\.(\d+)/.exec(name)?.[1]
+        const parameter = { name, layer: layer === undefined ? undefined : Number(layer) }
+        return [kind, parameter, async () => [floats(...a), floats(...b)] as const] as const
+      })
     await recorder.look(place, step, tensors)
   }
   return recorder.evidence(pairs)
@@ -303,11 +307,6 @@ describe('firstDeparture', () => {
       tensor: { kind: 'first moment', name },
     })
     expect(firstDeparture(await state(0.95))).toMatchObject({ step: 5, cause: 'arithmetic' })
-  })
-
-  it('knows layers by the names of tensors', () => {
-    expect(layerOf('model.layers.12.mlp.up_proj.weight')).toBe(12)
-    expect(layerOf('model.norm.weight')).toBeUndefined()
   })
 })
 

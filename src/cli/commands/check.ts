@@ -23,7 +23,7 @@ export const run: Command<'check'> = async ({ arguments: [path], options, json, 
 /** The plan for scripts. */
 export function planJson(plan: RunPlan): Record<string, unknown> {
   const { run, architecture, estimate, ...rest } = plan
-  const { config: _, slidingWindows: __, ...model } = architecture
+  const { config: _, windows: __, expertLayers: ___, ...model } = architecture
   return { name: run.name, model, ...estimate, ...rest }
 }
 

@@ -14,9 +14,9 @@ import { RegaugeError } from '../../errors.ts'
 import { readHfConfig } from '../../formats/index.ts'
 import { harmless } from '../../harmless.ts'
 import {
+  decoderParameters,
   type Operation,
-  parameterCount,
-  readArchitecture,
+  readDecoder,
   TRAINING_STATE_BYTES,
   trainingOperations,
   trainingStateBytes,
@@ -55,6 +55,8 @@ export const run: Command<'chips compare'> = async ({ arguments: words, options,
 /** A model and what a training step of it does. */
 interface Work {
   readonly path: string
+  /** What was assumed of it, and whether it trains here. */
+  readonly notes: readonly string[]
   readonly parameters: number
   readonly stateBytes: number
   /** In bf16 or fp16. */
@@ -67,17 +69,19 @@ interface Work {
 async function workOf(path: string, tokens: number): Promise<Work> {
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
   const file = isFolder ? join(await findModelFolder(path), 'config.json') : path
-  const architecture = readArchitecture(await readHfConfig(file), file)
-  const parameters = parameterCount(architecture)
-  const sequenceLength = Math.min(tokens, architecture.maxPositions)
+  const notes: string[] = []
+  const decoder = readDecoder(await readHfConfig(file), file, (text) => void notes.push(text))
+  const parameters = decoderParameters(decoder).total
+  const sequenceLength = Math.min(tokens, decoder.maxPositions ?? tokens)
   return {
     path,
+    notes,
     parameters,
-    stateBytes: trainingStateBytes(architecture),
+    stateBytes: trainingStateBytes(decoder),
     weightBytes: TRAINING_STATE_BYTES.weights * parameters,
     tokens,
     sequenceLength,
-    operations: trainingOperations(architecture, { tokens, sequenceLength }),
+    operations: trainingOperations(decoder, { tokens, sequenceLength }),
   }
 }
 
@@ -176,7 +180,7 @@ function scaled(value: number | null, factor: number): number | null {
 
 function modelLines(work: Work, chips: readonly Chip[], terminal: Terminal): string[] {
   const { colors } = terminal
-  const { parameters, stateBytes, weightBytes, tokens, sequenceLength, operations } = work
+  const { notes, parameters, stateBytes, weightBytes, tokens, sequenceLength, operations } = work
   const holds = (chip: Chip, bytes: number): string => {
     const needed = chipsToHold(chip, bytes)
     return needed === null ? UNKNOWN : needed === 1 ? 'fits in one' : `${grouped(needed)} chips`
@@ -203,6 +207,7 @@ function modelLines(work: Work, chips: readonly Chip[], terminal: Terminal): str
   return [
     '',
     `${colors.bold(harmless(work.path))}: ${compact(parameters)} parameters, micro-batch of ${grouped(tokens)} tokens in sequences of ${grouped(sequenceLength)}`,
+    ...notes.map((note) => colors.dim(harmless(note))),
     '',
     ...tableLines(columns, dimUnknown(rows, terminal), colors.bold),
     '',

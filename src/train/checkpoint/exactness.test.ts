@@ -67,7 +67,10 @@ describe('a setting that older records lack', () => {
   })
 
   test.each(since)('%s: resumes at that value, and is refused at another', (key, before) => {
-    const value = typeof before === 'object' ? JSON.stringify(before) : (before as ExactSettings[string])
+    const value =
+      typeof before === 'object' && before !== null
+        ? JSON.stringify(before)
+        : (before as ExactSettings[string])
     expect(refusal(recordOf(), { ...recordOf(), [key]: value })).toBeUndefined()
     expect(refusal(recordOf(), { ...recordOf(), [key]: 'another' })?.message).toContain(
       `${key} was ${value} when this run began and is another now`,

@@ -98,6 +98,26 @@ const SETTINGS: { readonly [K in keyof Named]: Exact<Named[K]> | typeof FREE } =
   'model queryKeyNorm': FIRST,
   'model tiedEmbeddings': FIRST,
   'model slidingWindows': FIRST,
+  'model gated': since(2, true),
+  'model activation': since(2, 'silu'),
+  'model norm': since(2, 'rms'),
+  'model normVectors': since(2, 1),
+  'model normsPerLayer': since(2, 2),
+  'model normPlacement': since(2, 'before'),
+  'model normOffset': since(2, 0),
+  'model embeddingScale': since(2, 1),
+  'model queryScale': since(2, null),
+  'model scoreCap': since(2, null),
+  'model logitCap': since(2, null),
+  'model windowRope': since(2, null),
+  'model rotarySize': since(2, null),
+  'model positions': since(2, 0),
+  // no decoder that trains has these
+  'model experts': FREE,
+  'model expertLayers': FREE,
+  'model embeddingNorm': FREE,
+  'model attentionSinks': FREE,
+  'model predictionLayers': FREE,
   'model config': FREE, // what counts in it is in the fields above
   tokenizer: PATHS,
   'data.train': PATHS,
@@ -131,7 +151,7 @@ const SETTINGS: { readonly [K in keyof Named]: Exact<Named[K]> | typeof FREE } =
 }
 
 /** The values of all rows, by name. */
-type Named = Under<'model ', Architecture> &
+type Named = Under<'model ', ReturnType<typeof modelValues>> &
   Omit<ResolvedRun, 'data' | 'train' | 'optimizer' | 'schedule'> &
   Under<'data.', ResolvedRun['data']> &
   Under<'train.', ResolvedRun['train']> &
@@ -146,6 +166,27 @@ type Under<Prefix extends string, T> = { readonly [K in KeyOf<T> as `${Prefix}${
 type KeyOf<T> = T extends unknown ? keyof T & string : never
 type ValueOf<T, K> = T extends unknown ? (K extends keyof T ? T[K] : undefined) : never
 
+/** An architecture with what the first version had at the top, under the names of then; what is usual is null. */
+function modelValues(a: Architecture) {
+  const { attention, biases, windows, queryKeyNorm, queryScale, rotarySize, ...rest } = a
+  const { heads, keyValueHeads, headSize } = attention
+  return {
+    ...rest,
+    heads,
+    keyValueHeads,
+    headSize,
+    attentionBias: { qkv: biases.queryKeyValue, output: biases.output },
+    mlpBias: biases.mlp,
+    queryKeyNorm: queryKeyNorm === 'head' ? true : queryKeyNorm,
+    slidingWindows: windows,
+    queryScale: queryScale === headSize ** -0.5 ? null : queryScale,
+    rotarySize: rotarySize === headSize ? null : rotarySize,
+    scoreCap: a.scoreCap ?? null,
+    logitCap: a.logitCap ?? null,
+    windowRope: a.windowRope ?? null,
+  }
+}
+
 /** The settings that decide a run's numbers, under their names in the run file where they have one. */
 export function exactSettings(
   run: ResolvedRun,
@@ -155,7 +196,7 @@ export function exactSettings(
 ): ExactSettings {
   const values: Named = {
     ...run,
-    ...under('model ', a),
+    ...under('model ', modelValues(a)),
     ...under('data.', run.data),
     ...under('train.', run.train),
     ...under('optimizer.', run.optimizer),

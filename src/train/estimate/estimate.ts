@@ -79,7 +79,8 @@ export function estimateBySample(
   place: Pick<TensorPlace, 'on' | 'inPlace'> = HOST,
 ): { readonly estimate: Estimate; readonly programs: StepPrograms } {
   const sample = (layers: number): Sample => {
-    const architecture = { ...a, layers, slidingWindows: a.slidingWindows.slice(0, layers) }
+    const [windows, expertLayers] = [a.windows.slice(0, layers), a.expertLayers.slice(0, layers)]
+    const architecture = { ...a, layers, windows, expertLayers }
     return { layers, architecture, programs: stepPrograms(architecture, options) }
   }
   const [few, more] = SAMPLE_LAYERS.map(sample) as [Sample, Sample]
@@ -145,7 +146,7 @@ function estimateOf(
     weights: 4 * parameters + second('weights'),
     moments: optimizerStateBytes(kind, parametersOf(a)) + second('moments'),
     gradients: most.gradients + (accumulate === undefined ? 0 : 4 * parameters) + second('gradients'),
-    activations: most.activations + counts.length * causalMaskBytes(options.sequenceLength),
+    activations: most.activations + counts.length * maskBytes(a, options.sequenceLength),
     logits: most.logits,
     process: on === 'host' ? PROCESS_BYTES : 0,
   }
@@ -162,7 +163,7 @@ function estimateOf(
 /**
  * A bound that takes no graph: state, and what stands between forward and backward pass at the least. With every
  * recomputation that is what enters each layer; where layers are not made again, also their norms, queries, keys,
- * values and the two halves of the mlp, in 16 bits at the least. The loss makes its logits in small parts.
+ * values and what the mlp has between its matrices, in 16 bits at the least. The loss makes its logits in small parts.
  */
 export function leastMemory(
   a: Architecture,
@@ -173,10 +174,11 @@ export function leastMemory(
   const parameters = parameterCount(a)
   const sets = inPlace ? 1 : 2
   const accumulates = batchSize > microBatchSize
-  const heads = (a.heads + 2 * a.keyValueHeads) * a.headSize
-  const made = (precision === 'float32' ? 4 : 2) * (heads + 2 * a.intermediateSize)
+  const { heads, keyValueHeads, headSize } = a.attention
+  const inner = (a.gated ? 2 : 1) * a.intermediateSize
+  const made = (precision === 'float32' ? 4 : 2) * ((heads + 2 * keyValueHeads) * headSize + inner)
   const perToken = recompute === 'layer' ? 4 * a.hiddenSize : 8 * a.hiddenSize + made
-  const masks = (accumulates ? 2 : 1) * causalMaskBytes(sequenceLength)
+  const masks = (accumulates ? 2 : 1) * maskBytes(a, sequenceLength)
   return {
     weights: 4 * sets * parameters,
     moments: sets * optimizerStateBytes(kindOf(options.optimizer), parametersOf(a)),
@@ -184,6 +186,11 @@ export function leastMemory(
     activations: microBatchSize * sequenceLength * a.layers * perToken + masks,
     ...(on === 'host' && { process: PROCESS_BYTES }),
   }
+}
+
+/** Bytes of the masks of a program: layers with one window share theirs. */
+function maskBytes(a: Architecture, sequenceLength: number): number {
+  return new Set(a.windows).size * causalMaskBytes(sequenceLength)
 }
 
 /** What is known of a run before it is compiled. */

@@ -63,7 +63,7 @@ export async function checkRun(run: ResolvedRun, options: CheckOptions = {}): Pr
   const place = await preparePlace(run, folder, prepared, options, ({ sample }) => sample, attempt)
   try {
     await attempt(() => requireWritableFolder(folder))
-    const { architecture, checkpoint, planned, text } = prepared
+    const { architecture, checkpoint, planned, text, modelNotes } = prepared
     if (problems.length > 0 || architecture === undefined || place === undefined) {
       const issues = problems.flatMap((problem) => problem.issues)
       throw new RegaugeError(problems[0]!.kind, issues, { cause: problems[0] })
@@ -76,7 +76,7 @@ export async function checkRun(run: ResolvedRun, options: CheckOptions = {}): Pr
       place,
       startStep: checkpoint?.state.step ?? 0,
       steps: planned?.steps,
-      notes: [...notes, ...(text?.notes ?? [])],
+      notes: [...notes, ...modelNotes, ...(text?.notes ?? [])],
       matmulFlopsPerSecond: best,
     })
   } finally {

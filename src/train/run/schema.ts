@@ -1,6 +1,6 @@
 /** @file The run file's one schema: every key with its meaning, bounds and default. */
 import { z } from 'zod'
-import { PRESET_NAMES } from '../../model/index.ts'
+import { FAMILY_NAMES, PRESET_NAMES } from '../../model/index.ts'
 import {
   DEFAULT_OPTIMIZER,
   OPTIMIZER_KINDS,
@@ -29,6 +29,7 @@ const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()])
 
 const overrides = z
   .strictObject({
+    model_type: z.enum(FAMILY_NAMES).describe('Family of a preset; llama unless given.'),
     hidden_size: count(1 << 20),
     intermediate_size: count(1 << 22),
     num_hidden_layers: count(1024),

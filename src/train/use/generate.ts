@@ -49,7 +49,7 @@ export function createGenerator(
   maxLength: number,
 ): Generator {
   const cacheLength = Math.ceil(maxLength / PREFILL) * PREFILL
-  const cacheShape = [1, a.keyValueHeads, cacheLength, a.headSize]
+  const cacheShape = [1, a.attention.keyValueHeads, cacheLength, a.attention.headSize]
   const names = Array.from({ length: a.layers }, (_, i) => [cacheNames.keys(i), cacheNames.values(i)]).flat()
   const caches = allocateSlots(runtime, new Map(names.map((name) => [name, cacheShape])))
   const compiled = new Map<number, Reader>()
