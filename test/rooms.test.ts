@@ -45,6 +45,7 @@ const ENGINE_ID = new RegExp(`'(${ENGINE_IDS.join('|')})'`, 'g')
 /** Files outside of these rooms that name engines, with the reason. */
 const NAMING: Readonly<Record<string, string>> = {
   'formats/indexed-dataset.ts': 'the format has the name of the engine that it is from',
+  'formats/indexed-dataset-dtype.ts': 'the same',
   'formats/indexed-dataset-index.ts': 'the same',
   'formats/indexed-dataset-write.ts': 'the same',
   'formats/indexed-dataset.test.ts': 'the same',
