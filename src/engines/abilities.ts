@@ -1,4 +1,4 @@
-/** @file What an engine can run of all that a layout can say. */
+/** @file Abilities of an engine: the part of all layouts that it can run. */
 import { type Layout, type PipelineSchedule, SCHEDULE_NAMES } from '../simulate/index.ts'
 
 export interface Abilities {
@@ -24,7 +24,7 @@ export interface Abilities {
   readonly recomputeLayers: boolean
 }
 
-/** All that a layout can say: for an engine of which nothing is known, which has to be chosen by whoever asks. */
+/** The abilities to run any layout, for an engine of which nothing is known; whoever wants that asks for it by this name. */
 export const EVERYTHING: Abilities = {
   tensorParallel: true,
   contextMethods: ['ring', 'all-to-all'],
@@ -42,7 +42,7 @@ export const EVERYTHING: Abilities = {
   recomputeLayers: true,
 }
 
-/** Whether so many layers go into chunks of one size, or of one but for the first and the last chunk. */
+/** Whether layers divide into chunks of one size, or, with lighter ends, into such but for the first and the last. */
 export function chunksDivide(layers: number, chunks: number, { lighterEnds }: Abilities): boolean {
   return layers % chunks === 0 || (lighterEnds && (layers + 2) % chunks === 0)
 }

@@ -1,4 +1,4 @@
-/** @file Behaviour that engines share, which each row and each measured software says its differences from. */
+/** @file Basic behaviour, over which each engine and each measured software writes its differences. */
 import type { Behaviour } from '../simulate/index.ts'
 
 /** Kernels are fused but for the loss, gradients are kept in fp32, nothing overlaps. */

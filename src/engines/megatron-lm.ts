@@ -21,8 +21,9 @@ export const megatronLm: Engine<'megatron-lm'> = {
     scattersSends: true,
     vocabularyMultiple: 128,
   },
-  // --pipeline-model-parallel-layout, --account-for-embedding-in-pipeline-split and -loss-, --cp-comm-type, --expert-tensor-parallel-size, --optimizer-cpu-offload,
-  // --use-megatron-fsdp for ZeRO 2 and 3; its schedules are 1F1B with and without interleaving
+  // --pipeline-model-parallel-layout, --account-for-embedding-in-pipeline-split and -loss-, --cp-comm-type,
+  // --expert-tensor-parallel-size, --optimizer-cpu-offload, --use-megatron-fsdp for ZeRO 2 and 3; its schedules are 1F1B
+  // with and without interleaving
   abilities: {
     ...EVERYTHING,
     schedules: ['1f1b', 'interleaved'],

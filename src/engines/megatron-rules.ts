@@ -1,4 +1,4 @@
-/** @file What Megatron-LM's `validate_args`, `TransformerConfig` and `parallel_state` demand, and engines made from it keep. */
+/** @file Rules of Megatron-LM's `validate_args`, `TransformerConfig` and `parallel_state`, which engines made from it keep. */
 import type { Rule } from './types.ts'
 
 export const MEGATRON_RULES: readonly Rule[] = [

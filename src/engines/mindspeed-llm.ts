@@ -32,6 +32,6 @@ export const mindSpeedLlm: Engine<'mindspeed-llm'> = {
     zeroStages: [0, 1],
     offloadFrom: 1,
   },
-  // which it keeps and adds to
+  // it keeps all of them
   rules: MEGATRON_RULES,
 }

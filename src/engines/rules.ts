@@ -1,4 +1,4 @@
-/** @file What every engine demands of a layout, so that what is planned can be launched; what each adds is in its row. */
+/** @file Rules of a layout under any engine, so that what is planned can be launched; an engine's own are in its row. */
 import {
   countsProblem,
   DEGREES,
@@ -18,7 +18,7 @@ function ruleOf({ schedule }: Layout): ScheduleRule | undefined {
   return SCHEDULES[schedule]
 }
 
-/** Numbers that contradict each other or the batch. */
+/** Rules of numbers: against each other, the chips and the batch. */
 const NUMBERS: readonly Rule[] = [
   ({ layout: l }) => {
     const wrong = COUNTS.filter(
@@ -40,7 +40,7 @@ const NUMBERS: readonly Rule[] = [
       : `a batch of ${w.globalBatch} sequences does not divide into micro-batches of ${l.microBatch} on ${l.dataParallel} data-parallel replicas`,
 ]
 
-/** Parts of a layout that do not go together, and what an engine's abilities leave out. */
+/** Rules of parts of a layout that do not go together, and of parts that an engine's abilities leave out. */
 const PARTS: readonly Rule[] = [
   ({ layout: { tensorParallel: t, expertTensorParallel: e }, engine }) =>
     engine.abilities.expertTensorWhole && e !== 1 && e !== t

@@ -11,7 +11,7 @@ export const ENGINES: { readonly [Id in EngineId]: Engine<Id> } = {
   torch,
 }
 
-/** The engine that is the first choice for a chip; for one without, that which runs wherever PyTorch does. */
+/** The engine that is the first choice for a chip; `torch`, which runs wherever PyTorch does, where none is. */
 export function engineFor({ software: { runtime } }: Chip): Engine {
   const id = ENGINE_IDS.find((one) => runtime !== null && ENGINES[one].firstChoiceOn.includes(runtime))
   return ENGINES[id ?? 'torch']

@@ -1,4 +1,4 @@
-/** @file What an engine is: what executes a run, as one row of facts that were read from a release of it. */
+/** @file An engine: the software that executes a run, as one row of facts, each read from a release of it. */
 import type { RuntimeName } from '../chips/index.ts'
 import type { Decoder } from '../model/index.ts'
 import type { Behaviour, Layout, Lineage, MeasuredSoftware, Workload } from '../simulate/index.ts'
@@ -8,7 +8,7 @@ import type { Abilities } from './abilities.ts'
 export const ENGINE_IDS = ['megatron-lm', 'mindspeed-llm', 'torch'] as const
 export type EngineId = (typeof ENGINE_IDS)[number]
 
-/** What a rule sees. */
+/** A layout with all that a rule judges it by. */
 export interface RuleCase {
   readonly layout: Layout
   readonly decoder: Decoder
@@ -31,15 +31,15 @@ export interface Engine<Id extends EngineId = EngineId> {
   readonly id: Id
   /** For people. */
   readonly name: string
-  /** Runtimes of the chips that it is the first choice for: runs on them are planned with it unless another is named. */
+  /** Runtimes of the chips whose runs are planned with this engine unless another is named. */
   readonly firstChoiceOn: readonly RuntimeName[]
   readonly readFrom: ReadFrom
-  /** Constants are those fitted on the software that `measuredAs` names, and on what `lineage` it is of. */
+  /** Behaviour in the terms of the simulation; software and lineage are those that constants were fitted on. */
   readonly behaviour: Behaviour & {
     readonly measuredAs: MeasuredSoftware | null
     readonly lineage: Lineage | null
   }
   readonly abilities: Abilities
-  /** What it demands of a layout besides what all engines do. */
+  /** Rules of its own, besides those for all engines. */
   readonly rules: readonly Rule[]
 }

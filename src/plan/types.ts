@@ -1,4 +1,4 @@
-/** @file What a plan is asked with and what it answers. Seconds, bytes, chips; money in whatever currency the price is. */
+/** @file The request and the result of a plan. Seconds, bytes, chips; money in the currency of the price. */
 import type { Engine } from '../engines/index.ts'
 import type {
   Constants,
@@ -13,12 +13,12 @@ import type {
 
 export const OBJECTIVES = ['time', 'chip-time'] as const
 /**
- * What is made least: the time of a step, or its chip-seconds. Energy and money both grow with chip-seconds alone, as
- * long as chips are of one kind, so the layout that takes the fewest is the one that takes the least of either.
+ * What is minimized: the time of a step, or its chip-seconds. On chips of one kind, energy and money both grow with
+ * chip-seconds alone, so the layout of the fewest chip-seconds takes the least of either.
  */
 export type Objective = (typeof OBJECTIVES)[number]
 
-/** Degrees that may be held fixed; the search goes over the others. */
+/** Parameters held fixed; the search goes over the others. */
 export type Fixed = { readonly [Name in Exclude<keyof Layout, 'stageLayers' | 'shardGroup'>]?: Layout[Name] }
 
 export interface PlanRequest {
@@ -26,25 +26,25 @@ export interface PlanRequest {
   /** Its `count` is the chips at hand: a layout may leave some of them idle. */
   readonly machine: Machine
   readonly engine: Engine
-  /** Those that are shipped where it is undefined. */
+  /** Constants of the prediction; those that ship with regauge where it is undefined. */
   readonly constants?: Constants
-  /** Layouts that are answered, each of other degrees than those before it. 5 where it is undefined. */
+  /** Number of layouts in the answer, each with degrees of its own. 5 where it is undefined. */
   readonly top?: number
   readonly objective?: Objective
   readonly fixed?: Fixed
-  /** Steps that take longer are refused. */
+  /** Longest step allowed. */
   readonly maximumSeconds?: number
-  /** Tokens of the whole run: makes days, energy and money of it. */
+  /** Tokens of the whole run, from which days, energy and money follow. */
   readonly tokens?: number
   readonly pricePerChipHour?: number
-  /** Why other layouts lost. True where it is undefined; it takes searches of its own. */
+  /** Whether to say why other layouts lost, which takes further searches. True where it is undefined. */
   readonly reasons?: boolean
 }
 
-/** What a run takes; null where a figure that it needs is missing, which `missing` names. */
+/** Days, energy and money of a run; null where a figure is missing, which `missing` names. */
 export interface RunCost {
   readonly days: number | null
-  /** Of chips alone, at their design power: no hosts, no cooling. Kilowatt-hours. */
+  /** Kilowatt-hours of the chips alone at their design power: no hosts, no cooling. */
   readonly energy: number | null
   readonly money: number | null
   readonly missing: readonly string[]
@@ -52,12 +52,12 @@ export interface RunCost {
 
 export interface PlannedLayout {
   readonly layout: Layout
-  /** Chips that it uses, and those at hand that it does not. */
+  /** Chips in use, and chips at hand that are not. */
   readonly chips: number
   readonly idle: number
   /** Seconds of a step. */
   readonly seconds: number
-  /** On a machine of as many chips as are used. */
+  /** The prediction on the chips in use. */
   readonly prediction: Prediction
   /** Bytes of the fullest stage, and those of a chip. */
   readonly peakBytes: number
@@ -104,7 +104,7 @@ export interface Rejection {
   readonly seconds?: number
   /** Score of the family's best over that of the best: 1.14 takes 14 % more. */
   readonly ratio?: number
-  /** What it loses by, most first: seconds more than the best of each term. */
+  /** Terms that it loses by, largest first: seconds beyond those of the best. */
   readonly lost?: readonly TermDifference[]
   /** Where none fits, or what fits is too slow: the least memory over the layouts with all that saves it. */
   readonly shortage?: MemoryShortage
@@ -116,11 +116,11 @@ export interface TermDifference {
 }
 
 export interface SearchCounts {
-  /** Layouts in the space, all of which are accounted for. */
+  /** Layouts in the space: each is evaluated or pruned. */
   readonly considered: number
-  /** Layouts whose step time was worked out. */
+  /** Layouts whose step time was predicted. */
   readonly evaluated: number
-  /** Layouts that a bound of time or memory left out. */
+  /** Layouts pruned by a bound of time or memory. */
   readonly pruned: number
 }
 
@@ -137,17 +137,17 @@ export interface PlanResult extends SearchCounts {
   readonly simulator: Simulator
 }
 
-/** One layout beside the best one. */
+/** One layout compared to the best. */
 export interface Explanation {
   readonly layout: Layout
   readonly chips: number
-  /** What keeps it from being launched. */
+  /** Problems that keep it from being launched. */
   readonly violations: readonly string[]
   readonly shortages: readonly MemoryShortage[]
   /** Undefined where the layout is so wrong that no time can be given. */
   readonly prediction?: Prediction
   readonly best?: PlannedLayout
-  /** Seconds over those of the best. */
+  /** Its seconds as a factor on those of the best. */
   readonly ratio?: number
   /** Differences to the best, largest first. */
   readonly lost: readonly TermDifference[]
@@ -175,11 +175,11 @@ export interface PoolsRequest {
   readonly workload: Workload
   readonly pools: readonly Pool[]
   readonly link: PoolLink
-  /** Makes days of it. */
+  /** Tokens of the whole run, from which days follow. */
   readonly tokens?: number
 }
 
-/** What one pool does of a step. */
+/** One pool's part of a step. */
 export interface PoolPart {
   readonly pool: string
   readonly layout: Layout
@@ -188,7 +188,7 @@ export interface PoolPart {
   readonly batch: number
   /** Layers that it holds. */
   readonly layers: number
-  /** Seconds that it is at work or waits within itself. */
+  /** Seconds of its own work and of waits within it. */
   readonly seconds: number
 }
 
@@ -196,7 +196,7 @@ export interface PoolsPlan {
   readonly way: 'alone' | 'replicas' | 'pipeline'
   /** Seconds of a step. */
   readonly seconds: number
-  /** Of these, what crosses between pools and is waited for. */
+  /** Seconds of these in which pools wait for messages between them. */
   readonly crossing: number
   readonly parts: readonly PoolPart[]
   readonly days: number | null

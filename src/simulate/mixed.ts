@@ -14,10 +14,10 @@ import {
 import type { Layout } from './types.ts'
 import { sharesTable } from './work.ts'
 
-/** Where one stage of one replica runs. */
+/** Costs and layout of one stage of one replica. */
 export interface Place {
   readonly model: CostModel
-  /** As of the whole run, with the tensor parallelism of this place. */
+  /** The layout of the whole run, with the tensor parallelism of this place. */
   readonly layout: Layout
 }
 
@@ -28,8 +28,8 @@ export interface MixedStage {
 }
 
 /**
- * Seconds of a step: the pipeline of each replica, the slowest of which all wait for; then gradients, which each stage
- * sums over its replicas at the rate of the slowest network among them; then the update.
+ * Seconds of a step: the slowest replica's pipeline; then the all-reduce of gradients, each stage's over its replicas at
+ * the rate of the slowest network among them; then the update.
  */
 export function mixedStepSeconds(stages: readonly MixedStage[], microBatches: readonly number[]): number {
   const replicas = stages[0]?.replicas.length ?? 0
@@ -59,7 +59,7 @@ export function mixedStepSeconds(stages: readonly MixedStage[], microBatches: re
   return ideal + overheadSeconds(ideal, latest, stages.length * replicas)
 }
 
-/** Seconds in which a stage sums its gradients, those of experts over as many chips as have the same ones. */
+/** Seconds of the all-reduce of a stage's gradients; those of experts over the chips that have the same ones. */
 function exchangeSeconds({ model, layout }: Place, { dense, expert }: HeldWeights): number {
   const { machine, rates, engine } = model
   // replicas are on servers of their own, on each of which copies are as far apart as leaves room for all of them
@@ -74,7 +74,7 @@ function exchangeSeconds({ model, layout }: Place, { dense, expert }: HeldWeight
   return seconds
 }
 
-/** Seconds in which the ends of each replica sum the gradients of a table that both have, at the pace of the slower. */
+/** Seconds of the all-reduce of a table's gradients between the ends of a replica, at the rate of the slower end. */
 function tableSeconds(stages: readonly MixedStage[]): number {
   const ends = [stages[0]!, stages.at(-1)!].flatMap(({ replicas }) => replicas)
   if (stages.length === 1 || !sharesTable(ends[0]!.model.workload.decoder)) return 0

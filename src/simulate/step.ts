@@ -14,7 +14,7 @@ export interface StepSeconds extends TimeTerms {
   readonly seconds: number
 }
 
-/** The stages of a pipeline: seconds of one micro-batch on the slowest and on all together, and what they hold. */
+/** Sums over a pipeline's stages: seconds of one micro-batch on the slowest and on all, and the weights that stages hold. */
 export interface StageSums {
   readonly slowest: PassSeconds
   /** What chips of stages hold, without stages that another holds as much as of either kind of weights. */
@@ -22,7 +22,7 @@ export interface StageSums {
   readonly all: PassSeconds
 }
 
-/** What of a step depends neither on the data-parallel degree nor on how its chips share. */
+/** The part of a step that depends neither on the data-parallel degree nor on sharding. */
 export function stageSums(model: CostModel, layout: Layout): StageSums {
   const { placement } = SCHEDULES[layout.schedule]
   if (placement === 'both-ends') return pairedSums(model, layout)
@@ -50,7 +50,7 @@ export function stageSums(model: CostModel, layout: Layout): StageSums {
   return { slowest, held, all }
 }
 
-/** Adds what a stage holds, unless another holds as much; those that hold less go. */
+/** Adds a stage's weights, unless another stage holds as much of both kinds; drops stages that hold no more of either. */
 function addHeld(held: StageElements[], own: StageElements): void {
   for (let i = held.length - 1; i >= 0; i--) {
     const other = held[i]!
@@ -186,7 +186,7 @@ export function stageSeconds(
   return model.stage(layout, from, size, recomputedLayers(layout), stage === 0, isLast)
 }
 
-/** Layers of a stage that are computed again, infinitely many where it is all of them. */
+/** Number of layers of a stage that are recomputed; infinity where all are. */
 function recomputedLayers({ recompute, recomputeLayers }: Layout): number {
   return recompute === 'full' ? (recomputeLayers ?? Number.POSITIVE_INFINITY) : 0
 }
@@ -207,16 +207,13 @@ export function hopSeconds(model: CostModel, layout: Layout): number {
   return sent + gatherSeconds(path, bytes * layout.tensorParallel)
 }
 
-/** Transfers that a stage waits for in each micro-batch. */
+/** Number of transfers that a stage waits for in each micro-batch. */
 export function exposedSends({ engine, rates }: CostModel, layout: Layout): number {
   const { exposedSends } = SCHEDULES[layout.schedule]
   return exposedSends(layout.pipelineParallel, chunksOf(layout), engine.overlapsPipeline, rates.exposed)
 }
 
-/**
- * Seconds in which the slowest stage has nothing to do: until the first micro-batch reaches it, and after its last one
- * has left, as the schedule says.
- */
+/** Seconds of the bubble, by the schedule: the slowest stage waits for its first micro-batch, and after its last one. */
 export function bubbleSeconds(
   schedule: PipelineSchedule,
   virtualPipeline: number,
@@ -270,7 +267,7 @@ export function dataSeconds(
   return Math.max(whole - beside, 0) + rates.exposed * Math.min(whole, beside)
 }
 
-/** Seconds in which the first and the last stage sum the gradients of a table that both have. */
+/** Seconds of the all-reduce of a table's gradients between the first and the last stage, which both have it. */
 function tableSeconds(model: CostModel, layout: Layout): number {
   const { workload, machine, rates, engine } = model
   const { schedule, pipelineParallel: p } = layout
@@ -284,8 +281,8 @@ function tableSeconds(model: CostModel, layout: Layout): number {
 }
 
 /**
- * Weights that a chip holds, of how many layers, over how many chips one copy of them is split, how many copies there are, and over how many
- * of those their state is shared out: 1 where each keeps all of it.
+ * Weights on a chip: elements and the layers that they are of; chips that one copy is split over; copies; and the copies
+ * that their optimizer's state is sharded over, 1 where each keeps all of it.
  */
 interface Held {
   readonly held: number

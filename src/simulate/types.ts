@@ -7,7 +7,7 @@ export const PRECISIONS = ['bf16', 'fp16', 'fp8'] as const
 /** Number format of the products of weights and activations; fp8 keeps the rest in bf16. */
 export type Precision = (typeof PRECISIONS)[number]
 
-/** What is trained, said without chips. */
+/** A training step without chips: model, sequence length, batch, precision. */
 export interface Workload {
   readonly decoder: Decoder
   /** Tokens. */
@@ -18,7 +18,7 @@ export interface Workload {
 }
 
 export const RECOMPUTES = ['none', 'selective', 'full'] as const
-/** What the backward pass computes again: nothing, the core of attention, or whole layers. */
+/** Recomputation in the backward pass: none, the core of attention, or whole layers. */
 export type Recompute = (typeof RECOMPUTES)[number]
 
 /** How a run is spread over chips. The degrees multiply to the chips: tensor x context x pipeline x data. */
@@ -38,9 +38,9 @@ export interface Layout {
   readonly expertParallel: number
   /** Chips that each expert is split over. */
   readonly expertTensorParallel: number
-  /** What data-parallel chips share out: 0 nothing, 1 optimizer state, 2 gradients too, 3 weights too. */
+  /** What is sharded over data-parallel chips: 0 nothing, 1 optimizer state, 2 gradients too, 3 weights too. */
   readonly zeroStage: 0 | 1 | 2 | 3
-  /** Chips that shares are spread over, the rest being copies (HSDP); all data-parallel ones where it is undefined. */
+  /** Data-parallel chips that shards are spread over, groups being copies (HSDP); all of them where it is undefined. */
   readonly shardGroup?: number
   /** Sequences. */
   readonly microBatch: number
@@ -52,7 +52,7 @@ export interface Layout {
   readonly schedule: PipelineSchedule
 }
 
-/** Nothing split and nothing done again, under ZeRO 1: what other layouts are told apart from. */
+/** The layout of one chip, nothing recomputed, under ZeRO 1: the base that other layouts are written over. */
 export const ONE_CHIP: Layout = {
   tensorParallel: 1,
   sequenceParallel: false,
@@ -74,7 +74,7 @@ export const ONE_CHIP: Layout = {
 export interface Behaviour {
   /** Measured software whose fitted constants it takes; null for those of its lineage alone. */
   readonly measuredAs: string | null
-  /** What it is built on: engines that share it share what is fitted, besides what is fitted for each; null for neither. */
+  /** What the engine is built on: constants are fitted for each lineage, and for each engine on top; null for none. */
   readonly lineage: string | null
   /** Collectives between domains use the ways out of all their chips at once, rather than one. */
   readonly usesAllRails: boolean
@@ -114,7 +114,7 @@ export interface Behaviour {
   readonly gathersTokens: boolean
   /** Products of a chip's experts are one kernel, rather than one each. */
   readonly groupsExperts: boolean
-  /** Where heads of keys and values differ in size, all of attention is padded to this one; 0 where it is not. */
+  /** Size that all heads are padded to where those of keys and values differ; 0 without padding. */
   readonly headPadding: number
   /** A token goes to each domain of links once, whatever experts are there, and on from there. */
   readonly dispatchesOnce: boolean
@@ -142,7 +142,7 @@ export interface Link {
   readonly size: number
   /** Each chip, each way, when all send at once. */
   readonly bytesPerSecond: number
-  /** What the figure of the catalog counts that this was read from; undefined where it is from elsewhere. */
+  /** Direction of the catalog's figure that this was read from; undefined where it is from elsewhere. */
   readonly direction?: Direction
   /** Behind a switch any pair gets the whole of it; in a mesh, each pair has a link of its own, its share. */
   readonly topology: 'switch' | 'mesh'
@@ -165,7 +165,7 @@ export interface Machine {
   readonly memoryBytesPerSecond: number
   /** Watts a chip draws by design; null when nobody published it. */
   readonly watts: number | null
-  /** The same as of a chip of 5 nm that does as much; of a like chip where nobody published it, null without one. */
+  /** The same in watts of 5 nm (`effectiveWatts` of chips); null where it is unknown. */
   readonly effectiveWatts: number | null
   /** Innermost first; the last one joins all chips. */
   readonly links: readonly Link[]

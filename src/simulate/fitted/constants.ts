@@ -1,9 +1,9 @@
-/** @file The fitted constants: which rates hold for a chip under an engine, and what is known of their error. */
+/** @file The fitted constants: the rates of a chip under an engine, and the error of predictions by them. */
 
 import { type Behaviour, type Constant, EVIDENCE_GRADES, type EvidenceGrade, type Machine } from '../types.ts'
 import type { Rates } from './rates.ts'
 
-/** What every constant is: its unit, its meaning, and whether it is a share from 0 to 1. */
+/** Every constant with its unit, its meaning, and whether it is a share from 0 to 1. */
 export const RATES: Readonly<Record<keyof Rates, { unit: string; share: boolean; meaning: string }>> = {
   matmul: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices alone, 16 bits' },
   matmul8: { unit: 'of peak', share: true, meaning: 'rate of large products of matrices alone, 8 bits' },
@@ -56,7 +56,7 @@ export function fromScale(rate: RateName, x: number): number {
   return RATES[rate].share ? 1 / (1 + Math.exp(-x)) : Math.exp(x)
 }
 
-/** What differs, as shifts in the scale of each rate. */
+/** Differences from the general rates, as shifts in the scale of each rate. */
 export type Shifts = Readonly<Record<string, Readonly<Partial<Record<RateName, number>>>>>
 
 /** The constants as one fit gives them. */
@@ -76,7 +76,7 @@ export interface Constants {
   readonly bands: Readonly<Record<EvidenceGrade, number>>
 }
 
-/** Cores whose products are issued by groups of warps: kernels of before do not reach their rate. */
+/** Designs of cores that kernels written for earlier ones do not get the full rate of: groups of warps issue their products. */
 const NEWER_CORES: ReadonlySet<string> = new Set(['hopper', 'blackwell'])
 
 /** The rates of an engine on a machine. */
@@ -98,7 +98,7 @@ function rateOf(constants: Constants, machine: Machine, engine: Behaviour, name:
   return shift === 0 ? general : fromScale(name, toScale(name, general) + shift)
 }
 
-/** The same with what each is and was fitted on. */
+/** The same rates, each with its unit, its meaning and the rows that it was fitted on. */
 export function constantsOf(constants: Constants, machine: Machine, engine: Behaviour): Constant[] {
   const { sources } = constants
   return RATE_NAMES.map((name) => {
@@ -117,7 +117,7 @@ export function constantsOf(constants: Constants, machine: Machine, engine: Beha
   })
 }
 
-/** How close what was measured comes to what is predicted. */
+/** The grade of evidence for a chip under an engine: how near the measured runs are to it. */
 export function gradeOf(constants: Constants, machine: Machine, engine: Behaviour): EvidenceGrade {
   const { id } = machine.chip
   if (constants.coverage[`${id} ${engine.measuredAs}`] !== undefined) return 'chip and engine'

@@ -3,33 +3,33 @@ import type { LinkRates } from '../collectives.ts'
 import type { Machine } from '../types.ts'
 import type { Work } from '../work.ts'
 
-/** What chips of a family reach of their data sheet, in training. Shares are of the peak, from 0 to 1. */
+/** Rates that chips of a design reach in training, most as shares of their data sheet, from 0 to 1. */
 export interface ChipRates {
-  /** Matrix products, of peak FLOP/s, when they are large and measured alone. */
+  /** Large matrix products measured alone: share of peak FLOP/s. */
   readonly matmul: number
-  /** The same in fp8, of the peak in fp8. */
+  /** The same in fp8: share of the peak in fp8. */
   readonly matmul8: number
-  /** FLOP/s of products in 16 bits that a watt lasts for on chips of 5 nm. */
+  /** FLOP/s that a watt of 5 nm sustains, of products in 16 bits. */
   readonly perWatt: number
   /** The same in 8 bits. */
   readonly perWatt8: number
-  /** Products of experts, of the rate of others. */
+  /** Products of experts: share of `matmul`. */
   readonly grouped: number
-  /** Fused attention, of peak FLOP/s. */
+  /** Fused attention: share of peak FLOP/s. */
   readonly attention: number
-  /** The same by kernels that were written for cores before Hopper's (FlashAttention-2), on later ones: of it. */
+  /** Share of `attention` that kernels written for cores before Hopper's (FlashAttention-2) reach on later ones. */
   readonly attentionEarlier: number
   /** Keys' worth of time that a query takes in attention before its first key. */
   readonly attentionStart: number
-  /** Bytes of operands that products wait for besides computing, of all that they read and write. */
+  /** Share of the bytes that products read and write which they wait for, besides computing. */
   readonly operands: number
-  /** Bandwidth of everything else, of the memory's. */
+  /** Memory bandwidth of everything else: share of peak. */
   readonly bandwidth: number
   /** Seconds that a kernel takes besides its work. */
   readonly kernel: number
   /** Seconds that the host takes to start one. */
   readonly host: number
-  /** Seconds of the kernels of an engine over those that the other rates give. */
+  /** Factor of an engine's kernels on the seconds that the other rates give. */
   readonly software: number
 }
 
@@ -38,7 +38,7 @@ export interface Rates extends ChipRates, LinkRates {
   readonly step: number
   /** Share by which a step grows with each doubling of the domains that wait for each other. */
   readonly straggling: number
-  /** Share of communication beside computation that is not hidden by it. */
+  /** Share of overlapped communication that computation does not hide. */
   readonly exposed: number
   /** The same of tensor parallelism, which has little beside it. */
   readonly exposedTensor: number
@@ -76,7 +76,7 @@ function held(rate: number, powered: number): number {
   return rate / Math.sqrt(Math.sqrt(Math.sqrt(1 + fourth * fourth)))
 }
 
-/** The later of two that mostly run beside each other, with what each then waits for the other: a norm of order 4. */
+/** Seconds of two that mostly overlap, with the waits of each for the other: a norm of order 4 of both. */
 export function later(a: number, b: number): number {
   // products rather than powers, which take several times as long
   const x = a * a
