@@ -46,6 +46,8 @@ export interface RunText<Missing extends undefined> {
 
 /** What is settled before anything is allocated. */
 export interface PreparedRun<V extends Vocabulary, Missing extends undefined> {
+  readonly run: ResolvedRun
+  readonly folder: string
   readonly checkpoint: Checkpoint | undefined
   readonly vocabulary: V | Missing
   readonly architecture: Architecture | Missing
@@ -91,7 +93,7 @@ export async function prepareRun<V extends Vocabulary, Missing extends undefined
     if (checkpoint !== undefined) requireSameSettings(checkpoint.state, settings, folder)
     return settings
   })
-  return { checkpoint, vocabulary, architecture, modelNotes, text, planned, settings }
+  return { run, folder, checkpoint, vocabulary, architecture, modelNotes, text, planned, settings }
 }
 
 /** Looks at the weights that a new run begins from, where it names some; what is in them, where the model is not known. */
@@ -118,9 +120,7 @@ export interface PreparedPlace {
  * of its programs, or a sample that has every kind of node.
  */
 export async function preparePlace<Missing extends undefined>(
-  run: ResolvedRun,
-  folder: string,
-  { architecture, checkpoint }: Pick<PreparedRun<Vocabulary, Missing>, 'architecture' | 'checkpoint'>,
+  { run, folder, architecture, checkpoint }: PreparedRun<Vocabulary, Missing>,
   options: PlaceOptions,
   programsOf: (within: Within) => StepPrograms,
   attempt: Attempt<Missing>,

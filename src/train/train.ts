@@ -147,7 +147,7 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
   try {
     // the text, the place, and the state that the run goes on from
     const data = held.add(await openRunData(run, text.shards))
-    const place = await preparePlace(run, folder, prepared, options, (within) => within.programs(), letPass)
+    const place = await preparePlace(prepared, options, (within) => within.programs(), letPass)
     const { runtime, estimate, programs } = place
     held.add(runtime)
     await writeWhole(join(folder, 'run.yaml'), formatRun(run))
@@ -156,24 +156,12 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
 
     // what it is going to be
     const limit = await measureMatmul(runtime)
-    const { step: startStep = 0, lossScale } = checkpoint?.state ?? {}
-    options.onPlan?.(
-      makePlan({
-        run,
-        folder,
-        architecture,
-        place,
-        startStep,
-        steps: planned.steps,
-        notes: [...modelNotes, ...text.notes],
-        matmulFlopsPerSecond: limit.best,
-      }),
-    )
+    options.onPlan?.(makePlan(prepared, place, [...modelNotes, ...text.notes], limit.best))
     tellStart(job, prepared, place, limit.best)
 
     // its programs, and the steps
     emit({ type: 'state', state: 'compiling' })
-    const limits = { ...trainerOptions(run), ...(lossScale !== undefined && { lossScale }) }
+    const limits = { ...trainerOptions(run), ...lossScaleOf(checkpoint?.state) }
     const trainer = held.add(await createTrainer(runtime, architecture, state, limits, programs))
     const { stop = NEVER, abort = NEVER } = options
     const end = await trainLoop({
@@ -187,8 +175,8 @@ async function trainInFolder(job: Job): Promise<TrainResult> {
       checkpointEverySteps: run.checkpoint.everySteps,
       flops: { perStep: estimate.flopsPerStep, limitPerSecond: limit.best },
       emit,
-      save: (progress) => save(job, prepared, state, runtime, progress, trainer.lossScale),
-      sample: (step, signal) => sample(job, prepared, state, runtime, step, signal),
+      save: (progress) => save(prepared, state, runtime, { ...progress, ...lossScaleOf(trainer) }),
+      sample: (step, signal) => sample(job, prepared, { state, runtime, step, signal }),
       stop,
       abort,
     })
@@ -230,6 +218,11 @@ function makingSources({ run, folder, options, emit }: Job): Sources<Tokenizer, 
   }
 }
 
+/** The loss scale to go on with, in precisions that need one. */
+function lossScaleOf(from: { readonly lossScale?: LossScale | undefined } | undefined) {
+  return from?.lossScale === undefined ? {} : { lossScale: from.lossScale }
+}
+
 /** Tells the log where and as what the run starts, and whether it has moved. */
 function tellStart(
   { emit }: Job,
@@ -256,22 +249,17 @@ function tellStart(
 async function sample(
   { run, options }: Job,
   { architecture, vocabulary: tokenizer }: Prepared,
-  state: TrainingState,
-  runtime: Runtime,
-  step: number,
-  signal: AbortSignal,
+  now: Pick<SampleContext, 'runtime' | 'state' | 'step' | 'signal'>,
 ) {
   if (run.evaluate.samples.length === 0 || options.generateSamples === undefined) return []
-  return options.generateSamples({ runtime, architecture, tokenizer, state, run, step, signal })
+  return options.generateSamples({ ...now, architecture, tokenizer, run })
 }
 
 function save(
-  { run, folder }: Job,
-  { architecture, vocabulary: tokenizer, settings }: Prepared,
+  { run, folder, architecture, vocabulary: tokenizer, settings }: Prepared,
   state: TrainingState,
   runtime: Runtime,
-  progress: Progress,
-  lossScale: LossScale | undefined,
+  progress: Progress & { readonly lossScale?: LossScale },
 ): Promise<WrittenCheckpoint> {
   const copies = Object.fromEntries(
     [FILES.tokenizer, FILES.tokenizerConfig].map((name) => [name, join(folder, name)]),
@@ -285,7 +273,6 @@ function save(
     version: VERSION,
     runtime: runtime.description,
     seed: run.seed,
-    ...(lossScale !== undefined && { lossScale }),
     settings,
   }
   return writeCheckpoint(join(folder, 'checkpoints'), content, run.checkpoint)

@@ -2,7 +2,13 @@
 import { isAbsolute, join, relative } from 'node:path'
 import { type Issue, RegaugeError } from '../../errors.ts'
 import type { Architecture } from '../../model/index.ts'
-import { DEFAULT_OPTIMIZER, OPTIMIZER_KINDS, type OptimizerOption, ruleOf } from '../../steps/index.ts'
+import {
+  DEFAULT_OPTIMIZER,
+  OPTIMIZER_KINDS,
+  type OPTIMIZERS,
+  type OptimizerOption,
+  ruleOf,
+} from '../../steps/index.ts'
 import type { PlannedSteps, ResolvedRun } from '../run/index.ts'
 import type { CheckpointState, ExactSettings } from './files.ts'
 
@@ -64,13 +70,26 @@ const unlessConstant = ({ since, write = recorded }: Omit<Exact<unknown>, 'befor
     settled.run.schedule.kind === 'constant' ? undefined : write(value, settled),
 })
 
-/** All options of each optimizer decide numbers; those of the first version are its only one's. */
-const OPTIMIZER_OPTIONS = Object.fromEntries(
-  OPTIMIZER_KINDS.flatMap((kind) => Object.keys(ruleOf(kind).options)).map((key) => [
-    `optimizer.${key}`,
-    Object.hasOwn(ruleOf(DEFAULT_OPTIMIZER).options, key) ? FIRST : { since: 2, absent: true },
-  ]),
-) as Readonly<Record<`optimizer.${OptimizerOption}`, Omit<Exact<unknown>, 'before'>>>
+/**
+ * Options of the optimizer that runs of the first version had, a row each: one that it gains takes `since(version, value
+ * of all runs before)`.
+ */
+const FIRST_OPTIONS: { readonly [K in keyof AdamW as `optimizer.${K & string}`]: Exact<unknown> } = {
+  'optimizer.betas': FIRST,
+  'optimizer.epsilon': FIRST,
+}
+type AdamW = (typeof OPTIMIZERS)[typeof DEFAULT_OPTIMIZER]['options']
+
+/** The options of every optimizer decide numbers; those of later ones come with their kind. */
+const OPTIMIZER_OPTIONS = {
+  ...FIRST_OPTIONS,
+  ...Object.fromEntries(
+    OPTIMIZER_KINDS.flatMap((kind) => Object.keys(ruleOf(kind).options))
+      .map((key) => `optimizer.${key}`)
+      .filter((name) => !Object.hasOwn(FIRST_OPTIONS, name))
+      .map((name) => [name, { since: 2, absent: true }]),
+  ),
+} as Readonly<Record<`optimizer.${OptimizerOption}`, Omit<Exact<unknown>, 'before'>>>
 
 /**
  * Every field of an architecture and every key of a run file, in the order of a record and under its name there: a field

@@ -60,25 +60,17 @@ export async function checkRun(run: ResolvedRun, options: CheckOptions = {}): Pr
   const sources = whatIsThere(run, folder, (message) => notes.push(message))
   const prepared = await prepareRun(run, folder, sources, attempt)
   // the kernels of a sample are those of the whole
-  const place = await preparePlace(run, folder, prepared, options, ({ sample }) => sample, attempt)
+  const place = await preparePlace(prepared, options, ({ sample }) => sample, attempt)
   try {
     await attempt(() => requireWritableFolder(folder))
-    const { architecture, checkpoint, planned, text, modelNotes } = prepared
+    const { architecture, modelNotes, text } = prepared
     if (problems.length > 0 || architecture === undefined || place === undefined) {
       const issues = problems.flatMap((problem) => problem.issues)
       throw new RegaugeError(problems[0]!.kind, issues, { cause: problems[0] })
     }
     const { best } = await measureMatmul(place.runtime)
-    return makePlan({
-      run,
-      folder,
-      architecture,
-      place,
-      startStep: checkpoint?.state.step ?? 0,
-      steps: planned?.steps,
-      notes: [...notes, ...modelNotes, ...(text?.notes ?? [])],
-      matmulFlopsPerSecond: best,
-    })
+    const known = [...notes, ...modelNotes, ...(text?.notes ?? [])]
+    return makePlan({ ...prepared, architecture }, place, known, best)
   } finally {
     place?.runtime.dispose()
   }

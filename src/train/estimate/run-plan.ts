@@ -1,6 +1,7 @@
 /** @file What a run is going to be, before it starts: model, steps, memory, FLOPs, time. For `check` and for `train`. */
 import type { Architecture } from '../../model/index.ts'
-import type { PreparedPlace } from '../prepare.ts'
+import type { PreparedPlace, PreparedRun } from '../prepare.ts'
+import type { Vocabulary } from '../resolve-model.ts'
 import type { ResolvedRun } from '../run/index.ts'
 import type { Estimate, TensorPlace } from './estimate.ts'
 
@@ -33,26 +34,37 @@ export interface RunPlan {
 /** Share of the matrix product limit that steps reach: nano 0.59, tiny 0.72, small 0.73, measured on one Zen 4 core. */
 const USUAL_SHARE = 0.7
 
-/** Puts a plan together. `matmulFlopsPerSecond` was measured at the place. */
-export function makePlan({
-  place: { runtime, reason, tensors, estimate },
-  ...known
-}: Pick<
-  RunPlan,
-  'run' | 'folder' | 'architecture' | 'startStep' | 'steps' | 'notes' | 'matmulFlopsPerSecond'
-> & {
-  readonly place: PreparedPlace
-}): RunPlan {
-  const { steps, startStep, matmulFlopsPerSecond } = known
+/** Puts a plan together; `matmulFlopsPerSecond` was measured at the place. */
+export function makePlan(
+  {
+    run,
+    folder,
+    architecture,
+    checkpoint,
+    planned,
+  }: Pick<PreparedRun<Vocabulary, undefined>, 'run' | 'folder' | 'checkpoint' | 'planned'> &
+    Pick<RunPlan, 'architecture'>,
+  { runtime, reason, tensors, estimate }: PreparedPlace,
+  notes: readonly string[],
+  matmulFlopsPerSecond: number,
+): RunPlan {
+  const startStep = checkpoint?.state.step ?? 0
+  const steps = planned?.steps
   const best = steps && (Math.max(0, steps - startStep) * estimate.flopsPerStep) / matmulFlopsPerSecond
   return {
-    ...known,
+    run,
+    folder,
+    architecture,
     estimate,
+    startStep,
+    steps,
     tokens: steps && steps * estimate.tokensPerStep,
     flops: steps && steps * estimate.flopsPerStep,
+    matmulFlopsPerSecond,
     seconds: best === undefined ? undefined : { best, expected: best / USUAL_SHARE },
     memoryOn: tensors.on,
     availableBytes: tensors.bytes,
     place: `${runtime.description} (${reason})`,
+    notes,
   }
 }
