@@ -258,19 +258,17 @@ function expertDegrees(
   return { expertParallel, expertTensorParallel: split }
 }
 
-/** What publications call a schedule, the first that fits; null where they tell it by the chunks of a stage. */
-const PUBLISHED: { readonly [K in PipelineSchedule]: RegExp | null } = {
-  'dualpipe-v': /dualpipe-?v/i,
-  dualpipe: /dualpipe/i,
-  'zero-bubble': /zero.?bubble|\bZB-?H/i,
-  '1f1b': null,
-  interleaved: null,
-}
+/** What publications call schedules, the first that fits; others are told by the chunks of a stage. */
+const PUBLISHED: readonly (readonly [RegExp, PipelineSchedule])[] = [
+  [/dualpipe-?v/i, 'dualpipe-v'],
+  [/dualpipe/i, 'dualpipe'],
+  [/\bZB-?V/i, 'zb-v'],
+  [/zero.?bubble|\bZB-?H/i, 'zero-bubble'],
+]
 
 function scheduleOf(row: Row, virtualPipeline: number): PipelineSchedule {
   const text = `${row.overlap ?? ''} ${row.framework ?? ''}`
-  const named = (Object.keys(PUBLISHED) as PipelineSchedule[]).find((name) => PUBLISHED[name]?.test(text))
-  return named ?? usualSchedule(virtualPipeline)
+  return PUBLISHED.find(([name]) => name.test(text))?.[1] ?? usualSchedule(virtualPipeline)
 }
 
 type Recomputed = { recompute: Recompute; recomputeLayers?: number }

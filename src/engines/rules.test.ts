@@ -96,6 +96,8 @@ const CASES: readonly Case[] = [
     says: '8 chips do not divide by expert-tensor 1',
   },
   { broken: { schedule: 'dualpipe' }, says: 'Megatron-LM has no schedule dualpipe' },
+  { broken: { schedule: 'zb-v' }, says: 'Megatron-LM has no schedule zb-v' },
+  { broken: { schedule: 'zb-v' }, engine: 'mindspeed-llm', says: 'MindSpeed-LLM has no schedule zb-v' },
   {
     broken: { schedule: 'dualpipe' },
     engine: 'mindspeed-llm',

@@ -131,7 +131,7 @@ test.each(ENGINES_AND_ALL)('no stage takes or holds less, with $name', (engine) 
       expect(bounds.even(split.schedule, p)).toBeLessThanOrEqual(plain * ROUNDED)
       const least = bounds.elements(split.schedule, p)
       expect(held.some(({ dense, expert }) => dense >= least.dense && expert >= least.expert)).toBe(true)
-      if (SCHEDULES[split.schedule].bubble.weight > 0) continue
+      if (SCHEDULES[split.schedule].bubble.isFilled) continue
       for (const again of split.recomputes) {
         const { slowest } = sumsWith(again)
         const layers = again.recompute === 'none' ? 0 : (again.layers ?? split.most)

@@ -1,5 +1,5 @@
 /** @file Lower bounds of the seconds of passes and bubbles, before layers are split into stages. */
-import { bubbleSeconds, noSeconds, type PassSeconds, SCHEDULES } from '../simulate/index.ts'
+import { type Bubble, noSeconds, type PassSeconds, SCHEDULES } from '../simulate/index.ts'
 import type { Space } from './space.ts'
 
 /** Seconds of one micro-batch, by its sequences. */
@@ -45,13 +45,11 @@ export class PassBounds {
   }
 }
 
-/** Schedules whose bubbles are proportional to the same sum of passes, and that go with the same shares. */
+/** Schedules whose bubbles are proportional to the same seconds of passes, and that go with the same shares. */
 interface Group {
-  /** Terms of that sum: whole backward passes, and gradients of weights that are taken off. */
-  readonly backward: number
-  readonly weight: number
+  readonly idle: Bubble['idle']
   readonly contextParallel: boolean
-  /** The shortest bubble as a factor on that sum, by the index of a number of stages; infinite without a schedule. */
+  /** The shortest bubble as a factor on those seconds, by the index of a number of stages; infinite without a schedule. */
   readonly parts: Float64Array
 }
 
@@ -62,21 +60,22 @@ export class Bubbles {
 
   constructor({ schedules }: Space, pipelines: readonly number[]) {
     this.#inverse = Float64Array.from(pipelines, (p) => 1 / p)
-    const groups = new Map<string, Group>()
+    const groups: Group[] = []
     for (const [place, p] of pipelines.entries()) {
       for (const { schedule, virtualPipeline } of schedules(p)) {
         const { bubble, needs } = SCHEDULES[schedule]
-        const { backward, weight } = bubble
         const { contextParallel } = needs
-        const key = `${backward} ${weight} ${contextParallel}`
-        const parts =
-          groups.get(key)?.parts ?? new Float64Array(pipelines.length).fill(Number.POSITIVE_INFINITY)
-        groups.set(key, { backward, weight, contextParallel, parts })
-        const part = bubbleSeconds(schedule, virtualPipeline, p, NOTHING, FORWARD, 0)
-        parts[place] = Math.min(parts[place]!, part)
+        let group = groups.find((one) => one.idle === bubble.idle && one.contextParallel === contextParallel)
+        if (group === undefined) {
+          const parts = new Float64Array(pipelines.length).fill(Number.POSITIVE_INFINITY)
+          group = { idle: bubble.idle, contextParallel, parts }
+          groups.push(group)
+        }
+        const part = p === 1 ? 0 : bubble.seconds(1, 0, p, virtualPipeline)
+        group.parts[place] = Math.min(group.parts[place]!, part)
       }
     }
-    this.#groups = [...groups.values()]
+    this.#groups = groups
   }
 
   /**
@@ -90,14 +89,10 @@ export class Bubbles {
     for (let i = 0; i < this.#groups.length; i++) {
       const group = this.#groups[i]!
       if (!whole && !group.contextParallel) continue
-      const sum = forward + group.backward * backward - group.weight * weight
       // a group without a schedule may give infinity times 0, which is NaN: the comparison is false then
-      const seconds = group.parts[place]! * Math.max(0, sum)
+      const seconds = group.parts[place]! * Math.max(0, group.idle(forward, backward, weight))
       if (seconds < least) least = seconds
     }
     return Math.max(0, least - (forward + backward) * this.#inverse[place]!)
   }
 }
-
-const NOTHING = noSeconds()
-const FORWARD: PassSeconds = { ...noSeconds(), forward: 1 }

@@ -3,9 +3,17 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { catalogChips } from '../chips/index.ts'
-import { ENGINES, type Engine, type EngineId, EVERYTHING, violations } from '../engines/index.ts'
+import { ENGINE_IDS, ENGINES, type Engine, type EngineId, EVERYTHING, violations } from '../engines/index.ts'
 import { type Decoder, readDecoder } from '../model/index.ts'
-import { createSimulator, type Layout, machineOf, SCHEDULE_NAMES } from '../simulate/index.ts'
+import {
+  createSimulator,
+  type Layout,
+  machineOf,
+  type PipelineSchedule,
+  SCHEDULE_NAMES,
+  SCHEDULES,
+  turnsBack,
+} from '../simulate/index.ts'
 import { compare } from './incumbents.ts'
 import { planLayouts } from './index.ts'
 import { searchBest } from './search.ts'
@@ -211,26 +219,23 @@ const requests = fc
   })
   .map(requestOf)
 
-/** Stages that are folded need more layers, chips and micro-batches; nothing else is tried then. */
-const foldedRequests = fc
-  .record({
-    ...shared,
-    layers: fc.integer({ min: 4, max: 9 }),
-    tied: fc.constant(false),
-    chips: fc.integer({ min: 2, max: 6 }),
-    batch: fc.constantFrom(8, 12, 16),
-    sequenceLength: fc.constantFrom(512, 4096),
-    engine: fc.constantFrom('mindspeed-llm', 'all'),
-    memory: fc.constantFrom(2.2e9, 3e9, 5e9, 10e9, 40e9),
-  })
-  .map((drawn) => ({ ...requestOf(drawn), fixed: { schedule: 'dualpipe-v' as const } }))
-
-/** Pipelines from both ends, which no engine here has but one of everything. */
-const pairedRequests = foldedRequests.map((request) => ({
-  ...request,
-  engine: ALL,
-  fixed: { schedule: 'dualpipe' as const },
-}))
+/** Where pipelines turn back, stages need more layers, chips and micro-batches; nothing but one schedule is tried then. */
+const turningRequests = (schedule: PipelineSchedule) =>
+  fc
+    .record({
+      ...shared,
+      layers: fc.integer({ min: 4, max: 9 }),
+      tied: fc.constant(false),
+      chips: fc.integer({ min: 2, max: 6 }),
+      batch: fc.constantFrom(8, 12, 16),
+      sequenceLength: fc.constantFrom(512, 4096),
+      engine: fc.constantFrom(
+        ...ENGINE_IDS.filter((id) => ENGINES[id].abilities.schedules.includes(schedule)),
+        'all' as const,
+      ),
+      memory: fc.constantFrom(2.2e9, 3e9, 5e9, 10e9, 40e9),
+    })
+    .map((drawn) => ({ ...requestOf(drawn), fixed: { schedule } }))
 
 /** Searches as many requests as `RUNS` says, or so many, and tries everything for each; most have a layout that fits. */
 function compareAll(asked: fc.Arbitrary<PlanRequest>, usual: number): void {
@@ -256,13 +261,13 @@ test('finds what trying everything finds', () => {
   compareAll(requests, 10)
 }, 240_000)
 
-test('finds it where pipelines are folded', () => {
-  compareAll(foldedRequests, 15)
-}, 240_000)
-
-test('finds it where pipelines start at both ends', () => {
-  compareAll(pairedRequests, 8)
-}, 240_000)
+test.each(SCHEDULE_NAMES.filter((name) => turnsBack(SCHEDULES[name].placement)))(
+  'finds it where pipelines turn back: %s',
+  (schedule) => {
+    compareAll(turningRequests(schedule), 8)
+  },
+  240_000,
+)
 
 test('finds what is a little better than what is known, with a micro-batch whose bubble is shorter', () => {
   // kernels take longer to start than to run: gradients of weights grow with the micro-batch, and what they fill does not

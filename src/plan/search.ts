@@ -452,7 +452,7 @@ function wholeBubble(
  * that is slowest then may have fewer of them.
  */
 function recomputingIsLonger({ schedule }: Split): boolean {
-  return SCHEDULES[schedule].bubble.weight === 0
+  return !SCHEDULES[schedule].bubble.isFilled
 }
 
 /** The first number from one to another for which something holds that holds for all after it; the other if for none. */

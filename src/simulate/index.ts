@@ -32,6 +32,8 @@ export {
 export * from './pipeline/index.ts'
 export { createSimulator, type Simulator } from './predict.ts'
 export {
+  type Bubble,
+  copiesOf,
   countsGo,
   countsProblem,
   type PassTimes,
@@ -45,6 +47,7 @@ export {
   type Shape,
   scheduleProblem,
   type TransferTimes,
+  turnsBack,
   usualSchedule,
 } from './schedules/index.ts'
 export {

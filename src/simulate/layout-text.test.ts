@@ -6,6 +6,7 @@ import { catalogChips } from '../chips/index.ts'
 import { ENGINES } from '../engines/index.ts'
 import type { Decoder } from '../model/index.ts'
 import {
+  copiesOf,
   createSimulator,
   type Layout,
   layoutPipeline,
@@ -16,6 +17,7 @@ import {
   pipelineSeconds,
   RECOMPUTES,
   SCHEDULE_NAMES,
+  SCHEDULES,
   simulatePipeline,
 } from './index.ts'
 
@@ -60,7 +62,7 @@ describe('parseLayout', () => {
       'unknown key "xp3" in the layout: did you mean tp?',
       'pp (pipeline parallelism) must be a whole number from 1 to 100000000, got "pp-3": for instance pp8',
       'stages must be the layers of each stage, got "stages=1,a": for instance stages=7,8x14,7',
-      'schedule must be one of 1f1b, interleaved, zero-bubble, dualpipe, dualpipe-v, got "schedule=1f1": did you mean schedule=1f1b?',
+      'schedule must be one of 1f1b, interleaved, zero-bubble, dualpipe, dualpipe-v, zb-v, got "schedule=1f1": did you mean schedule=1f1b?',
       'zero (ZeRO stage) must be a whole number from 0 to 3, got "zero7": for instance zero1',
       'recompute must be one of none, selective, full, got "recompute=selectiv": did you mean recompute=selective?',
     ])
@@ -167,11 +169,10 @@ describe('layoutPipeline', () => {
 
   it.each([
     'tp2 pp4',
-    'tp2 pp4 vp2',
     'pp8 vp4 recompute=full:2',
-    'tp2 pp4 schedule=zero-bubble',
-    'tp2 pp4 schedule=dualpipe',
-    'tp2 pp4 schedule=dualpipe-v',
+    ...SCHEDULE_NAMES.map(
+      (name) => `tp2 pp4 schedule=${name}${SCHEDULES[name].chunks === 'virtual' ? ' vp2' : ''}`,
+    ),
     'pp8 schedule=dualpipe-v recompute=full:3',
     'tp2 pp4 schedule=dualpipe-v stages=6,9,9,8',
     'tp2 pp4 stages=7,9,9,7',
@@ -188,7 +189,7 @@ describe('layoutPipeline', () => {
     // all layers are somewhere: the passes of all stages take what one pass through the model takes
     const { forward } = costs.stage(layout, 0, 32, 0, true, true)
     const passed = pipeline.passes.flat().reduce((sum, pass) => sum + pass.forward, 0)
-    expect(passed / (layout.schedule === 'dualpipe' ? 2 : 1)).toBeCloseTo(forward, 9)
+    expect(passed / copiesOf(SCHEDULES[layout.schedule].placement)).toBeCloseTo(forward, 9)
   })
 
   it('says why there is none', () => {

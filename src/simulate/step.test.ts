@@ -52,6 +52,7 @@ const VARIANTS: Readonly<Record<string, Partial<Layout>>> = {
   'zero bubble': { schedule: 'zero-bubble' },
   'both ends': { schedule: 'dualpipe', tensorParallel: 1, sequenceParallel: false, dataParallel: 64 },
   folded: { schedule: 'dualpipe-v', recompute: 'full', recomputeLayers: 3 },
+  'folded, of passes apart': { schedule: 'zb-v' },
   'all sharded': { pipelineParallel: 1, zeroStage: 3, dataParallel: 32 },
 }
 

@@ -227,7 +227,7 @@ export function bubbleSeconds(
   const forward = all.forward - slowest.forward
   const backward = all.backward - slowest.backward
   const weight = all.weight - slowest.weight
-  const idle = Math.max(forward + bubble.backward * backward - bubble.weight * weight, 0)
+  const idle = Math.max(bubble.idle(forward, backward, weight), 0)
   return bubble.seconds(idle, 2 * (stages - 1) * hop, stages, virtualPipeline)
 }
 

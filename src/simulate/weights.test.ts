@@ -61,6 +61,7 @@ describe.each(MODELS)('%s', (name) => {
     ['in stages, most layers on the first', { pipelineParallel: 2, stageLayers: [d.layers - 1, 1] }],
     ['from both ends', { pipelineParallel: 8, schedule: 'dualpipe' }],
     ['folded', { pipelineParallel: 8, schedule: 'dualpipe-v' }],
+    ['folded, of passes apart', { pipelineParallel: 8, schedule: 'zb-v' }],
   ])('updates until the chip that holds the most weights is done: %s', (_, more) => {
     const costs = costsOf(d)
     // nothing shared: each chip updates all that it holds

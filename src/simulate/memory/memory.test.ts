@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BASIC_BEHAVIOUR } from '../../engines/index.ts'
 import { type Decoder, readDecoder } from '../../model/index.ts'
-import { SCHEDULE_NAMES } from '../schedules/index.ts'
+import { simulatePipeline } from '../pipeline/index.ts'
+import { copiesOf, countsGo, SCHEDULE_NAMES, SCHEDULES, turnsBack } from '../schedules/index.ts'
 import { type Behaviour, type Layout, type MemoryTerms, ONE_CHIP, type Workload } from '../types.ts'
 import { layerTerms } from './layer-terms.ts'
 import {
@@ -13,7 +14,7 @@ import {
   overflowMessage,
   WORKSPACE_BYTES,
 } from './model.ts'
-import { inFlight, stageLayers, stagePlans } from './stages.ts'
+import { chunksOf, inFlight, stageLayers, stagePlans } from './stages.ts'
 import { recomputed, walk } from './walk.ts'
 
 const GIBIBYTE = 2 ** 30
@@ -252,6 +253,56 @@ describe('pipelines', () => {
     expect(counts('zero-bubble', 8)).toEqual([4, 4, 4, 4])
     // at stage 0, p (1 + (p - 1) / (p v))
     expect(counts('interleaved', 8)).toEqual([5.5, 4.5, 3.5, 2.5])
+  })
+
+  describe.each(SCHEDULE_NAMES)('under %s', (schedule) => {
+    const { chunks: own, placement } = SCHEDULES[schedule]
+    const layoutOn = (pipelineParallel: number): Layout => ({
+      ...ONE_CHIP,
+      pipelineParallel,
+      virtualPipeline: own === 'virtual' ? 2 : 1,
+      schedule,
+    })
+    const runOf = (layout: Layout, microBatches: number) => {
+      const chunk = { forward: 1, backward: 1, weight: 1 }
+      const chunks = Array.from({ length: chunksOf(layout) * copiesOf(placement) }, () => chunk)
+      const passes = Array.from({ length: layout.pipelineParallel }, () => chunks)
+      return simulatePipeline({ schedule, microBatches, passes, overlapsTransfers: true })
+    }
+
+    test('keep as many micro-batches as the simulation of their passes', () => {
+      let compared = 0
+      for (const stages of [2, 3, 4, 8])
+        for (let microBatches = 1; microBatches <= 40; microBatches++) {
+          if (!countsGo(schedule, stages, microBatches)) continue
+          const layout = layoutOn(stages)
+          runOf(layout, microBatches).stages.forEach((run, stage) => {
+            const first = inFlight(layout, stage, 0, microBatches)
+            const kept = turnsBack(placement)
+              ? first + inFlight(layout, stage, 1, microBatches)
+              : first * chunksOf(layout)
+            expect(kept).toBe(run.inFlight)
+            compared++
+          })
+        }
+      expect(compared).toBeGreaterThan(100)
+    })
+
+    test('take the bytes of what is kept, hold layers as often as there are copies, and have both ends or one', () => {
+      const work = workload(LLAMA)
+      const layout = layoutOn(4)
+      const memory = createMemoryModel(work, ENGINE)
+      const held = memory.stages(layout)
+      const { saved } = layerTerms(work, ENGINE, layout).dense.plain
+      // two layers a stage and copy
+      const kept = runOf(layout, work.globalBatch).stages[1]!.inFlight * (2 / chunksOf(layout)) * saved
+      expect(held[1]!.terms.activations).toBeLessThanOrEqual(kept)
+      expect(held[1]!.terms.activations).toBeGreaterThan(kept - 2 * saved)
+      const one = memory.stages({ ...ONE_CHIP, pipelineParallel: 4 })
+      expect(held[1]!.terms.weights).toBe(copiesOf(placement) * one[1]!.terms.weights)
+      const hasHead = held.map(({ terms }) => terms.logits > 0)
+      expect([hasHead[0], hasHead[3]]).toEqual([turnsBack(placement), placement !== 'folded'])
+    })
   })
 
   test('from both ends hold two stages and p + 1 micro-batches', () => {

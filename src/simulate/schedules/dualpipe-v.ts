@@ -12,7 +12,7 @@ export const dualPipeV: ScheduleRule = {
   chunks: 2,
   needs: { ...dualPipe.needs, stagesMultiple: 1, microBatchMultiple: () => 1 },
   // (p - 1)(F&B + B - 3W) of a chunk's passes, which are half a stage's (its README)
-  bubble: { backward: 2, weight: 3, seconds: (idle, hops) => idle / 2 + hops },
+  bubble: { ...dualPipe.bubble, seconds: (idle, hops) => idle / 2 + hops },
   // where messages overlap, each way over the p - 1 links takes longer once in p micro-batches
   exposedSends: (stages, chunks, overlaps, exposed) =>
     overlaps ? (2 * (stages - 1)) / stages : sendsOfChunks(stages, chunks, overlaps, exposed),

@@ -40,8 +40,8 @@ export const dualPipe: ScheduleRule = {
   },
   // (p / 2 - 1)(F&B + B - 3W) (DeepSeek-V3, table 2)
   bubble: {
-    backward: 2,
-    weight: 3,
+    idle: (forward, backward, weight) => forward + 2 * backward - 3 * weight,
+    isFilled: true,
     seconds: (idle, hops, stages) => idle * (Math.max(stages / 2 - 1, 0) / (stages - 1)) + hops / 2,
   },
   exposedSends: sendsOfChunks,

@@ -23,7 +23,7 @@ export const oneForwardOneBackward: ScheduleRule = {
     tiedEmbeddings: true,
   },
   // the passes of all other stages (section 2.2)
-  bubble: { backward: 1, weight: 0, seconds: (idle, hops) => idle + hops },
+  bubble: { idle: allPasses, isFilled: false, seconds: (idle, hops) => idle + hops },
   exposedSends: sendsOfChunks,
   exchangesBesidePasses: true,
   inFlight: (stage, _part, stages, microBatches, chunks, group) =>
@@ -48,7 +48,11 @@ export const interleaved: ScheduleRule = {
     microBatchMultiple: (stages) => stages,
     givenStages: false,
   },
-  bubble: { backward: 1, weight: 0, seconds: (idle, hops, _stages, chunks) => (idle + hops) / chunks },
+  bubble: {
+    idle: allPasses,
+    isFilled: false,
+    seconds: (idle, hops, _stages, chunks) => (idle + hops) / chunks,
+  },
   bound: (times) => oneWayBound(times, { split: false, waits: times.passes[0]!.length === 1 }),
   closedForm: (shape, chunk, transfer) => {
     const { stages, chunks, microBatches, group } = shape
@@ -80,6 +84,10 @@ function groupProblem({ stages, microBatches, group }: Shape): string | undefine
   return dividesWell(group, stages, microBatches)
     ? undefined
     : `groups of ${group} leave ${microBatches % group} of ${microBatches} micro-batches, fewer than the ${stages} stages`
+}
+
+function allPasses(forward: number, backward: number): number {
+  return forward + backward
 }
 
 /** Forwards before the first backward (section 2.2). */

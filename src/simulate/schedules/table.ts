@@ -5,6 +5,7 @@ import { interleaved, oneForwardOneBackward } from './one-forward-one-backward.t
 import { copiesOf } from './placement.ts'
 import type { ScheduleRule, Shape } from './types.ts'
 import { zeroBubble } from './zero-bubble.ts'
+import { zeroBubbleV } from './zero-bubble-v.ts'
 
 const ROWS = {
   '1f1b': oneForwardOneBackward,
@@ -12,6 +13,7 @@ const ROWS = {
   'zero-bubble': zeroBubble,
   dualpipe: dualPipe,
   'dualpipe-v': dualPipeV,
+  'zb-v': zeroBubbleV,
 } as const satisfies Readonly<Record<string, ScheduleRule>>
 
 /** Order of the passes of a pipeline, by the name that a layout gives it. */

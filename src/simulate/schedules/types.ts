@@ -86,17 +86,18 @@ export interface Needs {
   readonly tiedEmbeddings: boolean
 }
 
-/**
- * Seconds in which the slowest stage has nothing to do, by what a micro-batch takes on all other stages: in proportion to
- * forward + `backward` x whole backward - `weight` x gradients by weights, where that is positive.
- */
+/** Seconds in which the slowest stage has nothing to do, by what one micro-batch takes on all other stages. */
 export interface Bubble {
-  readonly backward: number
-  /** 0 where gradients by weights fill nothing: then whatever makes a stage longer makes the bubble no shorter. */
-  readonly weight: number
+  /**
+   * What it is in proportion to: twice as long where all passes are, no shorter for longer passes, no longer for longer
+   * gradients by weights, which are a part of `backward`. Bounds rely on that.
+   */
+  readonly idle: (forward: number, backward: number, weight: number) => number
+  /** Gradients by weights fill a part of it: then a stage that takes longer does not always make a step longer. */
+  readonly isFilled: boolean
   /**
    * The whole bubble.
-   * @param idle Seconds of the sum above.
+   * @param idle What `idle` says, or 0 where that is negative.
    * @param hops Seconds of the messages over all links, there and back.
    */
   readonly seconds: (idle: number, hops: number, stages: number, chunks: number) => number

@@ -11,8 +11,12 @@ import { type ScheduleRule, type Shape, unknown } from './types.ts'
 export const zeroBubble: ScheduleRule = {
   ...oneForwardOneBackward,
   needs: { ...oneForwardOneBackward.needs, leastStages: 2 },
-  // (p - 1)(F + B - W), B without W
-  bubble: { backward: 1, weight: 2, seconds: (idle, hops) => idle + hops },
+  // (p - 1)(F + B - W), B without W (table 1)
+  bubble: {
+    idle: (forward, backward, weight) => forward + backward - 2 * weight,
+    isFilled: true,
+    seconds: (idle, hops) => idle + hops,
+  },
   inFlight: (_stage, _part, stages, microBatches) => Math.min(stages, microBatches),
   order: orderOf,
   steady: ({ stages, microBatches }) => ({
