@@ -4,7 +4,7 @@ import { RegaugeError } from '../../errors.ts'
 import { PRESETS, parameterCount, readArchitecture } from '../../model/index.ts'
 import { createRuntime, type Runtime } from '../../runtime/index.ts'
 import { allocateState, initializeState } from '../state.ts'
-import type { TrainerOptions } from '../step-programs.ts'
+import { type StepPrograms, stepPrograms, type TrainerOptions } from '../step-programs.ts'
 import { createTrainer } from '../trainer.ts'
 import { estimateBySample, estimateTraining, estimateWithin, leastMemory } from './estimate.ts'
 
@@ -58,10 +58,12 @@ describe.each([
   const of = (num_hidden_layers: number) =>
     readArchitecture({ ...PRESETS.nano, vocab_size: 1024, hidden_size: 32, num_hidden_layers })
 
+  let whole: StepPrograms | undefined
   test.each([true, false])('a sample of layers tells of more of them, in place: %s', (inPlace) => {
     const place = { on: 'host', inPlace } as const
     const { estimate } = estimateBySample(of(9), some, place)
-    expect(estimate).toEqual(estimateTraining(of(9), some, undefined, place))
+    whole ??= stepPrograms(of(9), some)
+    expect(estimate).toEqual(estimateTraining(of(9), some, whole, place))
   })
 
   test('the bound without graphs stays below', () => {
