@@ -2,12 +2,7 @@
 
 export { CostModel, noSeconds, type PassSeconds } from './costs.ts'
 export {
-  bandOf,
   type Constants,
-  gradeOf,
-  lesserGrade,
-  RATE_NAMES,
-  RATES,
   type RateName,
   ratesOf,
   type Shifts,
@@ -15,7 +10,7 @@ export {
 export type { Rates } from './fitted/rates.ts'
 export { FITTED, type Lineage, type MeasuredSoftware } from './fitted/values.ts'
 export { layoutPipeline } from './layout-pipeline.ts'
-export { LAYOUT_KEYS, layoutText, parseLayout } from './layout-text.ts'
+export { layoutText, parseLayout } from './layout-text.ts'
 export { type ClusterFigures, machineOf } from './machine.ts'
 export {
   createMemoryModel,
@@ -24,8 +19,6 @@ export {
   largestTerm,
   type MemoryModel,
   nearLayers,
-  type Overflow,
-  overflowMessage,
   stageLayers,
   stageSize,
 } from './memory/index.ts'
@@ -38,14 +31,10 @@ export {
   countsProblem,
   type PassTimes,
   type PipelineSchedule,
-  type PipelineTimes,
   PLAIN_SCHEDULE,
-  type Placement,
   SCHEDULE_NAMES,
   SCHEDULES,
   type ScheduleRule,
-  type Shape,
-  scheduleProblem,
   type TransferTimes,
   turnsBack,
   usualSchedule,
@@ -69,7 +58,6 @@ export {
   optimizerSeconds,
   overheadSeconds,
   type StageSums,
-  type StepSeconds,
   stageSeconds,
   stageSums,
   stepSeconds,

@@ -15,7 +15,6 @@ export {
 } from './records.ts'
 export {
   PAGE_HINT,
-  type Placed,
   requirePlace,
   samePlace,
   TRACE_HINT,

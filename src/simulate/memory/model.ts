@@ -1,5 +1,4 @@
 /** @file Bytes that training takes on a chip of each stage: what is held through the step, and the peak of its passes. */
-import { gibibytes } from '../../words.ts'
 import { type Placement, SCHEDULES } from '../schedules/index.ts'
 import { degreesKey, tokensKey } from '../share-key.ts'
 import type { Behaviour, Layout, MemoryTerms, StageMemory, Workload } from '../types.ts'
@@ -93,11 +92,6 @@ export function createMemoryModel(workload: Workload, engine: Behaviour): Memory
       return { memory, over: total(scratch) - bytes, term: largestTerm(scratch) }
     },
   }
-}
-
-/** Says where a layout does not fit, by how much, and what takes the most. */
-export function overflowMessage({ memory, over, term }: Overflow): string {
-  return `${gibibytes(over)} GiB over on stage ${memory.stage}: ${term} ${gibibytes(memory.terms[term])} GiB`
 }
 
 /** Writes the terms of a stage over those of another. */

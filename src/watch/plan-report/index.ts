@@ -1,13 +1,10 @@
 /** @file Reports of what is planned: pages with pictures, and traces. */
 export { daysText, type FrontierPoint } from './frontier.ts'
 export {
-  boundText,
   energyText,
   moneyText,
   type PlannedPool,
   type PlanReport,
-  planFile,
-  planHtml,
   writePlan,
 } from './plan.ts'
 export { type Simulation, simulationFile, simulationHtml, writeSimulation } from './simulation.ts'
@@ -17,8 +14,7 @@ export {
   MEMORY_TERMS,
   parameters,
   seconds,
-  type Term,
   TIME_TERMS,
 } from './terms.ts'
-export { bestText, partText, TOGETHER_NOTE, type Together } from './together.ts'
+export { bestText, partText, TOGETHER_NOTE } from './together.ts'
 export { type TraceEvent, traceEvents, traceFile, writeTrace } from './trace.ts'
