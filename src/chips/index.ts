@@ -21,6 +21,7 @@ export {
 } from './export-rules.ts'
 export { type Found, findChip } from './find.ts'
 export { type LinkBandwidth, linkBandwidth, statedLinkBandwidth } from './links.ts'
+export { EXAMPLE_CHIPS } from './names.ts'
 export { effectiveWatts } from './power.ts'
 export {
   type Bound,
@@ -32,9 +33,6 @@ export {
   trainingRate,
 } from './roofline.ts'
 export * from './types.ts'
-
-/** Chips and a family for examples in help. */
-export const EXAMPLE_CHIPS = ['910b2', 'a100', 'h20'] as const
 
 /**
  * The chips of the catalog, with those of a YAML or JSON file of the user added, or laid over chips of the same id.

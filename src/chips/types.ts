@@ -1,16 +1,12 @@
 /** @file What is known of an accelerator. SI units, bytes, FLOP/s; null where nobody published a figure. */
 
+import type { RuntimeName, Status } from './names.ts'
+
+export { RUNTIMES, type RuntimeName, STATUSES, type Status } from './names.ts'
+
 /** Number formats whose peak rates are told apart. */
 export const NUMBER_FORMATS = ['fp32', 'tf32', 'bf16', 'fp16', 'fp8', 'int8', 'fp4'] as const
 export type NumberFormat = (typeof NUMBER_FORMATS)[number]
-
-/** Whether a chip can be had: sold, sold under limits, no longer sold, or not yet. */
-export const STATUSES = ['shipping', 'restricted', 'stopped', 'announced', 'roadmap', 'reported'] as const
-export type Status = (typeof STATUSES)[number]
-
-/** Runtimes of regauge that a chip may run on. */
-export const RUNTIMES = ['cuda', 'cann', 'webgpu', 'cpu'] as const
-export type RuntimeName = (typeof RUNTIMES)[number]
 
 /** What the bandwidth of a link counts: both directions together, one of them, or the source does not say. */
 export const DIRECTIONS = ['bidirectional', 'each way', 'unstated'] as const

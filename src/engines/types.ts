@@ -3,10 +3,9 @@ import type { RuntimeName } from '../chips/index.ts'
 import type { Decoder } from '../model/index.ts'
 import type { Behaviour, Layout, Lineage, MeasuredSoftware, Workload } from '../simulate/index.ts'
 import type { Abilities } from './abilities.ts'
+import type { EngineId } from './names.ts'
 
-/** Engines by the name that a user gives. */
-export const ENGINE_IDS = ['megatron-lm', 'mindspeed-llm', 'torch'] as const
-export type EngineId = (typeof ENGINE_IDS)[number]
+export { ENGINE_IDS, type EngineId } from './names.ts'
 
 /** A layout with all that a rule judges it by. */
 export interface RuleCase {

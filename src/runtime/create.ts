@@ -7,14 +7,9 @@ import { recordAssignment, requireOnDevice } from './assignment.ts'
 import { openDeviceMemory, type SessionMaker } from './device-memory.ts'
 import { deviceMemoryBytes } from './devices.ts'
 import { findLibrary } from './library.ts'
+import type { ProviderName } from './names.ts'
 import { type Context, makeProgram } from './program.ts'
-import {
-  hostMemoryInfo,
-  PROVIDERS,
-  type Provider,
-  type ProviderName,
-  type ProviderSettings,
-} from './providers.ts'
+import { hostMemoryInfo, PROVIDERS, type Provider, type ProviderSettings } from './providers.ts'
 import { freeQueue, type Queue, strictQueue } from './queue.ts'
 import type { DeviceTensor, MemoryUse, Program, Runtime, Traffic } from './runtime.ts'
 import { allocateHostTensor, type OrtTensor } from './tensor.ts'

@@ -1,7 +1,7 @@
 /** @file The devices of this machine, as drivers and their vendors' tools tell of them. */
 import { spawnSync } from 'node:child_process'
 import { cpus } from 'node:os'
-import type { ProviderName } from './providers.ts'
+import type { ProviderName } from './names.ts'
 import { vulkanDevices } from './vulkan.ts'
 
 /** Names of the devices that a runtime could use, as far as they are told. */

@@ -2,7 +2,8 @@
 import { RegaugeError } from '../errors.ts'
 import { createRuntime, inspectLibrary, libraryOf } from './create.ts'
 import { devicesOf } from './devices.ts'
-import { PROVIDERS, type Provider, type ProviderName } from './providers.ts'
+import type { ProviderName } from './names.ts'
+import { PROVIDERS, type Provider } from './providers.ts'
 
 /** A runtime as it is found on this machine. */
 export interface RuntimeReport {

@@ -24,7 +24,7 @@ import {
   transpose,
   where,
 } from '../graph/index.ts'
-import type { ProviderName } from './providers.ts'
+import type { ProviderName } from './names.ts'
 
 /** The tensors that take the place of a node's outputs; undefined to leave it as it is. */
 type Rule<K extends Op = Op> = (

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { RegaugeError } from '../errors.ts'
 import { type Api, addressOf, cells, type Pointer } from './api.ts'
+import type { ProviderName } from './names.ts'
 
 /** Settings of a runtime that providers share. */
 export interface ProviderSettings {
@@ -140,12 +141,7 @@ export const PROVIDERS = {
     },
     describe: ({ index }) => `cann:${index}`,
   },
-} as const satisfies Record<string, Provider>
-
-export type ProviderName = keyof typeof PROVIDERS
-
-/** The runtimes by name. */
-export const PROVIDER_NAMES = Object.keys(PROVIDERS) as ProviderName[]
+} as const satisfies Record<ProviderName, Provider>
 
 /** What a provider says of an option that its version does not have. */
 const UNKNOWN_OPTION = /unknown provider option/i

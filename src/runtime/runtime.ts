@@ -1,6 +1,6 @@
 /** @file What every runtime offers: tensors on a device, and programs that run over them without copies. */
 import type { TensorSpec } from '../graph/index.ts'
-import type { ProviderName } from './providers.ts'
+import type { ProviderName } from './names.ts'
 
 /** A tensor in the memory of a device. It lives until it is disposed of. */
 export interface DeviceTensor extends TensorSpec {

@@ -8,7 +8,7 @@ import {
   lower,
   type OnnxOperator,
 } from '../graph/index.ts'
-import type { ProviderName } from './providers.ts'
+import type { ProviderName } from './names.ts'
 
 /** Element types of an operator's data: of the first input, for `Where` of the second. */
 type Types = readonly DType[]

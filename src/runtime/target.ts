@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { nearest, RegaugeError } from '../errors.ts'
 import { createRuntime, libraryOf, type RuntimeOptions } from './create.ts'
 import { measureMatmul } from './matmul.ts'
-import { PROVIDER_NAMES, type ProviderName } from './providers.ts'
+import { PROVIDER_NAMES, type ProviderName } from './names.ts'
 import type { Runtime } from './runtime.ts'
 import { vulkanDevices } from './vulkan.ts'
 

@@ -1,11 +1,10 @@
 /** @file What goes into a simulation and what comes out. Seconds, bytes, FLOP/s throughout. */
 import type { Chip, Direction } from '../chips/index.ts'
 import type { Decoder } from '../model/index.ts'
+import type { Precision } from './names.ts'
 import { type PipelineSchedule, PLAIN_SCHEDULE } from './schedules/index.ts'
 
-export const PRECISIONS = ['bf16', 'fp16', 'fp8'] as const
-/** Number format of the products of weights and activations; fp8 keeps the rest in bf16. */
-export type Precision = (typeof PRECISIONS)[number]
+export { PRECISIONS, type Precision } from './names.ts'
 
 /** A training step without chips: model, sequence length, batch, precision. */
 export interface Workload {

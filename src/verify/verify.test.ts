@@ -312,7 +312,7 @@ describe('firstDeparture', () => {
 
 describe('parseTargets', () => {
   it('reads what a person lists, and tells every mistake', () => {
-    const [first, second] = PROVIDER_NAMES as [(typeof PROVIDER_NAMES)[0], (typeof PROVIDER_NAMES)[0]]
+    const [first, second] = PROVIDER_NAMES
     expect(parseTargets(`${first}, ${second}:1`)).toEqual([
       { name: first, index: 0 },
       { name: second, index: 1 },
