@@ -1,4 +1,4 @@
-/** @file Numbers for people: 12.2M, 18.4k tok/s, 3m12s, 1.2 GiB, 2.8e-4. */
+/** @file Numbers for people and from them: 12.2M, 18.4k tok/s, 3m12s, 1.2 GiB, 2.8e-4. */
 
 /** Three significant digits with k, M, G, T: 950, 1.80k, 12.2M. */
 export function compact(value: number): string {
@@ -72,4 +72,21 @@ export function localTime(iso: string): string {
   const two = (value: number): string => String(value).padStart(2, '0')
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`
+}
+
+/** What a suffix stands for; of tokens and parameters B is a billion. */
+export const DECIMAL: Readonly<Record<string, number>> = { '': 1, K: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12 }
+
+/** A count such as 4096, 30K, 1.5T or 1e13; undefined when it is none. Exact up to 2^53. */
+export function countOf(text: string): number | undefined {
+  const value = amountOf(text)
+  // 1.1K is 1100.0000000000002 in binary
+  const whole = Math.round(value)
+  return Math.abs(value - whole) <= 1e-9 * value && Number.isSafeInteger(whole) ? whole : undefined
+}
+
+/** What such a text stands for, whole or not, however large; NaN when it is no number. */
+export function amountOf(text: string): number {
+  const [, digits, suffix] = /^(\d+(?:\.\d+)?(?:e\d{1,2})?)([kmbgt]?)$/i.exec(text.replaceAll('_', '')) ?? []
+  return digits === undefined ? Number.NaN : Number(digits) * DECIMAL[suffix!.toUpperCase()]!
 }

@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RegaugeError } from '../errors.ts'
-import { bandwidthOf, batchOf, countOf, hourlyPriceOf, poolOf, tokensOf } from './quantities.ts'
+import { countOf } from '../words.ts'
+import { bandwidthOf, batchOf, hourlyPriceOf, poolOf, sequenceOf, tokensOf } from './quantities.ts'
 
 describe('countOf', () => {
   it.each([
@@ -53,6 +54,20 @@ describe('poolOf', () => {
     })
   })
 
+  it('reads how many before the chip, as clouds write them', () => {
+    for (const text of ['8xZeta', '8 x Zeta', '8*Zeta', '8\u00d7Zeta']) {
+      expect(poolOf(text, 'x')).toEqual({ word: 'Zeta', count: 8 })
+    }
+    expect(poolOf('1Kx9z2@50GB/s', 'x')).toMatchObject({
+      word: '9z2',
+      count: 1000,
+      networkBytesPerSecond: 50e9,
+    })
+    // a chip may have an x of its own
+    expect(poolOf('9z300x:4', 'x')).toEqual({ word: '9z300x', count: 4 })
+    expect(() => poolOf('0xZeta', 'x')).toThrow('"0" chips of Zeta')
+  })
+
   it.each([
     ['zeta', '"zeta" does not say how many: for instance zeta:4096'],
     [':5', '":5" names no chip: for instance eta:4096; regauge chips lists them'],
@@ -69,6 +84,19 @@ describe('poolOf', () => {
   ])('refuses "%s"', (text, message) => expect(() => poolOf(text, 'eta')).toThrow(message))
 })
 
+describe('sequenceOf', () => {
+  it('reads tokens, and contexts as they are called', () => {
+    expect(sequenceOf('4096')).toEqual({ tokens: 4096 })
+    expect(sequenceOf('4k')).toEqual({ tokens: 4096, note: '4k tokens are taken as 4096' })
+    expect(sequenceOf('1.5K').tokens).toBe(1536)
+    expect(sequenceOf('1M').tokens).toBe(2 ** 20)
+  })
+
+  it.each(['', '0', '-1', '0.3k', '1.5', 'many', '4KK', '1e99'])('refuses "%s"', (text) =>
+    expect(() => sequenceOf(text)).toThrow(`"${text}" is not a number of tokens: for instance 4096 or 4k`),
+  )
+})
+
 describe('batchOf', () => {
   it('reads sequences, and tokens that are whole sequences', () => {
     expect(batchOf('2048', 8192)).toEqual({ sequences: 2048 })
@@ -78,6 +106,18 @@ describe('batchOf', () => {
       sequences: 2048,
       note: '16M tokens are taken as 16777216: 2048 sequences of 8192',
     })
+  })
+
+  it('says what is larger than any run that is known of', () => {
+    expect(batchOf('4M', 8192)).toEqual({
+      sequences: 4e6,
+      note: '4,000,000 sequences of 8,192 are 32.8G tokens a step, more than any published run took (128M); were 4M-tokens meant?',
+    })
+    expect(batchOf('16384', 8192)).toEqual({ sequences: 16_384 })
+    expect(batchOf('128M-tokens', 8192)).toEqual({ sequences: 15_625 })
+    expect(batchOf('1G-tokens', 8192).note).toMatch(
+      /^1G tokens are taken as .*; .* more than any published run/,
+    )
   })
 
   it.each([

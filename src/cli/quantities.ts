@@ -1,8 +1,8 @@
 /** @file Quantities on the command line: counts with suffixes, bandwidths, pools of chips, batches of tokens. */
 import { type Issue, RegaugeError } from '../errors.ts'
 import { MOST } from '../simulate/index.ts'
+import { amountOf, compact, countOf, DECIMAL, grouped } from '../words.ts'
 
-const DECIMAL: Readonly<Record<string, number>> = { '': 1, K: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12 }
 const BINARY: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, B: 2 ** 30, G: 2 ** 30 }
 
 /** Takes the problems of a command line, so that all are told at once. */
@@ -50,20 +50,6 @@ export function usageIssues(error: unknown): readonly Issue[] {
   throw error
 }
 
-/** A count such as 4096, 30K, 1.5T or 1e13; undefined when it is none. Exact up to 2^53. */
-export function countOf(text: string): number | undefined {
-  const value = amountOf(text)
-  // 1.1K is 1100.0000000000002 in binary
-  const whole = Math.round(value)
-  return Math.abs(value - whole) <= 1e-9 * value && Number.isSafeInteger(whole) ? whole : undefined
-}
-
-/** What such a text stands for, whole or not, however large; NaN when it is no number. */
-function amountOf(text: string): number {
-  const [, digits, suffix] = /^(\d+(?:\.\d+)?(?:e\d{1,2})?)([kmbgt]?)$/i.exec(text.replaceAll('_', '')) ?? []
-  return digits === undefined ? Number.NaN : Number(digits) * DECIMAL[suffix!.toUpperCase()]!
-}
-
 /** A bandwidth in bytes per second: `50GB/s`, or in bits `400Gb/s`. Throws a `usage` error. */
 export function bandwidthOf(text: string): number {
   const fail = (message: string, hint: string) =>
@@ -80,18 +66,19 @@ export function bandwidthOf(text: string): number {
 }
 
 /** Chips of one kind as they are given: a word for the chip, how many, and what is known of their network. */
-interface PoolText {
+export interface PoolText {
   readonly word: string
   readonly count: number
   /** Each chip, each way, beyond its domain. */
   readonly networkBytesPerSecond?: number
 }
 
-/** Reads `chip:4096`, `chip:30K` or `chip:8192@50GB/s`. Throws a `usage` error. */
+/** Reads `chip:4096`, `4096xchip`, `chip:30K` or `chip:8192@50GB/s`. Throws a `usage` error. */
 export function poolOf(text: string, example: string): PoolText {
   const fail = (message: string, hint: string) =>
     new RegaugeError('usage', { code: 'CLI_POOL', message, hint })
-  const [, word, number, network] = /^([^:@]*)(?::([^@]*))?(?:@(.*))?$/s.exec(text) ?? []
+  const [, times, of] = /^(\d[\d._]*[kmb]?)\s*[x\u00d7*]\s*([^:@]+(?:@.*)?)$/is.exec(text.trim()) ?? []
+  const [, word, number = times, network] = /^([^:@]*)(?::([^@]*))?(?:@(.*))?$/s.exec(of ?? text) ?? []
   if (word === undefined || word.trim() === '') {
     throw fail(`"${text}" names no chip`, `for instance ${example}:4096; regauge chips lists them`)
   }
@@ -110,12 +97,36 @@ export function poolOf(text: string, example: string): PoolText {
   }
 }
 
-/** A batch in sequences. */
-export interface Batch {
-  readonly sequences: number
+/** Tokens of a sequence. */
+interface SequenceLength {
+  readonly tokens: number
   /** How it was read, where that is not plain. */
   readonly note?: string
 }
+
+/**
+ * Reads the tokens of a sequence. With a suffix they are counted as contexts are, in powers of two, and the note says
+ * so: 4k is 4096. Throws a `usage` error.
+ */
+export function sequenceOf(text: string): SequenceLength {
+  const [, digits, suffix] = /^(\d+(?:\.\d+)?)([km])$/i.exec(text.trim()) ?? []
+  const tokens = digits === undefined ? countOf(text.trim()) : Number(digits) * BINARY[suffix!.toUpperCase()]!
+  if (tokens === undefined || !Number.isSafeInteger(tokens) || tokens < 1) {
+    const message = `"${text}" is not a number of tokens`
+    throw new RegaugeError('usage', { code: 'CLI_VALUE', message, hint: 'for instance 4096 or 4k' })
+  }
+  return digits === undefined ? { tokens } : { tokens, note: `${text} tokens are taken as ${tokens}` }
+}
+
+/** A batch in sequences. */
+export interface Batch {
+  readonly sequences: number
+  /** How it was read, where that is not plain, or that it is larger than any that is known. */
+  readonly note?: string
+}
+
+/** Tokens of the largest batch that a published run took, 128M: that of MiniMax-01 (arXiv 2501.08313). */
+const LARGEST_BATCH = 2 ** 27
 
 /**
  * Reads a batch: sequences (`2048`, `2K`), or tokens (`16M-tokens`), which must be whole sequences. Where the decimal
@@ -130,7 +141,13 @@ export function batchOf(text: string, sequenceLength: number): Batch {
     throw fail(`"${text}" is not a batch`, 'give sequences as 2048, or tokens as 16M-tokens')
   }
   if (tokens === undefined) {
-    if (count <= MOST.globalBatch) return { sequences: count }
+    if (count <= MOST.globalBatch) {
+      const large = largeNote(count, sequenceLength)
+      return {
+        sequences: count,
+        ...(large !== undefined && { note: `${large}; were ${number}-tokens meant?` }),
+      }
+    }
     throw fail(
       `a batch of ${text} sequences is more than ${MOST.globalBatch}`,
       `were tokens meant? ${number}-tokens`,
@@ -142,19 +159,30 @@ export function batchOf(text: string, sequenceLength: number): Batch {
       'give a smaller one',
     )
   }
-  if (count % sequenceLength === 0) return { sequences: count / sequenceLength }
+  if (count % sequenceLength === 0) {
+    const note = largeNote(count / sequenceLength, sequenceLength)
+    return { sequences: count / sequenceLength, ...(note !== undefined && { note }) }
+  }
   const suffix = /[kmbg]$/i.exec(number!)?.[0].toUpperCase()
   const binary = suffix === undefined ? undefined : Number(number!.slice(0, -1)) * BINARY[suffix]!
   if (binary !== undefined && Number.isSafeInteger(binary) && binary % sequenceLength === 0) {
     const sequences = binary / sequenceLength
-    const note = `${number} tokens are taken as ${binary}: ${sequences} sequences of ${sequenceLength}`
-    return { sequences, note }
+    const taken = `${number} tokens are taken as ${binary}: ${sequences} sequences of ${sequenceLength}`
+    const large = largeNote(sequences, sequenceLength)
+    return { sequences, note: large === undefined ? taken : `${taken}; ${large}` }
   }
   const below = Math.floor(count / sequenceLength)
   throw fail(
     `${count} tokens are not whole sequences of ${sequenceLength}`,
     `give sequences, such as ${below > 0 ? `${below} or ` : ''}${below + 1}`,
   )
+}
+
+/** What to say of a batch that is larger than any that is known of; undefined for others. */
+function largeNote(sequences: number, sequenceLength: number): string | undefined {
+  const tokens = sequences * sequenceLength
+  if (tokens <= LARGEST_BATCH) return undefined
+  return `${grouped(sequences)} sequences of ${grouped(sequenceLength)} are ${compact(tokens)} tokens a step, more than any published run took (128M)`
 }
 
 /** A price such as `2.5/h`: units per hour. Throws a `usage` error. */

@@ -56,6 +56,13 @@ describe('parseLayout', () => {
     })
   })
 
+  it('takes commas between keys, beside those of stages', () => {
+    const layout = parseLayout('tp8 pp4 stages=7,8x2,9 mb2', 64)
+    for (const text of ['tp=8,pp=4,stages=7,8x2,9,mb=2', 'tp8, pp4 stages=7,8x2,9, mb2']) {
+      expect(parseLayout(text, 64)).toEqual(layout)
+    }
+  })
+
   it('tells every mistake at once, with what would do', () => {
     expect(mistakes('tp8 tp4 xp3 recompute=selectiv schedule=1f1 stages=1,a pp-3 zero7')).toEqual([
       'the layout has tp twice: tp8 and tp4: give one of them',

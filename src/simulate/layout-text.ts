@@ -40,7 +40,7 @@ export const LAYOUT_KEYS: readonly string[] = [
 ]
 
 /**
- * Reads a layout. Keys are `tp cp pp vp dp ep etp mb zero shards` with a number (`tp8` or `tp=8`), `sp`, `ring` and
+ * Reads a layout: keys apart by spaces or commas. They are `tp cp pp vp dp ep etp mb zero shards` with a number (`tp8` or `tp=8`), `sp`, `ring` and
  * `offload` with on or off, `schedule=`, `recompute=none|selective|full` (`full:4` for 4 layers of each stage) and
  * `stages=7,8x14,7` for the layers of each stage. What is left out: 1; `dp` such that all chips are used; `zeroStage`;
  * `sp` on with tensor parallelism; `ring=on`; no recomputation; one forward, one backward, or interleaved with `vp`.
@@ -52,7 +52,8 @@ export function parseLayout(text: string, chips: number, zeroStage: Layout['zero
     issues.push({ code: 'LAYOUT_VALUE', message, ...(hint !== undefined && { hint }) })
   }
   const found = new Map<string, { readonly word: string; readonly value: string }>()
-  for (const whole of text.split(/\s+/).filter((one) => one !== '')) {
+  // a comma parts keys too, but not the layers of stages=7,8x14,7
+  for (const whole of text.split(/\s+|,(?=\s*[a-z]{2})/i).filter((one) => one !== '')) {
     const [key, value] = split(whole)
     const word = whole.length > 60 ? `${whole.slice(0, 60)}…` : whole
     if (!LAYOUT_KEYS.includes(key)) {
