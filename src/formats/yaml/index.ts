@@ -2,9 +2,9 @@
 export {
   descriptionAt,
   expectedAt,
-  homesOf,
   keysAt,
   type Path,
+  pathsOf,
   schemasAt,
 } from './introspect.ts'
 export { type Checked, dotted, type Problem, schemaProblems, show } from './problems.ts'

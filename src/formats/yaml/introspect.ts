@@ -82,18 +82,28 @@ export function descriptionAt(root: z.core.$ZodType, path: Path): string | undef
   return undefined
 }
 
-/** Where in the file a key is at home: the sections, one or two deep, that have it. */
-export function homesOf(root: z.core.$ZodType, key: string): string[] {
-  const homes: string[] = []
+/** The keys of a file at all depths, each by the way to it from the root. */
+export function pathsOf(root: z.core.$ZodType): string[][] {
+  const found = new Map<string, string[]>()
   const visit = (schema: z.core.$ZodType, path: string[]): void => {
     for (const one of alternatives(schema)) {
       if (!(one instanceof z.ZodObject)) continue
-      if (path.length > 0 && Object.hasOwn(one.shape, key)) homes.push(path.join('.'))
-      for (const [name, child] of Object.entries(one.shape)) visit(child as z.ZodType, [...path, name])
+      for (const [name, child] of Object.entries(one.shape)) {
+        const way = [...path, name]
+        found.set(way.join('.'), way)
+        visit(child as z.ZodType, way)
+      }
     }
   }
   visit(root, [])
-  return [...new Set(homes)]
+  return [...found.values()]
+}
+
+/** Where in the file a key is at home: the sections that have it. */
+export function homesOf(root: z.core.$ZodType, key: string): string[] {
+  return pathsOf(root)
+    .filter((path) => path.length > 1 && path.at(-1) === key)
+    .map((path) => path.slice(0, -1).join('.'))
 }
 
 /** What may stand at `path`, in words: `a whole number`, `one of a, b, c`, `text or a list`. */

@@ -1,6 +1,7 @@
 /** @file What is wrong with a file, as data: its schema's findings in words that name value, limit and remedy. */
 import type { z } from 'zod'
 import { nearest } from '../../errors.ts'
+import { countOf } from '../../words.ts'
 import { descriptionAt, expectedAt, fixedKeys, homesOf, mappingsAt, type Path } from './introspect.ts'
 
 /** One problem, placed by the path of the value rather than by line. */
@@ -20,6 +21,11 @@ export interface Checked {
   readonly schema: z.ZodType
   readonly root: string
   readonly prefix: string
+  /**
+   * What to write in the place of an unknown key, where the schema is not all that is known of names; `keys` are those
+   * that may stand there.
+   */
+  readonly hintFor?: (parent: Path, key: string, keys: readonly string[]) => string | undefined
 }
 
 /** Every problem that the schema finds in a value. */
@@ -124,7 +130,12 @@ function wordsFor(checked: Checked, issue: ZodIssue, path: Path, root: unknown):
   }
 }
 
-function unknownKey({ schema, prefix }: Checked, path: Path, key: string, mapping: unknown): Problem {
+function unknownKey(
+  { schema, prefix, hintFor }: Checked,
+  path: Path,
+  key: string,
+  mapping: unknown,
+): Problem {
   // of several mappings that may stand here the one that the fixed keys ask for, such as an optimizer of its kind
   const values = (mapping ?? {}) as Record<string, unknown>
   const meant = mappingsAt(schema, path).filter((one) =>
@@ -140,11 +151,12 @@ function unknownKey({ schema, prefix }: Checked, path: Path, key: string, mappin
           .flatMap(fixedKeys)
           .map((fixed) => `${fixed.key}: ${fixed.value}`)
           .join(' or ')}`
-      : near !== undefined
-        ? `did you mean "${near}"?`
-        : homes.length > 0
-          ? `it belongs in ${homes.join(' or ')}`
-          : `keys here are ${keys.join(', ')}`
+      : (hintFor?.(path, key, keys) ??
+        (near !== undefined
+          ? `did you mean "${near}"?`
+          : homes.length > 0
+            ? `it belongs in ${homes.join(' or ')}`
+            : `keys here are ${keys.join(', ')}`))
   const where = path.length === 0 ? '' : ` in ${dotted(path)}`
   return {
     code: `${prefix}_UNKNOWN_KEY`,
@@ -171,7 +183,8 @@ function bound(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig, receive
 function typeHint(schema: z.ZodType, path: Path, received: unknown): string | undefined {
   if (typeof received !== 'string') return undefined
   const expected = expectedAt(schema, path)
-  const number = Number(received.replaceAll(/[_, ]/g, '') || 'none')
+  const digits = received.replaceAll(/[_, ]/g, '') || 'none'
+  const number = countOf(digits) ?? Number(digits)
   if (/number/.test(expected) && Number.isFinite(number))
     return `write ${number}, without quotes or separators`
   if (/true or false/.test(expected) && /^(yes|on|no|off)$/i.test(received)) {

@@ -14,13 +14,14 @@ import {
 } from '../../formats/index.ts'
 import { crossProblems } from './check.ts'
 import { loadModule, MODULE_ENDINGS } from './module.ts'
+import { keyHint } from './other-names.ts'
 import { resolveRun } from './resolve.ts'
 import { type ResolvedRun, type Run, runSchema } from './schema.ts'
 import { applySettings } from './settings.ts'
 
 /** How a run file is called in messages, and its schema. */
 export const RUN_FILE = { name: 'run file', prefix: 'RUN' }
-const RUN = { schema: runSchema, root: 'the run', prefix: 'RUN' }
+const RUN = { schema: runSchema, root: 'the run', prefix: 'RUN', hintFor: keyHint }
 
 export interface LoadedRun {
   readonly run: ResolvedRun

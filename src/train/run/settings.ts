@@ -1,7 +1,9 @@
 /** @file `--set key=value`: values of the command line that replace those of the run file. */
 import { LineCounter, parseDocument } from 'yaml'
-import { type Issue, nearest, RegaugeError } from '../../errors.ts'
+import { type Issue, RegaugeError } from '../../errors.ts'
 import { expectedAt, keysAt, type Path, type Source, schemasAt, show } from '../../formats/index.ts'
+import { countOf } from '../../words.ts'
+import { keyHint, knownName, settingHint } from './other-names.ts'
 import { EXCLUSIVE, runSchema } from './schema.ts'
 
 interface Setting {
@@ -48,15 +50,14 @@ function parseSetting(text: string): Setting | Issue {
   if (unknown >= 0) {
     const parent: Path = path.slice(0, unknown)
     const keys = keysAt(runSchema, parent)
-    const near = nearest(path[unknown]!, keys)
     const where = parent.length === 0 ? '' : ` in ${parent.join('.')}`
     const message = `unknown key ${show(path[unknown])}${where}`
+    const known = knownName(path.join('.'))
     const hint =
-      near !== undefined
-        ? `did you mean "${near}"?`
-        : keys.length > 0
-          ? `keys here are ${keys.join(', ')}`
-          : ''
+      known !== undefined
+        ? settingHint(known, text.slice(split + 1))
+        : (keyHint(parent, path[unknown]!, keys) ??
+          (keys.length > 0 ? `keys here are ${keys.join(', ')}` : ''))
     return { code: 'RUN_UNKNOWN_KEY', message, file: flag, ...(hint !== '' && { hint }) }
   }
   const value = parseValue(text.slice(split + 1), path)
@@ -77,8 +78,9 @@ function parseValue(text: string, path: Path): { value: unknown } | { problem: s
   })
   const error = document.errors[0] ?? document.warnings[0]
   if (error !== undefined) return { problem: `the value is not YAML (${error.message})` }
+  const count = takesNumber(path) ? countOf(text.trim()) : undefined
   try {
-    return { value: document.toJS({ maxAliasCount: 10 }) as unknown }
+    return { value: count ?? (document.toJS({ maxAliasCount: 10 }) as unknown) }
   } catch {
     return { problem: 'the value is not YAML (an alias points to no anchor)' }
   }
@@ -109,4 +111,10 @@ function assign(root: unknown, { path, value }: Setting): boolean {
 function takesText(path: Path): boolean {
   const expected = expectedAt(runSchema, path)
   return schemasAt(runSchema, path).length > 0 && /^(text|one of)/.test(expected)
+}
+
+/** True where a number may stand and no text, so that 10M is one. */
+function takesNumber(path: Path): boolean {
+  const expected = expectedAt(runSchema, path)
+  return /number/.test(expected) && !/text|one of/.test(expected)
 }
