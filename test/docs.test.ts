@@ -78,3 +78,18 @@ test('every page of docs/ is reached from the README', () => {
   }
   expect(PAGES.filter((page) => page !== 'CHANGELOG.md' && !reached.has(page))).toEqual([])
 })
+
+test('docs/training.md says what each field of an event is', () => {
+  const source = textOf('src/train/log/events.ts')
+  const docs = textOf('docs/training.md')
+  const section = /## What a log line says\n([\s\S]*?)\n## /.exec(docs)![1]!
+  const events = [...source.matchAll(/export interface (\w+)Event \{\n([\s\S]*?)\n\}/g)]
+  expect(events.length).toBeGreaterThan(8)
+  for (const [, name, body] of events) {
+    const row = section.split('\n').find((line) => line.startsWith(`| \`${name!.toLowerCase()}\``))
+    const fields = [...body!.matchAll(/^ {2}readonly (\w+)/gm)].map(([, field]) => field!)
+    for (const field of fields.filter((one) => one !== 'type')) {
+      expect([name, field, row]).toEqual([name, field, expect.stringContaining(`\`${field}\``)])
+    }
+  }
+})

@@ -49,6 +49,7 @@ const NAMING: Readonly<Record<string, string>> = {
   'formats/indexed-dataset-index.ts': 'the same',
   'formats/indexed-dataset-write.ts': 'the same',
   'formats/indexed-dataset.test.ts': 'the same',
+  'train/run/other-names.ts': 'the names that other tools have for what is set here',
   'simulate/fitted/values.ts':
     'what is fitted has the names of the software that was measured, and is written by a script',
 }
@@ -89,7 +90,7 @@ function wrong({ room, path }: File, to: string): string | undefined {
   }
   if (other === room) return undefined
   if (other === undefined) return 'is no room'
-  if (to !== `${other}/index.ts`) return 'reaches past the index.ts of its room'
+  if (to !== `${other}/index.ts` && to !== `${other}/names.ts`) return 'reaches past the index.ts of its room'
   if (room === undefined || ROOMS.indexOf(other) < ROOMS.indexOf(room)) return undefined
   return path.endsWith('.test.ts') ? undefined : `is not above ${room}/`
 }
@@ -109,6 +110,31 @@ test('a room imports only from rooms above it, by their index.ts', () => {
   expect(problems).toEqual([])
   // the search itself finds imports: the command line has some in every file
   expect(files.flatMap(importsOf).length).toBeGreaterThan(files.length)
+})
+
+test('the names.ts of a room takes nothing along', () => {
+  const names = files.filter(({ path }) => path.endsWith('/names.ts'))
+  expect(names.length).toBeGreaterThan(3)
+  for (const file of names) expect([file.path, file.text.match(/^import/gm)]).toEqual([file.path, null])
+})
+
+test('help and a mistake in a command load no room and no package but that for colours', () => {
+  const loaded = new Set<string>()
+  const visit = (path: string): void => {
+    if (loaded.has(path)) return
+    loaded.add(path)
+    const text = files.find((file) => file.path === path)!.text
+    // what is imported when the file is: neither types alone nor what is called for
+    for (const [, to] of text.matchAll(/^(?:import|export) (?!type )(?:[^;']*? from )?'([^']*)'/gm)) {
+      if (to!.startsWith('.')) visit(join(dirname(path), to!).split(sep).join('/'))
+      else loaded.add(to!)
+    }
+  }
+  visit('cli/main.ts')
+  const heavy = [...loaded].filter(
+    (one) => !one.startsWith('node:') && !one.startsWith('cli/') && !one.endsWith('/names.ts'),
+  )
+  expect(heavy.sort()).toEqual([...COMMON, 'picocolors'].sort())
 })
 
 test('the library takes nothing of the command line along', () => {

@@ -10,16 +10,18 @@ import { type ParsedLine, parseLine } from './parse.ts'
 import { type Output, openTerminal, type Terminal } from './ui/terminal.ts'
 
 /** Modules of the commands, loaded when they are called, so that `--help` is quick. */
-const MODULES: { readonly [C in CommandName]?: () => Promise<{ run: Command<C> }> } = {
+const MODULES: { readonly [C in CommandName]: () => Promise<{ run: Command<C> }> } = {
   init: () => import('./commands/init.ts'),
   check: () => import('./commands/check.ts'),
   train: () => import('./commands/train.ts'),
   eval: () => import('./commands/eval.ts'),
   sample: () => import('./commands/sample.ts'),
   verify: () => import('./commands/verify.ts'),
+  runs: () => import('./commands/runs-list.ts'),
   'runs list': () => import('./commands/runs-list.ts'),
   'runs show': () => import('./commands/runs-show.ts'),
   'runs compare': () => import('./commands/runs-compare.ts'),
+  'runs rm': () => import('./commands/runs-rm.ts'),
   chips: () => import('./commands/chips.ts'),
   'chips show': () => import('./commands/chips-show.ts'),
   'chips compare': () => import('./commands/chips-compare.ts'),
@@ -40,7 +42,7 @@ export async function runCli(
   const end = words.indexOf('--')
   const json = words.slice(0, end < 0 ? undefined : end).includes('--json')
   try {
-    const request = parseLine(words)
+    const request = await parseLine(words)
     if (request.kind === 'help') terminal.data(helpText(request.topic, terminal.colors).trimEnd())
     else if (request.kind === 'version') terminal.data(VERSION)
     else return (await runCommand(request.line, json, terminal)) ?? 0
@@ -55,9 +57,7 @@ async function runCommand<C extends CommandName>(
   json: boolean,
   terminal: Terminal,
 ): Promise<number | undefined> {
-  const load = MODULES[line.command]
-  if (load === undefined) throw new Error(`the command ${line.command} has no module`)
-  const module = await load()
+  const module = await MODULES[line.command]()
   // The parser has filled the options by the same table that their type is made from.
   const options = line.options as OptionValues<C>
   return module.run({ arguments: line.arguments, options, json, terminal })

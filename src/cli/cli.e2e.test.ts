@@ -1,13 +1,13 @@
 /** @file The command as a person runs it, with its exit code and both streams; where it matters, as a process. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { copyBuild } from '../../test/build-copy.ts'
 import { formatRun, loadRun, openEventLog, runJsonSchema } from '../train/index.ts'
 import { runCli } from './app.ts'
 import { completionScript } from './completion.ts'
-import { COMMAND_NAMES } from './options.ts'
+import { COMMAND_NAMES, COMMANDS, SHELLS } from './options.ts'
 import type { Output } from './ui/terminal.ts'
 
 const before = process.cwd()
@@ -64,7 +64,7 @@ describe('regauge', () => {
       for (const name of COMMAND_NAMES) expect(out).toContain(name)
       expect(out).not.toContain('\u001b')
     }
-    expect((await regauge(['runs'])).out).toContain('runs compare')
+    expect((await regauge(['runs', '--help'])).out).toContain('runs compare')
     expect((await regauge(['help', 'runs', 'show'])).out).toContain('regauge runs show <run>')
     expect((await regauge(['train', 'x', '--help'])).out).toContain('regauge train runs/books')
     expect((await regauge(['-h'], { FORCE_COLOR: '1' })).out).toContain('\u001b[1m')
@@ -73,7 +73,10 @@ describe('regauge', () => {
 
   it('tells its version', async () => {
     const { version } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as { version: string }
-    expect((await regauge(['--version'])).out).toBe(`${version}\n`)
+    for (const word of ['--version', '-V', '-v', 'version']) {
+      expect(await regauge([word])).toEqual({ code: 0, out: `${version}\n`, err: '' })
+    }
+    expect((await regauge(['version', 'of', 'what'])).code).toBe(2)
   })
 
   it('exits with 2 on mistakes, all told at once, on stderr', async () => {
@@ -191,6 +194,7 @@ describe('regauge runs', () => {
     writeFileSync(join(two, 'events.jsonl'), '{"type":"step","ste', { flag: 'a' })
     mkdirSync(join(work, 'runs', 'not-a-run'))
 
+    expect(await regauge(['runs'])).toEqual(await regauge(['runs', 'list']))
     expect(
       (await regauge(['runs', 'list'])).out.split('\n').map((line) => line.split(/\s+/).slice(0, 6)),
     ).toEqual([
@@ -251,6 +255,64 @@ describe('regauge runs', () => {
     expect(out).not.toContain('\u001b')
   })
 
+  it('removes a run once that is said, and nothing that is not one', async () => {
+    const folder = await makeRun('old', [], [5], 1)
+    mkdirSync(join(folder, 'checkpoints', 'step-00000001'), { recursive: true })
+    writeFileSync(join(folder, 'checkpoints', 'step-00000001', 'model.safetensors'), 'x'.repeat(1000))
+    const kept = join(work, 'kept')
+    mkdirSync(kept)
+    writeFileSync(join(kept, 'text'), 'mine')
+    const is = { code: 2, out: '' }
+
+    // a script must say so
+    const unasked = await regauge(['runs', 'rm', 'old'])
+    expect(unasked).toMatchObject(is)
+    expect(unasked.err).toMatch(
+      /would remove runs\/old with 1 checkpoint, .*nobody can be asked here: say --yes/,
+    )
+
+    const refused = async (reason: string) => {
+      const { code, err } = await regauge(['runs', 'rm', 'old', '--yes'])
+      expect([code, err]).toEqual([2, expect.stringContaining(reason)])
+      expect(existsSync(join(folder, 'events.jsonl'))).toBe(true)
+    }
+    for (const stranger of ['notes.txt', 'data/a.txt', 'checkpoints/mine']) {
+      mkdirSync(join(folder, stranger, '..'), { recursive: true })
+      writeFileSync(join(folder, stranger), 'mine')
+      await refused(`holds ${stranger}, which is not of a run`)
+      rmSync(join(folder, stranger))
+    }
+    mkdirSync(join(work, 'runs', 'bare'), { recursive: true })
+    writeFileSync(join(work, 'runs', 'bare', 'run.yaml'), 'seed: 1')
+    expect((await regauge(['runs', 'rm', 'bare', '-y'])).err).toContain('holds no events.jsonl')
+    symlinkSync(folder, join(work, 'runs', 'link'))
+    expect((await regauge(['runs', 'rm', 'link', '--yes'])).err).toContain('is a link, which is not followed')
+
+    // while a process trains it
+    const { hostname } = await import('node:os')
+    mkdirSync(join(folder, 'lock'))
+    const held = join(folder, 'lock', `${process.pid}-0@${hostname()}`)
+    writeFileSync(held, '')
+    const other = spawned(['runs', 'rm', 'old', '--yes'])
+    expect([other.code, other.err]).toEqual([3, expect.stringContaining('trains this run now')])
+    rmSync(held)
+
+    // several mistakes at once, and then nothing is removed
+    expect((await regauge(['runs', 'rm', 'old', 'bare', 'none', '-y'])).err).toContain('2 problems')
+    expect(existsSync(folder)).toBe(true)
+
+    // a link in it goes, what it points to stays
+    symlinkSync(kept, join(folder, 'tensorboard'))
+    const { code, out } = await regauge(['runs', 'rm', 'old', '--yes', '--json'])
+    expect(code).toBe(0)
+    expect(JSON.parse(out)).toEqual([{ folder, checkpoints: 1, bytes: expect.any(Number) }])
+    expect(existsSync(folder)).toBe(false)
+    expect(readFileSync(join(kept, 'text'), 'utf8')).toBe('mine')
+    expect(readdirSync(join(work, 'runs')).filter((name) => name.startsWith('.'))).toEqual([])
+    rmSync(join(work, 'runs', 'link'))
+    rmSync(join(work, 'runs', 'bare'), { recursive: true })
+  })
+
   it('says that there are none', async () => {
     expect(await regauge(['runs', 'list', '--runs', 'nowhere'])).toEqual({
       code: 0,
@@ -274,12 +336,12 @@ describe('regauge completion', () => {
   it('completes words in bash', async () => {
     const cases = {
       'regauge tr': 'train',
-      'regauge runs ': 'list show compare',
+      'regauge runs ': 'list show compare rm',
       'regauge init --recipe ': 'scratch jsonl continue',
       'regauge init -r c': 'continue',
       'regauge train --s': '--set',
       'regauge runs show --j': '--json',
-      'regauge completion ': 'bash zsh fish',
+      'regauge completion ': 'bash zsh fish powershell',
       'regauge schema ': '',
       'regauge plan --model llama-3-': 'llama-3-70b',
     }
@@ -292,9 +354,36 @@ describe('regauge completion', () => {
     expect(shell(script)).toEqual({ code: 0, out: `${Object.values(cases).join('\n')}\n`, err: '' })
   })
 
-  it.each(['bash', 'zsh', 'fish'] as const)('knows every command and option in %s', (which) => {
+  it.each(SHELLS)('knows every command and option in %s', (which) => {
     const script = completionScript(which)
-    for (const name of COMMAND_NAMES) for (const word of name.split(' ')) expect(script).toContain(word)
-    expect(script).toContain('top-p')
+    for (const name of COMMAND_NAMES) {
+      for (const word of name.split(' ')) expect(script).toContain(word)
+      for (const option of Object.keys(COMMANDS[name].options)) expect(script).toContain(option)
+    }
+  })
+
+  // nothing here runs PowerShell: what can be told of its text is held to
+  it('writes PowerShell whose quotes and brackets close, and whose keys stand once in any case', () => {
+    const script = completionScript('powershell')
+    const bare = script.replaceAll(/'(?:[^']|'')*'|"[^"]*"/g, (text) => {
+      expect(text).not.toContain('\n')
+      return '_'
+    })
+    expect(bare).not.toMatch(/['"]/)
+    const open: string[] = []
+    const pairs: Readonly<Record<string, string>> = { ')': '(', ']': '[', '}': '{' }
+    for (const letter of bare.replaceAll(/^ *#.*$/gm, '')) {
+      if ('([{'.includes(letter)) open.push(letter)
+      else if (letter in pairs) expect(open.pop()).toBe(pairs[letter])
+    }
+    expect(open).toEqual([])
+    for (const [, body] of script.matchAll(/\[ordered\]@\{ (.*?) \}(?=[;\s]|$)/gm)) {
+      const keys = [...body!.matchAll(/(?:^|; )'((?:[^']|'')*)' = /g)].map(([, key]) => key!.toLowerCase())
+      expect(new Set(keys).size).toBe(keys.length)
+    }
+    expect(script).toContain(
+      `'completion' = @{ Options = [ordered]@{ '--json' = 'Print results and errors as JSON'; '--help' = 'Show help' }; Values = [ordered]@{  }; Words = @('bash', 'zsh', 'fish', 'powershell') }`,
+    )
+    expect(script).toContain(`'--recipe' = @('scratch', 'jsonl', 'continue'); '-r' = @('scratch',`)
   })
 })

@@ -1,4 +1,4 @@
-/** @file Completion scripts for bash, zsh and fish, made from the table of commands. */
+/** @file Completion scripts for bash, zsh, fish and PowerShell, made from the table of commands. */
 import { modelNames } from './models.ts'
 import {
   COMMAND_NAMES,
@@ -7,12 +7,17 @@ import {
   type CommandSpec,
   GLOBAL_OPTIONS,
   type OptionSpec,
+  type SHELLS,
   type WordKind,
 } from './options.ts'
 import { FIRST_WORDS } from './parse.ts'
 
-export function completionScript(shell: 'bash' | 'zsh' | 'fish'): string {
-  return { bash, zsh, fish }[shell]()
+export type Shell = (typeof SHELLS)[number]
+
+const SCRIPTS: { readonly [S in Shell]: () => string } = { bash, zsh, fish, powershell }
+
+export function completionScript(shell: Shell): string {
+  return SCRIPTS[shell]()
 }
 
 interface Completed {
@@ -85,7 +90,7 @@ function bash(): string {
     '_regauge() {',
     `  local cur="\${COMP_WORDS[COMP_CWORD]}" prev="\${COMP_WORDS[COMP_CWORD-1]}" command="\${COMP_WORDS[1]}"`,
     '  COMPREPLY=()',
-    `  if [[ $COMP_CWORD -eq 1 ]]; then ${reply([...FIRST_WORDS, 'help', '--help', '--version'])}; return; fi`,
+    `  if [[ $COMP_CWORD -eq 1 ]]; then ${reply([...FIRST_WORDS, 'help', 'version', '--help', '--version'])}; return; fi`,
     ...(groups.length > 0 ? ['  case "$command" in', ...groups, '  esac'] : []),
     '  case "$command" in',
     ...cases,
@@ -179,4 +184,72 @@ function fish(): string {
     if (argument !== undefined) lines.push(`complete -c regauge -n ${condition}${want(wanted(argument))}`)
   }
   return lines.join('\n')
+}
+
+/** Where nothing is offered, PowerShell itself offers files. */
+function powershell(): string {
+  // typographic quotes end a text as well
+  const quote = (text: string): string => `'${text.replaceAll(/['\u2018-\u201b]/g, '$&$&')}'`
+  const list = (words: readonly string[]): string => `@(${words.map(quote).join(', ')})`
+  const map = (rows: readonly (readonly [string, string])[]): string =>
+    `[ordered]@{ ${rows.map(([key, value]) => `${quote(key)} = ${value}`).join('; ')} }`
+  const offered = (want: readonly string[] | WordKind): readonly string[] =>
+    typeof want !== 'string' ? want : want === 'model' ? modelNames() : []
+  const commands = ALL.map(({ name, spec, options }) => {
+    const described = options.map(([option, { description }]) => [`--${option}`, quote(description)] as const)
+    const values = options
+      .filter(([, option]) => option.value !== undefined)
+      .flatMap((entry) => flags(entry).map((flag) => [flag, list(offered(wanted(entry[1])))] as const))
+    const words = list(offered(wanted(spec.arguments[0])))
+    return `    ${quote(name)} = @{ Options = ${map(described)}; Values = ${map(values)}; Words = ${words} }`
+  })
+  const groups = GROUPS.map(({ first, seconds }) => {
+    const rows = seconds.map(
+      (second) => [second, quote(COMMANDS[`${first} ${second}` as CommandName].summary)] as const,
+    )
+    return `    ${quote(first)} = ${map(rows)}`
+  })
+  return [
+    '# PowerShell completion of regauge',
+    'Register-ArgumentCompleter -Native -CommandName regauge -ScriptBlock {',
+    '  param($wordToComplete, $commandAst, $cursorPosition)',
+    `  $first = ${map(FIRST_WORDS.map((first) => [first, quote(summary(first))]))}`,
+    '  $groups = @{',
+    ...groups,
+    '  }',
+    '  $commands = @{',
+    ...commands,
+    '  }',
+    '  # the words before the one at the cursor',
+    '  $words = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } |',
+    '    ForEach-Object { $_.Extent.Text })',
+    '  $offered = [ordered]@{}',
+    '  if ($words.Count -le 1) {',
+    '    $offered = $first',
+    '  } else {',
+    '    $name = $words[1]',
+    '    $group = $groups[$name]',
+    '    $second = if ($words.Count -gt 2) { $words[2] } else { $null }',
+    "    if ($group -and -not $second -and -not $wordToComplete.StartsWith('-')) {",
+    '      $offered = $group',
+    '    } else {',
+    '      if ($group -and $second -and $group.Contains($second)) { $name = "$name $second" }',
+    '      $command = $commands[$name]',
+    '      if ($command) {',
+    '        $last = $words[-1]',
+    '        $wanted = @()',
+    '        if ($command.Values.Contains($last)) { $wanted = $command.Values[$last] }',
+    "        elseif ($wordToComplete.StartsWith('-')) { $offered = $command.Options }",
+    '        else { $wanted = $command.Words }',
+    '        foreach ($word in $wanted) { $offered[$word] = $word }',
+    '      }',
+    '    }',
+    '  }',
+    '  foreach ($entry in $offered.GetEnumerator()) {',
+    '    if ($entry.Key.StartsWith($wordToComplete)) {',
+    "      [System.Management.Automation.CompletionResult]::new($entry.Key, $entry.Key, 'ParameterValue', $entry.Value)",
+    '    }',
+    '  }',
+    '}',
+  ].join('\n')
 }

@@ -11,38 +11,35 @@ import {
 } from './options.ts'
 import type { Colors } from './ui/terminal.ts'
 
-/** Help for all of regauge (topic empty), for a group (`runs`) or for one command. */
-export function helpText(topic: string, colors: Colors): string {
-  if (topic in COMMANDS) return commandHelp(topic as CommandName, colors)
-  const names = COMMAND_NAMES.filter((name) => topic === '' || name.startsWith(`${topic} `))
-  const rows = names.map((name): [string, string] => [name, COMMANDS[name].summary])
-  const usage = topic === '' ? 'regauge <command> [options]' : `regauge ${topic} <command> [options]`
-  const title =
-    topic === '' ? ['regauge trains language models from Node: the training step is one ONNX graph.', ''] : []
+/** Help for one command, or for all of regauge. */
+export function helpText(topic: CommandName | undefined, colors: Colors): string {
+  if (topic !== undefined) return commandHelp(topic, colors)
   const start: [string, string][] = [
     ['regauge init --name books --data "books/*.txt"', 'write run.yaml'],
     ['regauge train', 'train; the live view shows how it learns'],
     ['regauge sample runs/books "Once upon a time"', 'read what it writes'],
   ]
   return [
-    ...title,
-    `${colors.bold('Usage')}  ${usage}`,
+    'regauge trains language models from Node: the training step is one ONNX graph.',
+    '',
+    `${colors.bold('Usage')}  regauge <command> [options]`,
     '',
     colors.bold('Commands'),
-    ...columns(rows, colors),
-    '',
-    ...(topic === '' ? [colors.bold('Begin with'), ...columns(start, colors), ''] : []),
-    colors.bold('Options'),
     ...columns(
-      [
-        ...optionRows(GLOBAL_OPTIONS),
-        ...(topic === '' ? [['-V, --version', 'Show the version'] as const] : []),
-      ],
+      COMMAND_NAMES.map((name) => [name, COMMANDS[name].summary]),
       colors,
     ),
     '',
-    ...(topic === '' ? [colors.bold('Exit codes'), `  ${exitCodes()}`, ''] : []),
-    `regauge ${topic === '' ? '' : `${topic} `}<command> --help shows more, with examples.`,
+    colors.bold('Begin with'),
+    ...columns(start, colors),
+    '',
+    colors.bold('Options'),
+    ...columns([...optionRows(GLOBAL_OPTIONS), ['-v, --version', 'Show the version']], colors),
+    '',
+    colors.bold('Exit codes'),
+    `  ${exitCodes()}`,
+    '',
+    'regauge <command> --help shows more, with examples.',
     '',
   ].join('\n')
 }

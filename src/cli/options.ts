@@ -1,9 +1,9 @@
 /** @file The one table of commands and options: parsing, help, errors and shell completion are made from it. */
 
-import { EXAMPLE_CHIPS, RUNTIMES, STATUSES } from '../chips/index.ts'
-import { ENGINE_IDS } from '../engines/index.ts'
-import { PROVIDER_NAMES } from '../runtime/index.ts'
-import { PRECISIONS } from '../simulate/index.ts'
+import { EXAMPLE_CHIPS, RUNTIMES, STATUSES } from '../chips/names.ts'
+import { ENGINE_IDS } from '../engines/names.ts'
+import { PROVIDER_NAMES } from '../runtime/names.ts'
+import { PRECISIONS } from '../simulate/names.ts'
 
 /** What a word on the command line stands for, for completion. */
 export type WordKind = 'run-file' | 'folder' | 'file' | 'model' | 'text'
@@ -17,6 +17,8 @@ export interface OptionSpec {
   readonly kind?: 'number' | 'integer'
   /** The least number; 0 when left out. */
   readonly least?: number
+  /** What other tools call it: not taken, but known for what is meant. */
+  readonly also?: readonly string[]
   /** May be given more than once; the values are a list. */
   readonly many?: true
   /** The command needs it. */
@@ -26,6 +28,9 @@ export interface OptionSpec {
   /** Shown in help; the command fills it in. */
   readonly default?: string
 }
+
+/** Shells that commands are completed in. */
+export const SHELLS = ['bash', 'zsh', 'fish', 'powershell'] as const
 
 export interface ArgumentSpec {
   readonly name: string
@@ -64,6 +69,7 @@ const set = {
 
 const on = {
   description: `${PROVIDER_NAMES.join(', ')}; :N for a device`,
+  also: ['device', 'gpu', 'backend', 'provider', 'runtime'],
   value: 'runtime',
 } as const satisfies OptionSpec
 
@@ -73,6 +79,7 @@ const allowHost = {
 
 const threads = {
   description: 'Threads of the runtime',
+  also: ['num-threads', 'cpus', 'cores'],
   value: 'count',
   kind: 'integer',
   least: 1,
@@ -81,6 +88,7 @@ const threads = {
 
 const runsFolder = {
   description: 'Folder that holds the runs',
+  also: ['output', 'output-dir', 'out-dir', 'folder'],
   value: 'folder',
   completes: 'folder',
   default: 'runs',
@@ -115,6 +123,7 @@ const [exampleChip, exampleFamily, otherFamily] = EXAMPLE_CHIPS
 
 const plannedModel = {
   description: 'Model to train: folder, config.json, or a name such as llama-3-70b',
+  also: ['config', 'model-path', 'model-name-or-path', 'base-model'],
   short: 'm',
   value: 'path',
   completes: 'model',
@@ -122,25 +131,29 @@ const plannedModel = {
 } as const satisfies OptionSpec
 
 const sequence = {
-  description: 'Tokens of a sequence',
+  description: 'Tokens of a sequence: 4096, or 4k for as many',
+  also: ['seq-length', 'seq-len', 'sequence-length', 'sequence-len', 'max-seq-len', 'context', 'block-size'],
   value: 'tokens',
-  kind: 'integer',
-  least: 1,
   required: true,
 } as const satisfies OptionSpec
 
 const batch = {
   description: 'Batch of a step: sequences (2048) or tokens (16M-tokens)',
+  also: ['global-batch-size', 'batch-size', 'gbs'],
   value: 'count',
   required: true,
 } as const satisfies OptionSpec
 
 const precision = {
   description: 'Number format of products',
+  also: ['dtype', 'mixed-precision'],
   value: 'format',
   choices: PRECISIONS,
   default: 'bf16',
 } as const satisfies OptionSpec
+
+/** What other tools call chips to plan for. */
+const onChips = ['gpus', 'num-gpus', 'devices', 'hardware', 'cluster', 'nodes']
 
 const engine = {
   description: 'Engine',
@@ -231,6 +244,7 @@ export const COMMANDS = {
     options: {
       tokens: {
         description: 'Tokens to write at most',
+        also: ['max-new-tokens', 'max-tokens', 'length'],
         short: 't',
         value: 'count',
         kind: 'integer',
@@ -239,6 +253,7 @@ export const COMMANDS = {
       },
       temperature: {
         description: '0 takes the likeliest token',
+        also: ['temp'],
         value: 'number',
         kind: 'number',
         default: '0.8',
@@ -336,8 +351,17 @@ export const COMMANDS = {
       { command: 'regauge verify books books-moved', does: 'a run, and the same one after it was moved' },
     ],
   },
-  'runs list': {
+  runs: {
     summary: 'List runs with their state and figures',
+    arguments: [],
+    options: { runs: runsFolder },
+    examples: [
+      { command: 'regauge runs', does: 'runs in ./runs' },
+      { command: 'regauge runs --runs /data/runs --json', does: 'elsewhere, for a script' },
+    ],
+  },
+  'runs list': {
+    summary: 'The same as regauge runs',
     arguments: [],
     options: { runs: runsFolder },
     examples: [
@@ -369,6 +393,26 @@ export const COMMANDS = {
     examples: [
       { command: 'regauge runs compare books books-2', does: 'two runs' },
       { command: 'regauge runs compare runs/* --json', does: 'all runs, for a script' },
+    ],
+  },
+  'runs rm': {
+    summary: 'Remove runs with their checkpoints, for good',
+    details:
+      'Asks before it does; a script says --yes. A run that is training is refused, and so is a folder that holds\n' +
+      'anything but a run.',
+    arguments: [
+      {
+        name: 'run',
+        description: 'Names or folders of runs',
+        required: true,
+        many: true,
+        completes: 'folder',
+      },
+    ],
+    options: { yes: { description: 'Do not ask', short: 'y', also: ['force'] }, runs: runsFolder },
+    examples: [
+      { command: 'regauge runs rm books', does: 'the run in runs/books, once you say so' },
+      { command: 'regauge runs rm books books-2 --yes', does: 'two runs, without being asked' },
     ],
   },
   chips: {
@@ -454,9 +498,15 @@ export const COMMANDS = {
       model: plannedModel,
       seq: sequence,
       batch,
-      tokens: { description: 'Tokens of the whole run, such as 10T', value: 'count', required: true },
+      tokens: {
+        description: 'Tokens of the whole run, such as 10T',
+        also: ['train-tokens', 'total-tokens'],
+        value: 'count',
+        required: true,
+      },
       on: {
         description: 'Chips as chip:count or chip:count@50GB/s; repeat for other pools',
+        also: onChips,
         value: 'chips',
         many: true,
         required: true,
@@ -491,6 +541,11 @@ export const COMMANDS = {
         many: true,
       },
       explain: { description: 'Say why this layout is not the best', value: 'layout' },
+      reasons: {
+        description: 'Say why each other value of a parameter lost, not the nearest of them alone',
+        value: 'which',
+        choices: ['all'],
+      },
       sweep: {
         description: 'Plan for fewer chips too, and show days against chips',
         value: 'what',
@@ -529,6 +584,7 @@ export const COMMANDS = {
       batch,
       on: {
         description: 'Chips as chip:count, or chip:count@50GB/s with the network of each',
+        also: onChips,
         value: 'chips',
         required: true,
       },
@@ -578,15 +634,17 @@ export const COMMANDS = {
   },
   completion: {
     summary: 'Print a script that completes commands and options in your shell',
-    arguments: [
-      { name: 'shell', description: 'Your shell', required: true, choices: ['bash', 'zsh', 'fish'] },
-    ],
+    arguments: [{ name: 'shell', description: 'Your shell', required: true, choices: SHELLS }],
     options: {},
     examples: [
       { command: 'source <(regauge completion bash)', does: 'in ~/.bashrc; likewise zsh in ~/.zshrc' },
       {
         command: 'regauge completion fish > ~/.config/fish/completions/regauge.fish',
         does: 'for fish',
+      },
+      {
+        command: 'regauge completion powershell >> $PROFILE',
+        does: 'for PowerShell; not yet tried in one',
       },
     ],
   },

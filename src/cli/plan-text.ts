@@ -1,5 +1,6 @@
 /** @file A plan as lines for people: the best layouts, why others lost, pools beside each other, days against chips. */
 
+import type { Rejection } from '../plan/index.ts'
 import { layoutText, type TimeTerms } from '../simulate/index.ts'
 import {
   bestText,
@@ -25,7 +26,13 @@ import { columnsOf, wrapped } from './ui/text.ts'
 
 const WIDTH = 100
 
-export function planLines(model: PlannedModel, plan: PlanReport, terminal: Terminal): string[] {
+/** What of a plan is printed. */
+interface Shown {
+  /** All reasons why others lost, not the first of them. */
+  readonly allReasons: boolean
+}
+
+export function planLines(model: PlannedModel, plan: PlanReport, terminal: Terminal, shown: Shown): string[] {
   const { colors } = terminal
   const width = Math.min(terminal.width(), WIDTH)
   const { workload, tokens, pools, together } = plan
@@ -38,7 +45,7 @@ export function planLines(model: PlannedModel, plan: PlanReport, terminal: Termi
       'run',
       `${parameters(tokens)} tokens in ${grouped(Math.ceil(steps))} steps of ${grouped(workload.globalBatch)} sequences of ${grouped(workload.sequenceLength)}, ${workload.precision}; least ${plan.objective}`,
     ),
-    ...pools.flatMap((pool) => ['', ...poolLines(pool, terminal, width)]),
+    ...pools.flatMap((pool) => ['', ...poolLines(pool, terminal, width, shown)]),
     ...(together !== undefined
       ? ['', ...togetherLines(together, workload.decoder.layers, terminal, width)]
       : pools.length > 1
@@ -51,6 +58,7 @@ function poolLines(
   { name, engine, result, frontier, explanation }: PlannedPool,
   terminal: Terminal,
   width: number,
+  { allReasons }: Shown,
 ): string[] {
   const { colors, glyphs } = terminal
   const { best, rejected, remedies } = result
@@ -118,7 +126,7 @@ function poolLines(
     ).map(colors.dim),
     ...(rejected.length === 0
       ? []
-      : ['', colors.bold('why others lost'), ...list(rejected.map(({ reason }) => reason))]),
+      : ['', colors.bold('why others lost'), ...list(reasonTexts(rejected, allReasons))]),
     ...wrapped(
       `${grouped(evaluated)} layouts worked out, ${grouped(pruned)} left out by bounds of time and memory`,
       width,
@@ -126,6 +134,33 @@ function poolLines(
     ...asked,
     ...(frontier.length < 2 ? [] : ['', ...frontierLines(frontier, terminal, width)]),
   ]
+}
+
+/** Reasons that are printed without being asked for. */
+const MOST_REASONS = 5
+
+/**
+ * Why others lost, each reason once with all that it is of. Of them all, or of each parameter the value that comes
+ * nearest to the best, the nearest first; the last line says how many more there are.
+ */
+export function reasonTexts(rejected: readonly Rejection[], all: boolean): string[] {
+  const byReason = new Map<string, { readonly names: string[]; readonly first: Rejection }>()
+  for (const rejection of rejected) {
+    const [, name, reason] = /^(.*?): (.*)$/s.exec(rejection.reason) ?? ['', '', rejection.reason]
+    const same = byReason.get(reason!)
+    if (same === undefined) byReason.set(reason!, { names: [name!], first: rejection })
+    else same.names.push(name!)
+  }
+  const reasons = [...byReason].map(([reason, { names, first }]) => {
+    return { text: `${names.join(', ')}: ${reason}`, first }
+  })
+  if (all || reasons.length <= MOST_REASONS) return reasons.map(({ text }) => text)
+  const ratioOf = ({ ratio = Number.POSITIVE_INFINITY }: Rejection): number => ratio
+  const nearest = reasons.toSorted((a, b) => ratioOf(a.first) - ratioOf(b.first))
+  const seen = new Set<string>()
+  const shown = nearest.filter(({ first: { aspect } }) => !seen.has(aspect) && seen.add(aspect))
+  const texts = shown.slice(0, MOST_REASONS).map(({ text }) => text)
+  return [...texts, `and ${reasons.length - texts.length} more: --reasons all`]
 }
 
 /** The term that takes the most besides computing. */

@@ -12,15 +12,26 @@ import {
   type Layout,
   type Machine,
   MOST,
+  machineOf,
+  type Precision,
   type Prediction,
   parseLayout,
   type Workload,
 } from '../simulate/index.ts'
 import { PAGE_HINT, parameters, requirePlace, samePlace, TRACE_HINT } from '../watch/index.ts'
 import { grouped } from '../words.ts'
-import { si } from './chips.ts'
+import { chipNamed, si } from './chips.ts'
 import { modelPath } from './models.ts'
-import { type Problems, type Report, usageIssues } from './quantities.ts'
+import {
+  awaited,
+  batchOf,
+  type PoolText,
+  type Problems,
+  reported,
+  sequenceOf,
+  usageIssues,
+} from './quantities.ts'
+import type { Terminal } from './ui/terminal.ts'
 
 /** A model to plan for. */
 export interface PlannedModel {
@@ -65,22 +76,73 @@ export async function plannedModel(word: string): Promise<PlannedModel> {
 /** Sources that are named in a line. */
 const SOURCES = 4
 
-/** The workload; reports what is too large to be meant. */
-export function plannedWorkload(
-  decoder: Decoder,
-  sequenceLength: number,
-  globalBatch: number,
-  precision: Workload['precision'],
-  report: Report,
-): Workload {
-  if (sequenceLength > MOST.sequenceLength) {
+/** What is to be trained, as `plan` and `simulate` are asked. */
+interface WorkloadOptions {
+  readonly model: string
+  readonly seq: string
+  readonly batch: string
+  readonly precision: string | undefined
+}
+
+/** A model with its workload; the notes say how the options were understood. */
+export interface PlannedRun {
+  readonly model: PlannedModel
+  readonly workload: Workload
+  readonly notes: readonly string[]
+}
+
+/** Reads the model, its sequences and their batch. Ends with all problems so far where one of them cannot be read. */
+export async function plannedRun(options: WorkloadOptions, { report, end }: Problems): Promise<PlannedRun> {
+  const sequence = reported(report, '--seq', () => sequenceOf(options.seq))
+  if (sequence !== undefined && sequence.tokens > MOST.sequenceLength) {
     report({
       code: 'CLI_VALUE',
-      message: `--seq: a sequence of ${sequenceLength} tokens`,
+      message: `--seq: a sequence of ${sequence.tokens} tokens`,
       hint: `give ${MOST.sequenceLength} at most`,
     })
   }
-  return { decoder, sequenceLength, globalBatch, precision }
+  const batch = sequence && reported(report, '--batch', () => batchOf(options.batch, sequence.tokens))
+  const model = await awaited(report, plannedModel(options.model))
+  if (sequence === undefined || batch === undefined || model === undefined) {
+    end()
+    throw new Error('what cannot be read was not reported')
+  }
+  const noteOf = (option: string, note: string | undefined) =>
+    note === undefined ? [] : [`${option}: ${note}`]
+  return {
+    model,
+    workload: {
+      decoder: model.decoder,
+      sequenceLength: sequence.tokens,
+      globalBatch: batch.sequences,
+      precision: precisionOf(options.precision),
+    },
+    notes: [...noteOf('--seq', sequence.note), ...noteOf('--batch', batch.note)],
+  }
+}
+
+/** The number format that is asked for, or the one by default. */
+function precisionOf(name: string | undefined): Precision {
+  return (name ?? 'bf16') as Precision
+}
+
+/** Chips of one kind with the engine that runs on them. */
+export interface ChipPool {
+  readonly machine: Machine
+  readonly engine: Engine
+}
+
+/** Finds the chips that `--on` names. Throws a `usage` error. */
+export function chipPool(
+  { word, count, networkBytesPerSecond }: PoolText,
+  chips: readonly Chip[],
+  options: { readonly precision: string | undefined; readonly engine: string | undefined },
+  terminal: Terminal,
+): ChipPool {
+  const chip = chipNamed(chips, word, terminal)
+  const network = networkBytesPerSecond === undefined ? {} : { networkBytesPerSecond }
+  const machine = machineOf(chip, count, precisionOf(options.precision), network)
+  return { machine, engine: plannedEngine(chip, options.engine) }
 }
 
 /**
@@ -123,7 +185,7 @@ interface Places {
 }
 
 /** The engine by its name, or the one for a chip. */
-export function plannedEngine(chip: Chip, name: string | undefined): Engine {
+function plannedEngine(chip: Chip, name: string | undefined): Engine {
   return name === undefined ? engineFor(chip) : ENGINES[name as EngineId]
 }
 

@@ -33,6 +33,7 @@ export { type HeldOutBatches, heldoutLoss, type LoopContext, type LoopEnd, train
 export type { PlaceOptions } from './place.ts'
 export { type PreparedRun, prepareRun, type Sources } from './prepare.ts'
 export { prepareShards, prepareTokenizer } from './prepare-data.ts'
+export { type RunRemains, removeRun, runRemains } from './remove-run.ts'
 export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
 export {

@@ -169,9 +169,12 @@ const EMPTY: RunHistory = {
 
 function runIds(folder: string): string[] {
   if (!existsSync(folder) || !statSync(folder).isDirectory()) return []
-  return readdirSync(folder)
-    .filter((id) => isRun(join(folder, id)))
-    .sort()
+  return (
+    readdirSync(folder)
+      // one that a kill left half removed has a dot
+      .filter((id) => !id.startsWith('.') && isRun(join(folder, id)))
+      .sort()
+  )
 }
 
 function isRun(folder: string): boolean {

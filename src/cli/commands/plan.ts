@@ -2,7 +2,7 @@
 
 import { type Chip, EXAMPLE_CHIPS, findChip, loadChips } from '../../chips/index.ts'
 import type { Engine } from '../../engines/index.ts'
-import { RegaugeError } from '../../errors.ts'
+import { EXIT_CODES, RegaugeError } from '../../errors.ts'
 import { harmless } from '../../harmless.ts'
 import { decoderFlops } from '../../model/index.ts'
 import {
@@ -17,35 +17,24 @@ import {
   planLayouts,
   planPools,
 } from '../../plan/index.ts'
-import {
-  type Layout,
-  layoutText,
-  type Machine,
-  machineOf,
-  type Precision,
-  type Workload,
-} from '../../simulate/index.ts'
+import { type Layout, layoutText, type Machine, type Workload } from '../../simulate/index.ts'
 import { type FrontierPoint, type PlannedPool, type PlanReport, writePlan } from '../../watch/index.ts'
 import { grouped } from '../../words.ts'
-import { chipNamed } from '../chips.ts'
 import type { Command } from '../context.ts'
 import type { OptionValues } from '../options.ts'
 import { planLines } from '../plan-text.ts'
 import {
+  chipPool,
   layoutFor,
   linkNotes,
   machineJson,
   type PlannedModel,
-  plannedEngine,
-  plannedModel,
-  plannedWorkload,
+  plannedRun,
   requirePlaces,
   runJson,
 } from '../planning.ts'
 import {
-  awaited,
   bandwidthOf,
-  batchOf,
   hourlyPriceOf,
   poolOf,
   problemList,
@@ -92,11 +81,21 @@ export const run: Command<'plan'> = async ({ options, json, terminal }) => {
   if (options.report !== undefined) writePlan(report, options.report)
   if (json) terminal.data(JSON.stringify(planJson(asked.model, report), null, 2))
   else {
-    for (const line of planLines(asked.model, report, terminal)) terminal.data(line)
+    const shown = { allReasons: options.reasons !== undefined }
+    for (const line of planLines(asked.model, report, terminal, shown)) terminal.data(line)
     for (const note of report.notes) talk(note)
     if (options.report !== undefined) talk(`page: ${options.report}`)
   }
-  return 0
+  return fits(report) ? 0 : EXIT_CODES.memory
+}
+
+/** Whether a layout fits, on some of the pools or on several together; that it is fast enough is not asked. */
+function fits({ pools, together }: PlanReport): boolean {
+  return pools.some(({ result }) => poolFits(result)) || together?.result.best !== undefined
+}
+
+function poolFits({ best, fastest }: PlanResult): boolean {
+  return best.length > 0 || fastest !== undefined
 }
 
 interface Pool {
@@ -128,7 +127,6 @@ interface Asked {
 async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): Promise<Asked> {
   const problems = problemList()
   const { report, end } = problems
-  const batch = reported(report, '--batch', () => batchOf(options.batch, options.seq))
   const tokens = reported(report, '--tokens', () => tokensOf(options.tokens))
   const wrong = (message: string, hint: string) => report({ code: 'CLI_VALUE', message, hint })
   if (options.days === 0) wrong('--days: no run takes 0 days', 'give more, or leave it out')
@@ -145,22 +143,14 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
     wrong(`--on: ${options.on.length} pools`, `give ${MOST_POOLS} at most`)
   }
   const chips = await loadChips(options.chips)
-  const precision = (options.precision ?? 'bf16') as Precision
   const prices = pricesOf(options.price, options.on.length, chips, report)
   const link =
     options.link === undefined ? undefined : reported(report, '--link', () => bandwidthOf(options.link!))
   const pools = options.on.map((text, at) =>
     reported(report, '--on', () => {
-      const { word, count, networkBytesPerSecond } = poolOf(text, EXAMPLE_CHIPS[0])
-      const chip = chipNamed(chips, word, terminal)
-      const machine = machineOf(
-        chip,
-        count,
-        precision,
-        networkBytesPerSecond === undefined ? {} : { networkBytesPerSecond },
-      )
+      const { machine, engine } = chipPool(poolOf(text, EXAMPLE_CHIPS[0]), chips, options, terminal)
+      const { chip, count } = machine
       const { explain } = options
-      const engine = plannedEngine(chip, options.engine)
       return {
         layout:
           explain === undefined
@@ -188,9 +178,7 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
     wrong(`--price: no pool has ${id}`, 'leave it out, or give it for a chip of --on')
   }
   missingFigures(objective, pools, report)
-  const model = await awaited(report, plannedModel(options.model))
-  if (model === undefined || batch === undefined) end()
-  const workload = plannedWorkload(model!.decoder, options.seq, batch!.sequences, precision, report)
+  const { model, workload, notes } = await plannedRun(options, problems)
   if (workload.decoder.layers > MOST_LAYERS) {
     wrong(
       `--model: ${workload.decoder.layers} layers are more than can be searched`,
@@ -201,7 +189,7 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
   end()
   const steps = tokens! / (workload.globalBatch * workload.sequenceLength)
   return {
-    model: model!,
+    model,
     workload,
     tokens: tokens!,
     objective,
@@ -211,11 +199,7 @@ async function readOptions(options: OptionValues<'plan'>, terminal: Terminal): P
     top: options.top,
     sweep: options.sweep !== undefined,
     pools: pools.map((pool) => pool!),
-    notes: [
-      ...model!.notes,
-      ...linkNotes(pools.map((pool) => pool!.machine)),
-      ...(batch!.note === undefined ? [] : [`--batch: ${batch!.note}`]),
-    ],
+    notes: [...model.notes, ...linkNotes(pools.map((pool) => pool!.machine)), ...notes],
   }
 }
 
@@ -363,11 +347,13 @@ function pointOf(chips: number, best: PlannedLayout | undefined): FrontierPoint[
 }
 
 /** All of it for scripts. Bytes, seconds, kilowatt-hours. */
-function planJson(model: PlannedModel, { workload, tokens, objective, pools, together, notes }: PlanReport) {
+function planJson(model: PlannedModel, report: PlanReport) {
+  const { workload, tokens, objective, pools, together, notes } = report
   return {
     ...runJson(model, workload),
     tokens,
     objective,
+    fits: fits(report),
     pools: pools.map(({ engine, result, frontier, explanation }) => {
       const { best: _, ...explained } = explanation ?? { best: undefined }
       return { ...resultJson(engine, result), frontier, ...(explanation !== undefined && { explained }) }
@@ -377,11 +363,13 @@ function planJson(model: PlannedModel, { workload, tokens, objective, pools, tog
   }
 }
 
-function resultJson(engine: Engine, { simulator, best, fastest, ...rest }: PlanResult) {
+function resultJson(engine: Engine, result: PlanResult) {
+  const { simulator, best, fastest, ...rest } = result
   const withText = (planned: PlannedLayout) => ({ text: layoutText(planned.layout), ...planned })
   return {
     machine: machineJson(simulator.machine),
     engine: engine.name,
+    fits: poolFits(result),
     best: best.map(withText),
     ...(fastest !== undefined && { fastest: withText(fastest) }),
     ...rest,

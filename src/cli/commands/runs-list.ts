@@ -1,4 +1,4 @@
-/** @file `regauge runs list`: the runs in a folder with their state and figures. */
+/** @file `regauge runs`, also `runs list`: the runs in a folder with their state and figures. */
 
 import { figuresOf, type RunRecord, readRuns } from '../../watch/index.ts'
 import { compact, grouped, localTime } from '../../words.ts'
@@ -7,7 +7,7 @@ import { stateText } from '../ui/state.ts'
 import { tableLines } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export const run: Command<'runs list'> = async ({ options, json, terminal }) => {
+export const run: Command<'runs' | 'runs list'> = async ({ options, json, terminal }) => {
   const folder = options.runs ?? 'runs'
   const records = await readRuns(folder)
   if (json) {

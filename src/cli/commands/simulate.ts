@@ -2,15 +2,13 @@
 
 import { EXAMPLE_CHIPS, loadChips } from '../../chips/index.ts'
 import { ENGINES, violations } from '../../engines/index.ts'
-import { RegaugeError } from '../../errors.ts'
+import { EXIT_CODES, RegaugeError } from '../../errors.ts'
 import { harmless } from '../../harmless.ts'
 import {
   createSimulator,
   layoutPipeline,
   layoutText,
-  machineOf,
   type Pipeline,
-  type Precision,
   stageLayers,
 } from '../../simulate/index.ts'
 import {
@@ -26,10 +24,11 @@ import {
   writePlaced,
 } from '../../watch/index.ts'
 import { compact, gibibytes, grouped, percent } from '../../words.ts'
-import { chipNamed, si } from '../chips.ts'
+import { si } from '../chips.ts'
 import type { Command } from '../context.ts'
 import type { OptionValues } from '../options.ts'
 import {
+  chipPool,
   constantsText,
   fullestStage,
   layoutFor,
@@ -37,13 +36,11 @@ import {
   machineJson,
   modelText,
   type PlannedModel,
-  plannedEngine,
-  plannedModel,
-  plannedWorkload,
+  plannedRun,
   requirePlaces,
   runJson,
 } from '../planning.ts'
-import { awaited, batchOf, poolOf, problemList, reported } from '../quantities.ts'
+import { poolOf, problemList, reported } from '../quantities.ts'
 import { tableLines } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import { wrapped } from '../ui/text.ts'
@@ -55,15 +52,16 @@ export const run: Command<'simulate'> = async ({ options, json, terminal }) => {
     ...(options.trace === undefined ? [] : [traceFile(drawn(simulation.pipeline), options.trace)]),
     ...(options.report === undefined ? [] : [simulationFile(simulation, options.report)]),
   ])
+  const code = fits(simulation) ? 0 : EXIT_CODES.memory
   if (json) {
     terminal.data(JSON.stringify(simulationJson(model, simulation), null, 2))
-    return 0
+    return code
   }
   for (const line of lines(model, simulation, terminal)) terminal.data(line)
   for (const note of simulation.notes) terminal.talk(harmless(note))
   if (options.trace !== undefined) terminal.talk(`trace: ${options.trace}`)
   if (options.report !== undefined) terminal.talk(`page: ${options.report}`)
-  return 0
+  return code
 }
 
 function drawn(pipeline: Pipeline | string): Pipeline {
@@ -82,52 +80,42 @@ async function simulationOf(
 ): Promise<{ readonly model: PlannedModel; readonly simulation: Simulation }> {
   const problems = problemList()
   const { report, end } = problems
-  const pool = reported(report, '--on', () => poolOf(options.on, EXAMPLE_CHIPS[0]))
-  const batch = reported(report, '--batch', () => batchOf(options.batch, options.seq))
   const chips = await loadChips(options.chips)
-  const chip = pool && reported(report, '--on', () => chipNamed(chips, pool.word, terminal))
-  const precision = (options.precision ?? 'bf16') as Precision
-  const network = pool?.networkBytesPerSecond
-  const machine =
-    chip &&
-    reported(report, '--on', () =>
-      machineOf(chip, pool.count, precision, network === undefined ? {} : { networkBytesPerSecond: network }),
-    )
-  const engine = chip ? plannedEngine(chip, options.engine) : ENGINES.torch
-  const layout = pool && reported(report, '--layout', () => layoutFor(engine, options.layout, pool.count))
-  const model = await awaited(report, plannedModel(options.model))
-  if (batch !== undefined && model !== undefined) {
-    const workload = plannedWorkload(model.decoder, options.seq, batch.sequences, precision, report)
-    requirePlaces(options, problems)
-    end()
-    for (const message of violations(layout!, workload, machine!.count, engine)) {
-      report({ code: 'LAYOUT_RULE', message: `--layout: ${message}` })
-    }
-    end()
-    const simulator = createSimulator(workload, machine!, engine.behaviour)
-    return {
-      model,
-      simulation: {
-        model: model.name,
-        engine,
-        simulator,
-        layout: layout!,
-        prediction: simulator.predict(layout!),
-        pipeline: layoutPipeline(simulator.costs, layout!),
-        notes: [
-          ...model.notes,
-          ...linkNotes([machine!]),
-          ...(batch.note === undefined ? [] : [`--batch: ${batch.note}`]),
-        ],
-      },
-    }
+  const asked = reported(report, '--on', () => poolOf(options.on, EXAMPLE_CHIPS[0]))
+  const pool = asked && reported(report, '--on', () => chipPool(asked, chips, options, terminal))
+  const planned = pool?.engine ?? ENGINES.torch
+  const layout = asked && reported(report, '--layout', () => layoutFor(planned, options.layout, asked.count))
+  const { model, workload, notes } = await plannedRun(options, problems)
+  requirePlaces(options, problems)
+  end()
+  const { machine, engine } = pool!
+  for (const message of violations(layout!, workload, machine.count, engine)) {
+    report({ code: 'LAYOUT_RULE', message: `--layout: ${message}` })
   }
   end()
-  throw new Error('what cannot be read was not reported')
+  const simulator = createSimulator(workload, machine, engine.behaviour)
+  return {
+    model,
+    simulation: {
+      model: model.name,
+      engine,
+      simulator,
+      layout: layout!,
+      prediction: simulator.predict(layout!),
+      pipeline: layoutPipeline(simulator.costs, layout!),
+      notes: [...model.notes, ...linkNotes([machine]), ...notes],
+    },
+  }
+}
+
+/** Whether the fullest chip holds what it is to hold. */
+function fits({ prediction, simulator }: Simulation): boolean {
+  return fullestStage(prediction).peak <= simulator.machine.memoryBytes
 }
 
 /** All of it for scripts. Bytes and seconds. */
-function simulationJson(model: PlannedModel, { engine, simulator, layout, prediction, notes }: Simulation) {
+function simulationJson(model: PlannedModel, simulation: Simulation) {
+  const { engine, simulator, layout, prediction, notes } = simulation
   const { machine, workload } = simulator
   const fullest = fullestStage(prediction)
   return {
@@ -135,7 +123,7 @@ function simulationJson(model: PlannedModel, { engine, simulator, layout, predic
     engine: engine.name,
     machine: machineJson(machine),
     layout: { text: layoutText(layout), ...layout },
-    fits: fullest.peak <= machine.memoryBytes,
+    fits: fits(simulation),
     overBytes: Math.max(0, fullest.peak - machine.memoryBytes),
     ...prediction,
     notes,

@@ -66,7 +66,8 @@ export function plainLine(event: RunEvent): string {
     .map(
       ([key, value]) => `${key}=${typeof value === 'number' ? plainNumber(value) : oneLine(String(value))}`,
     )
-  return (type === 'step' ? pairs : [type, ...pairs]).join(' ')
+  // the state is the first field of its event: its name would stand twice
+  return (type === 'step' || type === 'state' ? pairs : [type, ...pairs]).join(' ')
 }
 
 function plainNumber(value: number): string {

@@ -336,7 +336,7 @@ describe('openTrainingView', () => {
     expect(lines.at(-2)).toBe('sample step=400 prompt="The " text="end\\nof it"\n')
     // why is the error that the command ends with
     view.event({ type: 'state', state: 'failed', message: 'the disk is full' })
-    expect(lines.at(-1)).toBe('state state="failed"\n')
+    expect(lines.at(-1)).toBe('state="failed"\n')
     expect(plainLine(step(32))).toBe(
       'step=32 steps=1000 loss=5 learningRate=0.00028 gradNorm=0.91 tokensPerSecond=18400 matmulShare=0.312 etaSeconds=192 memoryBytes=5476100000 stepSeconds=0.214',
     )
