@@ -1,14 +1,16 @@
 /** @file Steps of an optimizer's rule on random gradients by the reference interpreter, beside a textbook in double precision. */
 import { evaluate, Graph, optimize } from '../src/graph/index.ts'
-import { uniform } from '../src/model/index.ts'
+import { readArchitecture, uniform } from '../src/model/index.ts'
 import {
   kindOf,
   type Optimizer,
+  type OptimizerKind,
   ruleOf,
   stepScalarNames,
   stepScalars,
   updateParameters,
 } from '../src/steps/index.ts'
+import { completeRun, type ResolvedRun, type Run, trainerOptions } from '../src/train/index.ts'
 
 /** A matrix that is wide, one that is tall, an embedding, a vector. */
 export const SHAPES = {
@@ -116,3 +118,32 @@ export function adamwStep(
     p[i]! -= (rate * (m[i]! / (1 - beta1 ** step))) / (Math.sqrt(v[i]! / (1 - beta2 ** step)) + o.epsilon)
   })
 }
+
+/** A model with matrices of both shapes, biases and an output matrix of its own. */
+export const MODEL = readArchitecture({
+  model_type: 'llama',
+  vocab_size: 50,
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  attention_bias: true,
+  tie_word_embeddings: false,
+})
+
+/** A run that says nothing of its optimizer but the kind and what is given. */
+export function runOf(kind: OptimizerKind, extra: Record<string, unknown> = {}): ResolvedRun {
+  const optimizer = { kind, ...extra } as Run['optimizer']
+  return completeRun({
+    model: { preset: 'nano' },
+    tokenizer: { train: {} },
+    data: { train: 'text' },
+    train: { steps: 9 },
+    optimizer,
+  })
+}
+
+/** An optimizer as a run has it that says nothing else. */
+export const optimizerOf = (kind: OptimizerKind, extra = {}): Optimizer =>
+  trainerOptions(runOf(kind, extra)).optimizer
