@@ -1,7 +1,8 @@
-/** @file Links in the README and in docs/ lead somewhere: files that exist, headings that exist. */
+/** @file The README and docs/: links lead to files and headings that exist, and commands are ones that regauge takes. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { expect, test } from 'vitest'
+import { parseLine } from '../src/cli/parse.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 
@@ -92,4 +93,29 @@ test('docs/training.md says what each field of an event is', () => {
       expect([name, field, row]).toEqual([name, field, expect.stringContaining(`\`${field}\``)])
     }
   }
+})
+
+/** Words of a shell line, as far as our pages go: quotes, no substitutions. */
+function wordsOf(line: string): string[] {
+  return [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!)
+}
+
+/** Lines of the pages' shell blocks that start regauge, continued lines joined, comments and variables left out. */
+function commandsOf(text: string): string[] {
+  return [...text.matchAll(/^```(?:sh)?\n([\s\S]*?)^```$/gm)].flatMap(([, block]) =>
+    block!
+      .replaceAll(/\\\n\s*/g, '')
+      .split('\n')
+      .map((line) => line.replace(/^\$ /, '').replace(/\s+#.*$/, ''))
+      .flatMap((line) => /^(?:[A-Z_]+=\S+ )*regauge (.*)$/.exec(line)?.[1] ?? []),
+  )
+}
+
+test('every command of the pages is one that regauge takes', async () => {
+  const commands = PAGES.flatMap((page) => commandsOf(textOf(page)).map((line) => ({ page, line })))
+  expect(commands.length).toBeGreaterThan(15)
+  for (const { page, line } of commands) {
+    await expect(parseLine(wordsOf(line)), `${page}: regauge ${line}`).resolves.toBeDefined()
+  }
+  await expect(parseLine(wordsOf('train --no-such'))).rejects.toThrow('--no-such')
 })
