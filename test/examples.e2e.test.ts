@@ -61,6 +61,30 @@ describe('examples', () => {
   )
 
   test(
+    'plan.ts names the best layouts, and why others lost',
+    async () => {
+      const lines = await example('plan.ts')
+      expect(lines[0]).toBe('1024 Ascend 910B2, mindspeed-llm')
+      const times = lines.slice(1, 4).map((line) => Number(/: ([\d.]+) s \(/.exec(line)![1]))
+      expect(times).toEqual([...times].sort((a, b) => a - b))
+      expect(lines.filter((line) => line.startsWith('lost: '))).toHaveLength(3)
+      expect(lines.find((line) => line.includes('more than the best'))).toBeDefined()
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'verify.ts finds a resumed run to be the run',
+    async () => {
+      const lines = await example('verify.ts', output)
+      expect(lines[0]).toMatch(/^stopped and resumed: same, drawn in .*verify\.html$/)
+      expect(existsSync(join(output, 'verify.html'))).toBe(true)
+      expect(lines[1]).toMatch(/^begun from .*: same, spread found by /)
+    },
+    TIMEOUT,
+  )
+
+  test(
     'custom-step.ts learns',
     async () => {
       const lines = await example('custom-step.ts')

@@ -15,6 +15,8 @@ const npm = (cwd: string, ...words: string[]) =>
 export interface Installed {
   /** Where it was installed: `node_modules/regauge` and what it needs, nothing else. */
   readonly folder: string
+  /** The packed file. */
+  readonly file: string
   remove(): void
 }
 
@@ -28,10 +30,10 @@ export async function installPacked(): Promise<Installed | { readonly missing: s
   try {
     // built before: `npm pack` of a clone builds
     await npm(ROOT, 'pack', '--ignore-scripts', '--pack-destination', place)
-    const packed = readdirSync(place).find((name) => name.endsWith('.tgz'))!
+    const file = join(place, readdirSync(place).find((name) => name.endsWith('.tgz'))!)
     const quiet = ['--prefer-offline', '--no-audit', '--no-fund']
-    await npm(folder, 'install', '--ignore-scripts', ...quiet, join(place, packed))
-    return { folder, remove }
+    await npm(folder, 'install', '--ignore-scripts', ...quiet, file)
+    return { folder, file, remove }
   } catch (error) {
     remove()
     const { stderr } = error as { readonly stderr?: string }

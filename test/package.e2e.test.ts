@@ -3,6 +3,8 @@ import { execFile, spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { publint } from 'publint'
+import { formatMessage } from 'publint/utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { COMMANDS } from '../src/cli/options.ts'
 import { exampleBlocks } from './example-blocks.ts'
@@ -15,7 +17,8 @@ const TIMEOUT = 240_000
 const installed = await installPacked()
 const missing = 'missing' in installed ? installed.missing : undefined
 if (missing !== undefined) console.warn(`skipped: ${missing}`)
-const { folder, remove } = 'missing' in installed ? { folder: '', remove: () => {} } : installed
+const { folder, file, remove } =
+  'missing' in installed ? { folder: '', file: '', remove: () => {} } : installed
 afterAll(() => remove())
 
 /** Examples that not every machine can do, and why. */
@@ -140,6 +143,15 @@ describe.skipIf(missing !== undefined)('the installed package', () => {
     const sources = /^(bench|scripts|src|test)\//
     expect(links.length).toBeGreaterThan(0)
     expect(links.filter((path) => !sources.test(path) && !existsSync(inside(path)))).toEqual([])
+  })
+
+  test('has nothing that publint or attw find wrong', { timeout: TIMEOUT }, async () => {
+    const { messages, pkg } = await publint({ pkgDir: inside(''), pack: false, strict: true })
+    expect(messages.map((message) => formatMessage(message, pkg))).toEqual([])
+    const attw = join(ROOT, 'node_modules/@arethetypeswrong/cli/dist/index.js')
+    const words = [attw, file, '--profile', 'esm-only', '--no-color']
+    const { stdout } = await promisify(execFile)(process.execPath, words, { cwd: folder })
+    expect(stdout).toContain('No problems found')
   })
 
   test('has types that compile with nothing beside them, as do the examples in its documentation', {

@@ -2,7 +2,7 @@
 export { fromHalf, toFloat32, toHalf } from './float.ts'
 export { type HfConfig, hfConfigText, readHfConfig } from './hf-config.ts'
 export { type IndexedDataset, openIndexedDataset } from './indexed-dataset.ts'
-export { type IndexedDatasetDType, indexedDatasetDType } from './indexed-dataset-dtype.ts'
+export type { IndexedDatasetDType } from './indexed-dataset-dtype.ts'
 export {
   createIndexedDatasetWriter,
   type IndexedDatasetCounts,
@@ -18,7 +18,7 @@ export {
   type SafetensorsFile,
   type SafetensorsFolder,
 } from './safetensors.ts'
-export { SAFETENSORS_BITS, type SafetensorsDType, type SafetensorsEntry } from './safetensors-header.ts'
+export type { SafetensorsDType, SafetensorsEntry } from './safetensors-header.ts'
 export { type SafetensorsTensor, writeSafetensors } from './safetensors-write.ts'
 export { createEventWriter, type EventValue, type EventWriter, readEvents, type TfEvent } from './tfevents.ts'
 export * from './yaml/index.ts'

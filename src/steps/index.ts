@@ -1,10 +1,10 @@
 /** @file The programs that train, evaluate and generate, built from an architecture. */
 
-export { activate, gated, swiglu } from './activations.ts'
+export { swiglu } from './activations.ts'
 export { cacheNames, type DecodeShape, decodeStep } from './decode.ts'
 export { decoderHidden } from './decoder.ts'
 export { evaluateStep, logitsStep } from './evaluate.ts'
-export { type Head, headOf, logitsOf } from './head.ts'
+export type { Head } from './head.ts'
 export * from './layers.ts'
 export { linearCrossEntropy } from './loss.ts'
 export { type ParameterTensors, parameterInputs } from './modules.ts'
@@ -13,7 +13,6 @@ export {
   accumulateStep,
   type BatchShape,
   gradientStep,
-  IDS,
   type ProductPrecision,
   type StatePair,
   type StepProgram,

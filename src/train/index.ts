@@ -14,7 +14,6 @@ export {
 export { createDevice, type Device } from './device.ts'
 export {
   type Estimate,
-  estimateTraining,
   estimateWithin,
   type TensorPlace,
   type TrainingMemory,
@@ -29,12 +28,11 @@ export * from './log/events.ts'
 export { fingerprint } from './log/fingerprint.ts'
 export { historyOf, type RunHistory, readHistory } from './log/history.ts'
 export { describeMachine } from './log/machine.ts'
-export { type HeldOutBatches, heldoutLoss, type LoopContext, type LoopEnd, trainLoop } from './loop.ts'
+export type { HeldOutBatches, LoopContext, LoopEnd } from './loop.ts'
 export type { PlaceOptions } from './place.ts'
 export { type PreparedRun, prepareRun, type Sources } from './prepare.ts'
 export { prepareShards, prepareTokenizer } from './prepare-data.ts'
 export { type RunRemains, removeRun, runRemains } from './remove-run.ts'
-export { resolveArchitecture } from './resolve-model.ts'
 export * from './run/index.ts'
 export {
   allocateState,
@@ -52,9 +50,9 @@ export {
   type TrainResult,
   train,
 } from './train.ts'
-export { type Batch, createEvaluator, createTrainer, type StepResult, type Trainer } from './trainer.ts'
+export { type Batch, createTrainer, type StepResult, type Trainer } from './trainer.ts'
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './use/evaluate.ts'
-export { chooseToken, createGenerator, type Generator, type SamplingOptions } from './use/generate.ts'
+export { createGenerator, type Generator, type SamplingOptions } from './use/generate.ts'
 export {
   type ContinueOptions,
   continueText,
