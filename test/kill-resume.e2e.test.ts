@@ -21,7 +21,7 @@ beforeAll(() => {
   for (let i = 0; i < 12; i++) writeFileSync(join(place, 'text', `${i}.txt`), text(i))
   writeFileSync(
     join(place, 'run.yaml'),
-    `model: { preset: nano, overrides: { hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2 } }
+    `model: { preset: nano, overrides: { hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1 } }
 tokenizer: { train: { vocabSize: 300 } }
 data: { train: text, heldout: { fraction: 0.2 }, sequenceLength: 16 }
 train: { steps: ${STEPS}, batchSize: 4, microBatchSize: 2 }
