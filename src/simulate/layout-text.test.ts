@@ -69,7 +69,7 @@ describe('parseLayout', () => {
       'unknown key "xp3" in the layout: did you mean tp?',
       'pp (pipeline parallelism) must be a whole number from 1 to 100000000, got "pp-3": for instance pp8',
       'stages must be the layers of each stage, got "stages=1,a": for instance stages=7,8x14,7',
-      'schedule must be one of 1f1b, interleaved, zero-bubble, dualpipe, dualpipe-v, zb-v, got "schedule=1f1": did you mean schedule=1f1b?',
+      `schedule must be one of ${SCHEDULE_NAMES.join(', ')}, got "schedule=1f1": did you mean schedule=1f1b?`,
       'zero (ZeRO stage) must be a whole number from 0 to 3, got "zero7": for instance zero1',
       'recompute must be one of none, selective, full, got "recompute=selectiv": did you mean recompute=selective?',
     ])
