@@ -175,7 +175,7 @@ const TINY = readArchitecture({
 })
 
 test('a config.json is an architecture', () => {
-  expect(TINY).toMatchObject({ family: 'llama', layers: 2, headSize: 16, keyValueHeads: 1 })
+  expect(TINY).toMatchObject({ family: 'llama', layers: 2, attention: { headSize: 16, keyValueHeads: 1 } })
   // embeddings, and a layer's four attention and three MLP matrices and two norms, and the last norm
   const layer = 2 * 32 * 32 + 2 * 16 * 32 + 3 * 64 * 32 + 2 * 32
   expect(parameterCount(TINY)).toBe(128 * 32 + 2 * layer + 32)
