@@ -4,13 +4,16 @@ import { RegaugeError } from '../errors.ts'
 import type { HfConfig } from '../formats/index.ts'
 import {
   className,
+  decoderParameters,
   FAMILY_NAMES,
   initialValues,
   PRESET_NAMES,
   PRESETS,
   parameterCount,
   parametersOf,
+  presetConfig,
   readArchitecture,
+  tensorNames,
 } from './index.ts'
 
 const TINY = {
@@ -72,6 +75,11 @@ describe('parameter counts are those of transformers 5.18', () => {
       sizes('qwen3', [151936, 1024, 3072, 28], [16, 8], { ...tied, head_dim: 128 }),
     ],
     ['Qwen3-8B', 8_190_735_360, sizes('qwen3', [151936, 4096, 12288, 36], [32, 8], { head_dim: 128 })],
+    ['gemma-2-2b', 2_614_341_888, sizes('gemma2', [256000, 2304, 9216, 26], [8, 4])],
+    ['gemma-3-1b', 999_885_952, sizes('gemma3_text', [262144, 1152, 6912, 26], [4, 1])],
+    ['Phi-3-mini', 3_821_079_552, sizes('phi3', [32064, 3072, 8192, 32], [32, 32])],
+    ['OLMo-2-7B', 7_298_617_344, sizes('olmo2', [100352, 4096, 11008, 32], [32, 32])],
+    ['GPT-2', 124_439_808, { model_type: 'gpt2', vocab_size: 50257, n_embd: 768, n_layer: 12, n_head: 12 }],
     [
       'llama with every bias',
       75_456,
@@ -125,6 +133,128 @@ describe('defaults are those of the configuration classes of transformers', () =
       5,
       undefined,
     ])
+  })
+})
+
+describe('families that are not like a Llama', () => {
+  test('gemma: norms around, scales and caps, windows with a base of their own, in both spellings', () => {
+    const old = readArchitecture({
+      ...TINY,
+      model_type: 'gemma3_text',
+      num_hidden_layers: 6,
+      rope_theta: 1e6,
+      rope_local_base_freq: 100,
+      rope_scaling: { rope_type: 'linear', factor: 8 },
+    })
+    expect(old).toMatchObject({
+      normPlacement: 'both',
+      normOffset: 1,
+      embeddingScale: Math.sqrt(32),
+      queryScale: 256 ** -0.5,
+      activation: 'gelu_tanh',
+      rope: { theta: 1e6, scaling: { type: 'linear', factor: 8 } },
+      windowRope: { theta: 100, scaling: { type: 'default' } },
+      windows: [4096, 4096, 4096, 4096, 4096, undefined],
+    })
+    const rope_parameters = {
+      full_attention: { rope_type: 'linear', factor: 8 },
+      sliding_attention: { rope_type: 'default', rope_theta: 100 },
+    }
+    const { config: _, ...read } = readArchitecture({ ...old.config, rope_scaling: null, rope_parameters })
+    expect(read).toEqual({ ...old, config: undefined })
+    const capped = readArchitecture({ ...TINY, model_type: 'gemma2', final_logit_softcapping: null })
+    expect([capped.scoreCap, capped.logitCap]).toEqual([50, undefined])
+  })
+
+  test('gemma3: of a model that sees the text part, under the names of the text model', () => {
+    const { model_type: _, ...text } = TINY
+    const notes: string[] = []
+    const config = { model_type: 'gemma3', text_config: { ...text, model_type: 'gemma3_text' } }
+    const a = readArchitecture(config, 'config.json', (note) => void notes.push(note))
+    expect(a.family).toBe('gemma3_text')
+    expect(notes).toEqual(['read from text_config; what else the model has is not trained'])
+    const nameOf = tensorNames(a)
+    const name = 'model.layers.1.mlp.up_proj.weight'
+    for (const prefix of ['', 'language_model.']) expect(nameOf(`${prefix}${name}`)).toBe(name)
+    expect(nameOf(name.replace('model.', 'model.language_model.'))).toBe(name)
+    expect(nameOf('vision_tower.vision_model.post_layernorm.weight')).toBeUndefined()
+    expect(nameOf('language_model.lm_head.weight')).toBeUndefined()
+    expect(nameOf('something.else')).toBe('something.else')
+  })
+
+  test('phi3: part of a head turns, by long or short factors under each name that they had', () => {
+    for (const type of ['longrope', 'su', 'yarn']) {
+      const rope_scaling = { type, short_factor: [1, 2], long_factor: [3, 4] }
+      const keys = { original_max_position_embeddings: 1024, partial_rotary_factor: 0.5, rope_scaling }
+      expect(readArchitecture({ ...TINY, model_type: 'phi3', ...keys })).toMatchObject({
+        rotarySize: 4,
+        rope: { scaling: { type: 'longrope', shortFactors: [1, 2], originalPositions: 1024 } },
+      })
+    }
+    expect(messages({ ...TINY, model_type: 'phi3', partial_rotary_factor: 1.5 })).toEqual([
+      'partial_rotary_factor must be a number above 0 and up to 1, got 1.5',
+    ])
+  })
+
+  test('gpt2: trains without the dropout that it is published with, and says so', () => {
+    const notes: string[] = []
+    const config = { model_type: 'gpt2', vocab_size: 96, n_embd: 32, n_layer: 1, n_head: 4 }
+    const a = readArchitecture(config, 'config.json', (note) => void notes.push(note))
+    expect(notes).toEqual([
+      'trains without dropout, where the model has resid_pdrop 0.1, embd_pdrop 0.1, attn_pdrop 0.1',
+    ])
+    expect(parametersOf(a).map(({ name, shape }) => `${name} ${shape}`)).toEqual([
+      'transformer.wte.weight 96,32',
+      'transformer.wpe.weight 1024,32',
+      'transformer.h.0.ln_1.weight 32',
+      'transformer.h.0.ln_1.bias 32',
+      'transformer.h.0.attn.c_attn.weight 32,96',
+      'transformer.h.0.attn.c_attn.bias 96',
+      'transformer.h.0.attn.c_proj.weight 32,32',
+      'transformer.h.0.attn.c_proj.bias 32',
+      'transformer.h.0.ln_2.weight 32',
+      'transformer.h.0.ln_2.bias 32',
+      'transformer.h.0.mlp.c_fc.weight 32,128',
+      'transformer.h.0.mlp.c_fc.bias 128',
+      'transformer.h.0.mlp.c_proj.weight 128,32',
+      'transformer.h.0.mlp.c_proj.bias 32',
+      'transformer.ln_f.weight 32',
+      'transformer.ln_f.bias 32',
+    ])
+    expect(tensorNames(a)('h.0.ln_1.weight')).toBe('transformer.h.0.ln_1.weight')
+    expect(tensorNames(a)('h.0.attn.bias')).toBeUndefined()
+  })
+
+  test.each<[string, HfConfig, string]>([
+    ['gemma2', { use_bidirectional_attention: true }, 'use_bidirectional_attention must be false'],
+    ['gemma3_text', { attn_logit_softcapping: 50 }, 'attn_logit_softcapping must be null'],
+    ['gemma3_text', { sliding_window: null }, 'sliding_window is missing'],
+    [
+      'gemma3_text',
+      { rope_parameters: { rope_theta: 10 } },
+      'rope_parameters must have full_attention and sliding_attention, full_attention is missing',
+    ],
+    ['gpt2', { scale_attn_by_inverse_layer_idx: true }, 'scale_attn_by_inverse_layer_idx must be false'],
+    ['gpt2', { head_dim: 16 }, 'leave out head_dim and num_key_value_heads'],
+    [
+      'llama',
+      { sliding_window: 4, layer_types: ['full_attention', 'sliding_attention'] },
+      'layer_types must name one kind of attention',
+    ],
+  ])('%s with %j is refused', (model_type, keys, message) => {
+    expect(messages({ ...TINY, model_type, ...keys }).join('\n')).toContain(message)
+  })
+
+  test.each(FAMILY_NAMES)('%s: its presets, and weights that start as the family has them', (family) => {
+    for (const name of PRESET_NAMES) {
+      const a = readArchitecture(presetConfig(name, family, { vocabularySize: 512, positions: 4096 }))
+      expect([a.vocabularySize, a.maxPositions]).toEqual([512, 4096])
+      expect(parameterCount(a)).toBe(decoderParameters(a).total)
+      expect(new Set(parametersOf(a).map((one) => one.name)).size).toBe(parametersOf(a).length)
+    }
+    const a = readArchitecture(presetConfig('nano', family))
+    const norm = parametersOf(a).find(({ kind }) => kind === 'norm')!
+    expect(initialValues(a, norm, 1)[0]).toBe(family.startsWith('gemma') ? 0 : 1)
   })
 })
 

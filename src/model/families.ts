@@ -9,17 +9,23 @@ import {
   type TrainedFamily,
   trained,
 } from './family.ts'
+import { GEMMA2, GEMMA3 } from './gemma.ts'
+import { GPT2 } from './gpt2.ts'
+import { OLMO2 } from './olmo2.ts'
+import { PHI3 } from './phi3.ts'
 import { llamaPreset, presetWithHeadSize, type Training, training } from './training.ts'
 
 const QWEN_WINDOWS = { sliding_window: 4096, max_window_layers: 28 }
 const DEEPSEEK = row(ATTENTION_BIAS)
-const GEMMA3 = row({
+const GEMMA3_ROW = trained(GEMMA3, {
   ...ATTENTION_BIAS,
+  activation: 'gelu_pytorch_tanh',
   defaults: {
     vocab_size: 262208,
     num_attention_heads: 8,
     num_key_value_heads: 4,
     head_dim: 256,
+    max_position_embeddings: 131072,
     sliding_window: 4096,
     sliding_window_pattern: 6,
     tie_word_embeddings: true,
@@ -115,7 +121,21 @@ export const FAMILIES = {
   deepseek_v3: row({ defaults: { n_group: 8, topk_group: 4 } }, DEEPSEEK),
   kimi_k2: DEEPSEEK,
 
-  gpt2: row({ positionsBeyond: 0 }, GPT_LIKE),
+  gpt2: trained(
+    GPT2,
+    {
+      defaults: {
+        tie_word_embeddings: true,
+        max_position_embeddings: 1024,
+        scale_attn_weights: true,
+        resid_pdrop: 0.1,
+        embd_pdrop: 0.1,
+        attn_pdrop: 0.1,
+      },
+      positionsBeyond: 0,
+    },
+    GPT_LIKE,
+  ),
   gpt_bigcode: row(
     {
       defaults: { tie_word_embeddings: true, multi_query: true },
@@ -195,11 +215,15 @@ export const FAMILIES = {
     ...ATTENTION_BIAS,
     defaults: { num_key_value_heads: 16, head_dim: 256, tie_word_embeddings: true },
   }),
-  gemma2: row({
+  gemma2: trained(GEMMA2, {
     ...ATTENTION_BIAS,
+    activation: 'gelu_pytorch_tanh',
     defaults: {
       num_key_value_heads: 4,
       head_dim: 256,
+      max_position_embeddings: 8192,
+      attn_logit_softcapping: 50,
+      final_logit_softcapping: 30,
       sliding_window: 4096,
       sliding_window_pattern: 2,
       tie_word_embeddings: true,
@@ -207,8 +231,8 @@ export const FAMILIES = {
     normsPerLayer: 4,
     windows: 'pattern',
   }),
-  gemma3: GEMMA3,
-  gemma3_text: GEMMA3,
+  gemma3: GEMMA3_ROW,
+  gemma3_text: GEMMA3_ROW,
 
   phi: row(
     {
@@ -219,7 +243,14 @@ export const FAMILIES = {
     },
     GPT_LIKE,
   ),
-  phi3: row({ windows: 'all' }),
+  phi3: trained(PHI3, {
+    defaults: {
+      max_position_embeddings: 4096,
+      original_max_position_embeddings: 4096,
+      rms_norm_eps: 1e-5,
+    },
+    windows: 'all',
+  }),
   phimoe: row({
     ...ATTENTION_BIAS,
     norm: 'layer',
@@ -293,7 +324,12 @@ export const FAMILIES = {
   'grok-1': row({ defaults: { tie_word_embeddings: true }, normsPerLayer: 4 }),
   dbrx: row({ norm: 'layer', normVectors: 1 }),
   olmo: row({ ...ATTENTION_BIAS, norm: 'layer', normVectors: 0 }),
-  olmo2: row({ ...ATTENTION_BIAS, queryKeyNorm: 'all', queriesNormed: true }),
+  olmo2: trained(OLMO2, {
+    ...ATTENTION_BIAS,
+    queryKeyNorm: 'all',
+    queriesNormed: true,
+    defaults: { max_position_embeddings: 2048, rms_norm_eps: 1e-5 },
+  }),
   olmo3: row({
     ...ATTENTION_BIAS,
     queryKeyNorm: 'all',
@@ -363,4 +399,9 @@ export const FAMILY_NAMES = DECODER_FAMILY_NAMES.filter(
 /** What training needs of a family. */
 export function trainingOf(family: FamilyName): Training {
   return FAMILIES[family].trains
+}
+
+/** A key that run files have, as the configurations of a `model_type` spell it. */
+export function spelledKey(type: unknown, key: string): string {
+  return familyOf(type)?.trains?.spelling[key] ?? key
 }

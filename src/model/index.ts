@@ -15,7 +15,7 @@ export {
   layerParameters,
   meanSeen,
 } from './decoder-counts.ts'
-export { DECODER_FAMILY_NAMES, FAMILY_NAMES, type FamilyName } from './families.ts'
+export { DECODER_FAMILY_NAMES, FAMILY_NAMES, type FamilyName, spelledKey } from './families.ts'
 export type { Module } from './names.ts'
 export {
   initialValues,

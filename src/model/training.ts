@@ -54,6 +54,8 @@ export interface Training {
   /** `model_type` of a checkpoint where it is another: that of the text part of a model that sees. */
   readonly writtenAs: string | undefined
   readonly names: Names
+  /** Its names of keys that run files have as a Llama does, where they are others. */
+  readonly spelling: Readonly<Record<string, string>>
   readonly traits: (r: ConfigReader, decoder: TrainedDecoder) => Traits
   /** The keys of a `config.json` of given sizes; `model_type` and `architectures` come on top. */
   readonly preset: (sizes: PresetSizes) => HfConfig
@@ -61,11 +63,18 @@ export interface Training {
 
 /** A family that trains as a Llama does but for what is given. */
 export function training(className: string, differences: Partial<Training> = {}): Training {
-  const llama = { writtenAs: undefined, names: LLAMA_NAMES, traits: llamaTraits, preset: llamaPreset }
+  const llama = {
+    writtenAs: undefined,
+    names: LLAMA_NAMES,
+    spelling: {},
+    traits: llamaTraits,
+    preset: llamaPreset,
+  }
   return { className, ...llama, ...differences }
 }
 
-export function llamaTraits(r: ConfigReader, decoder: TrainedDecoder): Traits {
+/** A Llama's traits but for its positions. */
+export function plainTraits(r: ConfigReader, decoder: TrainedDecoder): Traits {
   const { headSize } = decoder.attention
   return {
     normEpsilon: r.number('rms_norm_eps', 1e-6),
@@ -75,9 +84,16 @@ export function llamaTraits(r: ConfigReader, decoder: TrainedDecoder): Traits {
     queryScale: headSize ** -0.5,
     scoreCap: undefined,
     logitCap: undefined,
-    rope: readRope(r.keys, decoder.maxPositions, headSize, r.report),
+    rope: undefined,
     windowRope: undefined,
     rotarySize: headSize,
+  }
+}
+
+export function llamaTraits(r: ConfigReader, decoder: TrainedDecoder): Traits {
+  return {
+    ...plainTraits(r, decoder),
+    rope: readRope(r.keys, decoder.maxPositions, decoder.attention.headSize, r.report),
   }
 }
 

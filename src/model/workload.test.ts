@@ -6,6 +6,7 @@ import {
   parameterCount,
   parametersOf,
   readArchitecture,
+  readDecoder,
   TRAINING_STATE_BYTES,
   trainingOperations,
   trainingStateBytes,
@@ -23,7 +24,7 @@ const CONFIG: HfConfig = {
 const SHAPE = { tokens: 256, sequenceLength: 128 }
 
 function operation(name: string, config: HfConfig = CONFIG, shape = SHAPE) {
-  const found = trainingOperations(readArchitecture(config), shape).find((one) => one.name === name)
+  const found = trainingOperations(readDecoder(config), shape).find((one) => one.name === name)
   if (found === undefined) throw new Error(`no operation ${name}`)
   return found
 }
@@ -78,6 +79,26 @@ test('tied embeddings leave the logits as they are, and the optimizer less to do
   const tied = { ...CONFIG, tie_word_embeddings: true }
   expect(operation('logits', tied)).toEqual(operation('logits'))
   expect(operation('optimizer update').bytes - operation('optimizer update', tied).bytes).toBe(28 * 64_000)
+})
+
+test('an MLP without a gate has two matrices, and layer norms more to do', () => {
+  const gpt2 = { model_type: 'gpt2', vocab_size: 1000, n_embd: 64, n_inner: 160, n_layer: 3, n_head: 4 }
+  expect(operation('MLP', gpt2).flops).toBe((operation('MLP').flops * 2) / 3)
+  expect(operation('norms', gpt2).flops).toBe(operation('norms').flops * 1.5)
+})
+
+test('norms around attention and MLP are four a layer', () => {
+  const normed = operation('norms', { ...CONFIG, model_type: 'gemma2' }).flops
+  expect(normed / operation('norms').flops).toBe((4 * 3 + 1) / (2 * 3 + 1))
+})
+
+test('experts: a token goes to some, and all are read', () => {
+  const experts = { num_local_experts: 8, num_experts_per_tok: 2, model_type: 'mixtral' }
+  const { flops, bytes } = operation('experts', { ...CONFIG, ...experts })
+  expect(flops).toBe(2 * operation('MLP').flops)
+  const [values, weights] = [256 * 2 * 3 * (64 + 160), 8 * 3 * 64 * 160]
+  expect(bytes).toBe(3 * 3 * 2 * (values + weights))
+  expect(operation('router', { ...CONFIG, ...experts }).flops).toBe(6 * 256 * 64 * 8 * 3)
 })
 
 test('the update does not grow with the batch, all else does', () => {

@@ -2,7 +2,13 @@
 import { join } from 'node:path'
 import { type Issue, RegaugeError } from '../errors.ts'
 import { type HfConfig, readHfConfig } from '../formats/index.ts'
-import { type Architecture, FAMILY_NAMES, presetConfig, readArchitecture } from '../model/index.ts'
+import {
+  type Architecture,
+  FAMILY_NAMES,
+  presetConfig,
+  readArchitecture,
+  spelledKey,
+} from '../model/index.ts'
 import type { ResolvedRun } from './run/index.ts'
 
 /** What an architecture must know of the tokenizer. */
@@ -44,12 +50,12 @@ export async function resolveArchitecture(
   }
   if (model.from === undefined) {
     // ids of the tokenizer at hand, not of the one that the config was written for
-    delete config.pad_token_id
+    config.pad_token_id = null
     config.bos_token_id = vocabulary.eosId ?? null
     config.eos_token_id = vocabulary.eosId ?? null
   }
   for (const [key, value] of Object.entries(model.overrides ?? {}))
-    if (value !== undefined) config[key] = value
+    if (value !== undefined) config[spelledKey(config.model_type, key)] = value
 
   const place = file ?? `preset ${model.preset}`
   const architecture = readArchitecture(config, place, (text) => note(`${place}: ${text}`))
