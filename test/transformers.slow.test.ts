@@ -58,9 +58,7 @@ const CONFIGS: Readonly<Record<string, object>> = {
     ...SIZE,
     model_type: 'phi3',
     sliding_window: 20,
-    original_max_position_embeddings: 32,
     partial_rotary_factor: 0.5,
-    rope_scaling: { type: 'longrope', short_factor: [1, 1, 1, 1], long_factor: [1, 1.5, 2, 4] },
   },
   olmo2: { ...SIZE, model_type: 'olmo2' },
   gpt2: {

@@ -50,3 +50,10 @@ test('refuses a missing file and a folder', async () => {
   expect(await messageOf(readHfConfig(join(folder, 'none')))).toMatch(/cannot be read/)
   expect(await messageOf(readHfConfig(folder))).toMatch(/not a file/)
 })
+
+test('numbers that transformers takes as floats alone are written as such', () => {
+  const text = hfConfigText({ final_logit_softcapping: 30, initializer_range: 0.02, sliding_window: 30 })
+  expect(text).toBe(
+    '{\n  "final_logit_softcapping": 30.0,\n  "initializer_range": 0.02,\n  "sliding_window": 30\n}\n',
+  )
+})

@@ -56,8 +56,19 @@ function isDeeper(value: object, levels: number): boolean {
   )
 }
 
-/** The text of a `config.json`: keys sorted, as transformers writes them. */
+/** Keys whose numbers transformers takes as floats alone: of these 30 is refused, and 30.0 taken. */
+const FLOATS = [
+  'attn_logit_softcapping',
+  'final_logit_softcapping',
+  'initializer_range',
+  'layer_norm_epsilon',
+  'rms_norm_eps',
+]
+/** A line of such a key with a whole number. */
+const WHOLE = new RegExp(`^(  "(?:${FLOATS.join('|')})": -?\\d+)(,?)$`, 'gm')
+
+/** The text of a `config.json`: keys sorted, numbers and all as transformers writes them. */
 export function hfConfigText(config: HfConfig): string {
   const sorted = Object.fromEntries(Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1)))
-  return `${JSON.stringify(sorted, null, 2)}\n`
+  return `${JSON.stringify(sorted, null, 2)}\n`.replace(WHOLE, '$1.0$2')
 }

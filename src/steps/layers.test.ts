@@ -21,8 +21,8 @@ import {
 } from '../graph/index.ts'
 import { ropeTables, uniform } from '../model/index.ts'
 import { createRuntime } from '../runtime/index.ts'
-import { swiglu } from './activations.ts'
-import { causalAttention, embedding, linear, rmsNorm, rotate, rotation } from './layers.ts'
+import { activate, gated, swiglu } from './activations.ts'
+import { causalAttention, embedding, layerNorm, linear, rmsNorm, rotate, rotation } from './layers.ts'
 import { linearCrossEntropy } from './loss.ts'
 
 const runtime = createRuntime({ name: 'cpu', threads: 1 })
@@ -50,6 +50,35 @@ describe('gradients agree with finite differences', () => {
       (_, { x, weight }) => weighted(rmsNorm(x!, weight!, 1e-5)),
     ],
     ['swiglu', { gate: [3, 4], up: [3, 4] }, (_, { gate, up }) => weighted(swiglu(gate!, up!))],
+    [
+      'layerNorm',
+      { x: [3, 4], weight: [4], bias: [4] },
+      (_, { x, weight, bias }) => weighted(layerNorm(x!, weight!, bias!, 1e-5)),
+    ],
+    ['gelu', { x: [3, 4] }, (_, { x }) => weighted(activate('gelu', x!))],
+    ['gelu_tanh', { x: [3, 4] }, (_, { x }) => weighted(activate('gelu_tanh', x!))],
+    ['silu', { x: [3, 4] }, (_, { x }) => weighted(activate('silu', x!))],
+    ['gelu as a gate', { gate: [3, 4], up: [3, 4] }, (_, g) => weighted(gated('gelu', g.gate!, g.up!))],
+    [
+      'gelu_tanh as a gate',
+      { gate: [3, 4], up: [3, 4] },
+      (_, { gate, up }) => weighted(gated('gelu_tanh', gate!, up!)),
+    ],
+    [
+      'linear, transposed',
+      { x: [3, 4], weight: [4, 2], bias: [2] },
+      (_, { x, weight, bias }) => weighted(linear(x!, weight!, bias, true)),
+    ],
+    [
+      'rotate, a part of each head',
+      { x: [2, 2, 3, 6] },
+      (graph, { x }) => weighted(rotate(x!, rotation(graph, tables, 4, 0.5, 6))),
+    ],
+    [
+      'attention with capped scores',
+      { q: [1, 2, 5, 2], k: [1, 2, 5, 2], v: [1, 2, 5, 2] },
+      (_, { q, k, v }) => weighted(causalAttention(q!, k!, v!, undefined, 0.5)),
+    ],
     [
       'linear',
       { x: [3, 4], weight: [2, 4], bias: [2] },
@@ -83,6 +112,14 @@ describe('gradients agree with finite differences', () => {
       (graph, { hidden, weight, scale }) => {
         const labels = constant(graph, 'int32', [5], Int32Array.of(6, -100, 0, -1, 6))
         return mul(linearCrossEntropy(hidden!, weight!, labels, scale!, { gradient: true }), 1.5)
+      },
+    ],
+    [
+      'cross-entropy of capped logits',
+      { hidden: [5, 3], weight: [7, 3], scale: [] },
+      (graph, { hidden, weight, scale }) => {
+        const labels = constant(graph, 'int32', [5], Int32Array.of(6, -100, 0, -1, 6))
+        return mul(linearCrossEntropy(hidden!, weight!, labels, scale!, { gradient: true, cap: 0.5 }), 1.5)
       },
     ],
   ])('%s', (name, shapes, build) => {
