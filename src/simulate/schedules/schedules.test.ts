@@ -7,6 +7,7 @@ import {
   copiesOf,
   countsGo,
   countsProblem,
+  encode,
   type PassTimes,
   type PipelineSchedule,
   SCHEDULE_NAMES,
@@ -39,7 +40,7 @@ const counts = fc.record({
 })
 
 describe.each(SCHEDULE_NAMES)('%s', (schedule) => {
-  const { placement, needs, bubble, groups, inFlight } = SCHEDULES[schedule]
+  const { placement, needs, bubble, groups, inFlight, order, steady } = SCHEDULES[schedule]
   const chunks = chunksOf(schedule)
   const bubbleOf = (forward: number, backward: number, weight: number, stages: number) =>
     bubble.seconds(Math.max(0, bubble.idle(forward, backward, weight)), 0, stages, chunks)
@@ -69,6 +70,30 @@ describe.each(SCHEDULE_NAMES)('%s', (schedule) => {
           expect(inFlight(stage, 0, stages, microBatches, chunks, stages)).toBeLessThanOrEqual(
             inFlight(stage - 1, 0, stages, microBatches, chunks, stages),
           )
+      }),
+    )
+  })
+
+  test('repeats in its steady part the same passes of later micro-batches', () => {
+    const many = fc.record({
+      stages: fc.integer({ min: 1, max: 8 }),
+      microBatches: fc.integer({ min: 40, max: 80 }),
+    })
+    fc.assert(
+      fc.property(many, ({ stages, microBatches }) => {
+        fc.pre(countsGo(schedule, stages, microBatches))
+        const group = groups?.usual(stages, microBatches) ?? 1
+        const shape = { stages, chunks: chunks * copiesOf(placement), microBatches, group }
+        const part = steady(shape)
+        if (part === undefined) return
+        for (let stage = 0; stage < stages; stage++) {
+          const passes = order(shape, stage)
+          const later = encode(0, 0, part.microBatches / copiesOf(placement), shape.chunks)
+          const end = part.start[stage]! + part.periods * part.passes
+          expect(end).toBeLessThanOrEqual(passes.length)
+          for (let i = part.start[stage]! + part.passes; i < end; i++)
+            expect(passes[i]! - passes[i - part.passes]!).toBe(later)
+        }
       }),
     )
   })
