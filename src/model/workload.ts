@@ -2,18 +2,15 @@
 import type { Activation, Attention, Decoder } from './decoder.ts'
 import { decoderParameters, meanSeen } from './decoder-counts.ts'
 
-/** Bytes per parameter that mixed-precision training with AdamW keeps: 16 in all. */
-export const TRAINING_STATE_BYTES = {
-  weights: 2,
-  gradients: 2,
-  masterWeights: 4,
-  firstMoments: 4,
-  secondMoments: 4,
-} as const
+/** Bytes per parameter that mixed-precision training keeps beside what its optimizer keeps: 16 in all with AdamW. */
+export const TRAINING_STATE_BYTES = { weights: 2, gradients: 2, masterWeights: 4 } as const
 
-/** Bytes of the training state of a decoder: 16-bit weights and gradients, float32 master weights and moments. */
-export function trainingStateBytes(decoder: Decoder): number {
-  const each = Object.values(TRAINING_STATE_BYTES).reduce((sum, bytes) => sum + bytes, 0)
+/**
+ * Bytes of the training state of a decoder: 16-bit weights and gradients, float32 master weights, and what an optimizer
+ * keeps, given in bytes per parameter.
+ */
+export function trainingStateBytes(decoder: Decoder, optimizer: number): number {
+  const each = Object.values(TRAINING_STATE_BYTES).reduce((sum, bytes) => sum + bytes, optimizer)
   return each * decoderParameters(decoder).total
 }
 

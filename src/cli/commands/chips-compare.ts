@@ -21,6 +21,13 @@ import {
   trainingOperations,
   trainingStateBytes,
 } from '../../model/index.ts'
+import {
+  DEFAULT_OPTIMIZER,
+  OPTIMIZER_KINDS,
+  type OptimizerKind,
+  ruleOf,
+  stateBytesPerValue,
+} from '../../steps/index.ts'
 import { findModelFolder } from '../../train/index.ts'
 import { compact, grouped } from '../../words.ts'
 import { chipsNamed, ratio, si, UNKNOWN, wayText } from '../chips.ts'
@@ -77,7 +84,7 @@ async function workOf(path: string, tokens: number): Promise<Work> {
     path,
     notes,
     parameters,
-    stateBytes: trainingStateBytes(decoder),
+    stateBytes: trainingStateBytes(decoder, stateBytesPerValue(DEFAULT_OPTIMIZER).most),
     weightBytes: TRAINING_STATE_BYTES.weights * parameters,
     tokens,
     sequenceLength,
@@ -103,7 +110,10 @@ function modelJson(work: Work, chips: readonly Chip[]) {
   const { operations, ...rest } = work
   return {
     ...rest,
-    stateBytesPerParameter: TRAINING_STATE_BYTES,
+    stateBytesPerParameter: {
+      ...TRAINING_STATE_BYTES,
+      optimizer: stateBytesPerValue(DEFAULT_OPTIMIZER).most,
+    },
     chips: chips.map((chip) => ({
       id: chip.id,
       weightsFit: chip.memory.bytes === null ? null : work.weightBytes <= chip.memory.bytes,
@@ -203,7 +213,8 @@ function modelLines(work: Work, chips: readonly Chip[], terminal: Terminal): str
     { title: 'FLOP/B', align: 'right' as const },
     ...chipColumns(chips, 41, terminal),
   ]
-  const { weights, gradients, masterWeights, firstMoments, secondMoments } = TRAINING_STATE_BYTES
+  const { weights, gradients, masterWeights } = TRAINING_STATE_BYTES
+  const others = OPTIMIZER_KINDS.filter((kind) => kind !== DEFAULT_OPTIMIZER).map(keptText)
   return [
     '',
     `${colors.bold(harmless(work.path))}: ${compact(parameters)} parameters, micro-batch of ${grouped(tokens)} tokens in sequences of ${grouped(sequenceLength)}`,
@@ -213,13 +224,19 @@ function modelLines(work: Work, chips: readonly Chip[], terminal: Terminal): str
     '',
     ...[
       `training state: bytes per parameter ${weights} weights, ${gradients} gradients, ${masterWeights} float32 master weights,`,
-      `  ${firstMoments} + ${secondMoments} AdamW moments; activations come on top`,
+      `  ${keptText(DEFAULT_OPTIMIZER)} (${others.join(', ')}); activations come on top`,
       'bound: FLOP per byte against the ridge point; values of 16 bits, all layers, forward and backward',
       'times: at peak rates, each value read and written once an operation; caches and fusion save bytes,',
       '  all else takes longer; computed from the figures above, not measured',
       'attention is fused or unfused; the update of the optimizer is once a step, not once a micro-batch',
     ].map(colors.dim),
   ]
+}
+
+/** `8 AdamW`, `4 to 8 Muon`: bytes that an optimizer keeps for a parameter. */
+function keptText(kind: OptimizerKind): string {
+  const { least, most } = stateBytesPerValue(kind)
+  return `${least === most ? most : `${least} to ${most}`} ${ruleOf(kind).title}`
 }
 
 function boundText(chip: Chip, operation: Operation): string {

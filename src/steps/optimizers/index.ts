@@ -13,6 +13,7 @@ export {
   requireKind,
   ruleOf,
   type StateTensor,
+  stateBytesPerValue,
   stateOf,
   stepScalarNames,
   stepScalars,

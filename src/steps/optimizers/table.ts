@@ -94,6 +94,23 @@ export function optimizerStateBytes(kind: OptimizerKind, parameters: readonly Pa
   )
 }
 
+/** A shape that a parameter of each kind may have. */
+const SHAPES: Readonly<Record<Parameter['kind'], readonly number[]>> = {
+  embedding: [1, 1],
+  matrix: [1, 1],
+  residual: [1, 1],
+  norm: [1],
+  bias: [1],
+}
+
+/** Bytes that an optimizer keeps for a value of a parameter: the least and the most, as that differs by what it is. */
+export function stateBytesPerValue(kind: OptimizerKind): { readonly least: number; readonly most: number } {
+  const bytes = (Object.keys(SHAPES) as Parameter['kind'][]).map(
+    (one) => 4 * Object.keys(ruleOf(kind).partOf({ kind: one, shape: SHAPES[one] }).state).length,
+  )
+  return { least: Math.min(...bytes), most: Math.max(...bytes) }
+}
+
 /** Names of the scalar inputs of a program that trains, beside the learning rate. */
 export function stepScalarNames(kind: OptimizerKind): readonly string[] {
   return Object.keys(ruleOf(kind).scalars)
