@@ -52,8 +52,11 @@ async function* readColumn(file: SourceFile, path: string, column: string): Asyn
   }
   try {
     const buffer = { byteLength: (await handle.stat()).size, slice }
-    const metadata = await attempt(file, 'its footer', () => parquetMetadataAsync(buffer))
-    const element = checkMetadata(file, metadata, column, buffer.byteLength)
+    // what a damaged footer is read as may lack any part
+    const { metadata, element } = await attempt(file, 'its footer', async () => {
+      const metadata = await parquetMetadataAsync(buffer)
+      return { metadata, element: checkMetadata(file, metadata, column, buffer.byteLength) }
+    })
     for (const [index, group] of metadata.row_groups.entries()) {
       const chunk = group.columns.find((c) => c.meta_data?.path_in_schema[0] === column)!.meta_data!
       const optional = element.repetition_type !== 'REQUIRED'
