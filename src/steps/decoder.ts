@@ -114,9 +114,9 @@ interface Rotations {
 
 /** The rotations of each layer; undefined where positions are learned. */
 function rotationsOf(a: Architecture, graph: Graph, { positions, rowsOf }: Pass) {
-  const made = new Map<Rope, Rotations>()
   const { headSize } = a.attention
-  const make = (rope: Rope): Rotations => {
+  const make = (rope: Rope | undefined): Rotations | undefined => {
+    if (rope === undefined) return undefined
     const tables = ropeTables(rope, a.rotarySize, positions.count, positions.textLength)
     const rows = (scale: number): Rotation => {
       const { cos, sin, ...rest } = rotation(graph, tables, a.rotarySize, scale, headSize)
@@ -125,13 +125,9 @@ function rotationsOf(a: Architecture, graph: Graph, { positions, rowsOf }: Pass)
     // the scale of the scores goes into the queries' rotation, where it costs nothing
     return { query: rows(a.queryScale), key: rows(1) }
   }
-  return (layer: number): Rotations | undefined => {
-    const rope = (a.windows[layer] === undefined ? undefined : a.windowRope) ?? a.rope
-    if (rope === undefined) return undefined
-    const known = made.get(rope) ?? make(rope)
-    made.set(rope, known)
-    return known
-  }
+  const [usual, windowed] = [make(a.rope), make(a.windowRope)]
+  return (layer: number): Rotations | undefined =>
+    a.windows[layer] === undefined ? usual : (windowed ?? usual)
 }
 
 /** Queries, scaled, keys and values of one layer's input x (N, D), positions in them where they rotate. */
@@ -144,25 +140,31 @@ function attentionHeads(
 ): Heads {
   const { heads, keyValueHeads, headSize } = a.attention
   const length = x.shape[0]! / batch
-  const h = norm(a, x, find('attentionNorm'))
-  const [queries, keys] = [heads * headSize, keyValueHeads * headSize]
-  const fused = find('queryKeyValue')
-  const [q, k, v] =
-    fused === undefined
-      ? (['query', 'key', 'value'] as const).map((module) => project(h, find(module)!))
-      : split(project(h, fused), [queries, keys, keys], -1)
-  const split4 = (y: Tensor, count: number, over?: ModuleTensors) => {
+  const projected = projections(a, find, norm(a, x, find('attentionNorm')))
+  const headsOf = (module: Projected, count: number, over?: ModuleTensors) => {
+    const y = projected(module)
     const whole = a.queryKeyNorm === 'all' ? norm(a, y, over) : y
     const parts = reshape(whole, [batch, length, count, headSize])
     return transpose(a.queryKeyNorm === 'head' ? norm(a, parts, over) : parts, [0, 2, 1, 3]) // (B, H, T, d)
   }
-  const query = split4(q!, heads, find('queryNorm'))
-  const key = split4(k!, keyValueHeads, find('keyNorm'))
-  return {
-    q: rotations === undefined ? times(query, a.queryScale) : rotate(query, rotations.query),
-    k: rotations === undefined ? key : rotate(key, rotations.key),
-    v: split4(v!, keyValueHeads),
-  }
+  const queries = headsOf('query', heads, find('queryNorm'))
+  const q = rotations === undefined ? times(queries, a.queryScale) : rotate(queries, rotations.query)
+  const keys = headsOf('key', keyValueHeads, find('keyNorm'))
+  const k = rotations === undefined ? keys : rotate(keys, rotations.key)
+  return { q, k, v: headsOf('value', keyValueHeads) }
+}
+
+type Projected = 'query' | 'key' | 'value'
+
+/** Projections of h (N, D) to all heads of a kind, (N, heads d), by one matrix each or by one for all. */
+function projections(a: Architecture, find: Find, h: Tensor): (module: Projected) => Tensor {
+  const fused = find('queryKeyValue')
+  if (fused === undefined) return (module) => project(h, find(module)!)
+  const { heads, keyValueHeads, headSize } = a.attention
+  const keys = keyValueHeads * headSize
+  const [query, key, value] = split(project(h, fused), [heads * headSize, keys, keys], -1)
+  const parts = { query: query!, key: key!, value: value! }
+  return (module) => parts[module]
 }
 
 /** The output projection of attention: mixed (B, T, H, d) to (N, D). */
