@@ -29,6 +29,8 @@ export interface DecodeShape {
   readonly tokens: number
   /** Positions that the cache holds. */
   readonly cacheLength: number
+  /** Positions that a text may reach, those beyond being padding; rotary rules that depend on a length take it. Default: all. */
+  readonly textLength?: number
 }
 
 /** Names of a layer's cache, (1, key-value heads, cacheLength, headSize). */
@@ -44,7 +46,10 @@ export const cacheNames = {
  * Output besides: `logits` (1, V). Tokens after `last` may be padding: their rows are hidden from whatever comes before
  * them, and written over by what takes their place. position + tokens must not exceed cacheLength.
  */
-export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape): StepProgram {
+export function decodeStep(
+  a: Architecture,
+  { tokens, cacheLength, textLength = cacheLength }: DecodeShape,
+): StepProgram {
   const graph = new Graph()
   const tensors = parameterInputs(graph, parametersOf(a))
   const ids = graph.input('ids', { dtype: IDS, shape: [1, tokens] })
@@ -58,6 +63,7 @@ export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape
       Int32Array.from({ length }, (_, i) => i),
     )
   const positions = add(counting(tokens), position) // (tokens)
+  const atMost = (last: number) => where(greater(positions, last), last, positions)
 
   /** Which row of the cache each element of the new rows goes to. */
   const places = expand(reshape(positions, [1, 1, tokens, 1]), [1, keyValueHeads, tokens, headSize])
@@ -92,8 +98,9 @@ export function decodeStep(a: Architecture, { tokens, cacheLength }: DecodeShape
     return transpose(mixed, [0, 2, 1, 3])
   }
   const x = decoderLayers(a, tensors, ids, {
-    positions: { count: cacheLength, textLength: Math.min(cacheLength, a.maxPositions) },
-    rowsOf: (table) => gather(table, positions),
+    positions: { count: cacheLength, textLength: Math.min(textLength, a.maxPositions) },
+    // padding may lie beyond a table of learned positions
+    rowsOf: (table) => gather(table, table.shape[0]! < cacheLength ? atMost(table.shape[0]! - 1) : positions),
     attend,
   })
   const last = tokens > 1 ? gather(x, graph.input('last', { dtype: IDS, shape: [1] })) : x

@@ -22,7 +22,7 @@ describe('createGenerator', () => {
     const ids = async (key: string) =>
       Array.from(new BigInt64Array((await readSafetensor(golden, key)).slice().buffer), Number)
     const [prompt, expected] = [await ids('generate.prompt'), await ids('generate.ids')]
-    const generator = createGenerator(runtime, a, state, 64)
+    const generator = createGenerator(runtime, a, state, prompt.length + expected.length)
     const made: number[] = []
     for await (const id of generator.generate(prompt, expected.length, { temperature: 0, seed: 0 }))
       made.push(id)
@@ -34,6 +34,18 @@ describe('createGenerator', () => {
     generator.dispose()
     runtime.dispose()
   })
+})
+
+it('has no more positions than a model has learned', async () => {
+  const a = readArchitecture(await readHfConfig(join(GOLDEN, 'gpt2', 'config.json')))
+  const runtime = createRuntime({ name: 'cpu', threads: 1 })
+  const generator = createGenerator(runtime, a, allocateState(runtime, a), 100)
+  expect(generator.maxLength).toBe(a.maxPositions)
+  await expect(generator.generate([1], a.maxPositions, { temperature: 0, seed: 0 }).next()).rejects.toThrow(
+    `exceed ${a.maxPositions} positions`,
+  )
+  generator.dispose()
+  runtime.dispose()
 })
 
 describe('chooseToken', () => {

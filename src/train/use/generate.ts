@@ -40,7 +40,7 @@ const PREFILL = 64
 
 /**
  * Makes a generator. `state` holds the parameters, and stays the caller's; `maxLength` is the number of positions that
- * the cache has room for.
+ * a prompt and its continuation may take, at most those that the model has learned where it learned them one by one.
  */
 export function createGenerator(
   runtime: Runtime,
@@ -48,7 +48,8 @@ export function createGenerator(
   state: TensorSlots,
   maxLength: number,
 ): Generator {
-  const cacheLength = Math.ceil(maxLength / PREFILL) * PREFILL
+  const textLength = a.positions > 0 ? Math.min(maxLength, a.maxPositions) : maxLength
+  const cacheLength = Math.ceil(textLength / PREFILL) * PREFILL
   const cacheShape = [1, a.attention.keyValueHeads, cacheLength, a.attention.headSize]
   const names = Array.from({ length: a.layers }, (_, i) => [cacheNames.keys(i), cacheNames.values(i)]).flat()
   const caches = allocateSlots(runtime, new Map(names.map((name) => [name, cacheShape])))
@@ -60,7 +61,7 @@ export function createGenerator(
     const device = createDevice(runtime, runtime.inPlace)
     device.hold(state)
     device.hold(caches)
-    const reader = { device, run: await device.prepare(decodeStep(a, { tokens, cacheLength })) }
+    const reader = { device, run: await device.prepare(decodeStep(a, { tokens, cacheLength, textLength })) }
     compiled.set(tokens, reader)
     return reader
   }
@@ -86,12 +87,12 @@ export function createGenerator(
   }
 
   return {
-    maxLength: cacheLength,
+    maxLength: textLength,
     async *generate(prompt, count, sampling, stopIds = new Set()) {
       if (prompt.length === 0) throw new RangeError('a prompt needs at least one token')
-      if (prompt.length + count > cacheLength) {
+      if (prompt.length + count > textLength) {
         throw new RangeError(
-          `${prompt.length} prompt tokens and ${count} new ones exceed ${cacheLength} positions`,
+          `${prompt.length} prompt tokens and ${count} new ones exceed ${textLength} positions`,
         )
       }
       const random = uniform(sampling.seed, 'sample')
