@@ -23,6 +23,7 @@ afterAll(() => remove())
 
 /** Examples that not every machine can do, and why. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
+  'regauge runs rm books': 'asks a person; src/cli/cli.e2e.test.ts does it for scripts',
   'regauge train runs/books --on webgpu': 'needs a GPU; test/move.e2e.test.ts does it where there is one',
   'regauge verify --run run.yaml --on cpu,webgpu --steps 100 --out verify.html':
     'needs a GPU; test/verify.test.ts does it where there is one',

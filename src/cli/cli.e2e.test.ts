@@ -124,8 +124,8 @@ describe('regauge', () => {
 describe('regauge init', () => {
   it.each([
     ['scratch', []],
-    ['jsonl', ['--data', 'a: *b.jsonl', '--data', '[c].jsonl', '--name', 'q-1']],
-    ['continue', ['--from', 'models/#1', '--data', 'x']],
+    ['jsonl', ['--data', 'a: *b.jsonl', '--data', '[c].jsonl', '--name', 'q-1', '--force']],
+    ['continue', ['--from', 'models/#1', '--data', 'x', '--force']],
   ])('writes a run file that loads: %s', async (recipe, more) => {
     const file = join(work, `${recipe}.yaml`)
     expect((await regauge(['init', file, '--recipe', recipe, ...more])).code).toBe(0)
@@ -133,14 +133,48 @@ describe('regauge init', () => {
     if (recipe === 'jsonl')
       expect(run.data.train).toEqual([join(work, 'a: *b.jsonl'), join(work, '[c].jsonl')])
     if (recipe === 'continue') expect(run.model.from).toBe(join(work, 'models/#1'))
-    expect(run.name).toBe(recipe === 'jsonl' ? 'q-1' : 'work')
+    expect(run.name).toBe({ scratch: 'work', jsonl: 'q-1', continue: 'work-2' }[recipe])
   })
 
-  it('never overwrites', async () => {
+  it('gives each run a name that is free: of run files beside it and of runs', async () => {
+    const place = join(work, 'names')
+    const nameOf = async (file: string) => {
+      const { out } = await regauge(['init', join(place, file), '--json'])
+      return (JSON.parse(out) as { name: string }).name
+    }
+    expect(await nameOf('a.yaml')).toBe('names')
+    expect(await nameOf('b.yaml')).toBe('names-2')
+    mkdirSync(join(place, 'runs', 'names-3'), { recursive: true })
+    expect(await nameOf('c.yaml')).toBe('names-4')
+    rmSync(place, { recursive: true })
+  })
+
+  it('overwrites what it is told to alone', async () => {
     writeFileSync(join(work, 'run.yaml'), 'mine')
     const { code, err } = await regauge(['init'])
-    expect([code, err]).toEqual([2, 'run.yaml  there is such a file already: name another one\n'])
+    expect([code, err]).toEqual([
+      2,
+      'run.yaml  there is such a file already: name another one, or overwrite it by --force\n',
+    ])
     expect(readFileSync(join(work, 'run.yaml'), 'utf8')).toBe('mine')
+    expect((await regauge(['init', '--force'])).code).toBe(0)
+    expect((await loadRun(join(work, 'run.yaml'))).run.name).toBe('work-3')
+    rmSync(join(work, 'run.yaml'))
+  })
+
+  it('finds at once text that is not there, and a model that does not train', async () => {
+    mkdirSync(join(work, 'odd'))
+    writeFileSync(join(work, 'odd', 'config.json'), '{"model_type": "mamba"}')
+    const { code, err } = await regauge(['init', 'late.yaml', '--data', 'no/*.txt', '--from', 'odd'])
+    expect(code).toBe(4)
+    expect(err).toContain('no/*.txt  no file matches: --force writes the file all the same\n')
+    expect(err).toMatch(/odd.config\.json {2}.*mamba/)
+    expect(err).toContain('2 problems.')
+    expect(existsSync(join(work, 'late.yaml'))).toBe(false)
+    expect((await regauge(['init', 'late.yaml', '--from', 'nowhere'])).err).toMatch(
+      /nowhere.config\.json {2}/,
+    )
+    rmSync(join(work, 'odd'), { recursive: true })
   })
 
   it.skipIf(process.platform === 'win32')('leaves nothing of a file that the disk had no room for', () => {

@@ -172,7 +172,8 @@ const report = {
 export const COMMANDS = {
   init: {
     summary: 'Write a commented run file to begin with',
-    details: 'An existing file is never overwritten.',
+    details:
+      'Text and model are looked at first. An existing file is not overwritten unless --force says so.',
     arguments: [{ name: 'file', description: 'File to write; run.yaml when left out', completes: 'file' }],
     options: {
       recipe: {
@@ -194,7 +195,17 @@ export const COMMANDS = {
         value: 'folder',
         completes: 'folder',
       },
-      name: { description: 'Name of the run', short: 'n', value: 'name' },
+      name: {
+        description: 'Name of the run',
+        short: 'n',
+        value: 'name',
+        default: 'that of the folder, or the first after it that is free',
+      },
+      force: {
+        description: 'Overwrite the file, and name text and model that are not there yet',
+        short: 'f',
+        also: ['overwrite'],
+      },
     },
     examples: [
       { command: 'regauge init --data "books/*.txt"', does: 'a new model from text files' },
@@ -643,8 +654,8 @@ export const COMMANDS = {
         does: 'for fish',
       },
       {
-        command: 'regauge completion powershell >> $PROFILE',
-        does: 'for PowerShell; not yet tried in one',
+        command: 'regauge completion powershell >> profile.ps1',
+        does: 'for PowerShell, the file of which $PROFILE says; not yet tried in one',
       },
     ],
   },

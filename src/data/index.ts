@@ -18,6 +18,7 @@ export {
   type Split,
   type TokenShards,
 } from './shards.ts'
+export { listSourceFiles } from './source-files.ts'
 export { type CorpusSplit, type HeldOut, type SplitOptions, splitCorpus, type Tail } from './split.ts'
 export { createTextStream, type TextStream } from './text-stream.ts'
 export type { Tokenizer } from './tokenizer.ts'
