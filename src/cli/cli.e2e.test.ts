@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { copyBuild } from '../../test/build-copy.ts'
 import { formatRun, loadRun, openEventLog, runJsonSchema } from '../train/index.ts'
 import { runCli } from './app.ts'
+import { verdict } from './commands/doctor.ts'
 import { completionScript } from './completion.ts'
 import { COMMAND_NAMES, COMMANDS, SHELLS } from './options.ts'
 import type { Output } from './ui/terminal.ts'
@@ -363,6 +364,16 @@ describe('regauge doctor', () => {
     const { ok, findings } = JSON.parse(out) as { ok: boolean; findings: { ok: boolean; fix?: string }[] }
     expect(code).toBe(ok ? 0 : 3)
     for (const finding of findings) expect(finding.ok || finding.fix !== undefined).toBe(true)
+  })
+
+  it('says each thing within 110 columns, without the insides of libraries, and no more than is so', async () => {
+    const { out, err } = spawned(['doctor'])
+    for (const line of out.split('\n')) expect(line.includes(' ') ? line.length : 0).toBeLessThanOrEqual(180)
+    expect(out).not.toMatch(/\.(cc|cpp):\d+|operator ?\(\)|lambda/)
+    if (/^!/m.test(out)) expect(err).not.toContain('all is well')
+    expect(verdict(0, 0, 9)).toBe('all is well')
+    expect(verdict(0, 3, 9)).toBe('nothing that training needs is broken; 3 of 9 cannot be used here')
+    expect(verdict(1, 3, 9)).toBe('1 of 9 are broken')
   })
 })
 

@@ -2,6 +2,7 @@
 import koffi, { type KoffiFunc } from 'koffi'
 import { RegaugeError } from '../errors.ts'
 import { problemOfLibraryFile } from './library-file.ts'
+import { ownWords } from './own-words.ts'
 
 // koffi's default for calls on a worker thread is 128 KiB: compiling a shader in a run overflows it, and ends the process
 koffi.config({ ...koffi.config(), async_stack_size: 8 << 20 })
@@ -260,19 +261,23 @@ const loaded: unknown[] = []
 /** Words in which ONNX Runtime and its providers report that memory ran out; there is no status code for it. */
 const OUT_OF_MEMORY = /bad_alloc|failed to allocate|out of memory|not enough memory|exceeds? .*memory limit/i
 
+/** The error of a status; its cause is what the library said, whole. */
 function statusError(name: string, code: number, message: string): RegaugeError {
-  const text = message.replaceAll(/\s+/g, ' ').trim()
-  if (OUT_OF_MEMORY.test(text)) {
-    return new RegaugeError('memory', {
+  const cause = new Error(message)
+  const text = ownWords(message)
+  if (OUT_OF_MEMORY.test(message)) {
+    const issue = {
       code: 'RUNTIME_OUT_OF_MEMORY',
       message: `ONNX Runtime ran out of memory in ${name}: ${text}`,
       hint: 'use a smaller micro-batch or a shorter sequence',
-    })
+    }
+    return new RegaugeError('memory', issue, { cause })
   }
-  return new RegaugeError('environment', {
+  const issue = {
     code: 'RUNTIME_FAILED',
     message: `ONNX Runtime failed in ${name} (code ${code}): ${text}`,
-  })
+  }
+  return new RegaugeError('environment', issue, { cause })
 }
 
 /**
