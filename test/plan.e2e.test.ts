@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { tablesCut } from './page-overflow.ts'
 import { openWorkplace, TIMEOUT } from './workplace.ts'
 
 const { at, regauge, here, within } = openWorkplace()
@@ -483,6 +484,10 @@ describe('plan', { timeout: TIMEOUT }, () => {
     expect(out).not.toContain('give --link')
     const page = readFileSync(at('both.html'), 'utf8')
     for (const text of ['Pools together', 'A step of each way', '<b>Best:</b>']) expect(page).toContain(text)
+    for (const text of [page, out.replaceAll(/\s+/g, ' ')]) {
+      expect(text).toContain('Crossing is the time of all that goes between pools in a step')
+    }
+    expect(tablesCut(at('both.html')) ?? []).toEqual([])
     expect(page).not.toMatch(/NaN|undefined/)
 
     const { together } = JSON.parse((await plan('llama-3-70b', ...both, '--json')).out) as {

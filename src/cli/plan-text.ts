@@ -4,7 +4,6 @@ import type { Rejection } from '../plan/index.ts'
 import { layoutText, type TimeTerms } from '../simulate/index.ts'
 import {
   bestText,
-  daysText,
   energyText,
   GRADES,
   largestTerm,
@@ -16,6 +15,7 @@ import {
   seconds,
   TIME_TERMS,
   TOGETHER_NOTE,
+  threeDigits,
 } from '../watch/index.ts'
 import { gibibytes, grouped, percent } from '../words.ts'
 import { si } from './chips.ts'
@@ -98,7 +98,7 @@ function poolLines(
       seconds(prediction.seconds),
       `${seconds(prediction.band.low).replace(/ m?s$/, '')}-${seconds(prediction.band.high)}`,
       percent(prediction.modelFlopsUtilization),
-      cost.days === null ? 'unknown' : daysText(cost.days),
+      cost.days === null ? 'unknown' : threeDigits(cost.days),
       gibibytes(peakBytes),
       energyText(cost),
       ...(money ? [moneyText(cost)] : []),
@@ -182,8 +182,8 @@ function frontierLines(frontier: PlannedPool['frontier'], { colors }: Terminal, 
     ],
     sorted.map(({ chips, days, low, high }) => [
       grouped(chips),
-      daysText(days),
-      `${daysText(low)}-${daysText(high)}`,
+      threeDigits(days),
+      `${threeDigits(low)}-${threeDigits(high)}`,
     ]),
   )
   const layouts = ['layout', ...sorted.map(({ layout }) => layout)]
@@ -216,7 +216,7 @@ function comparisonLines(
         name,
         seconds(prediction.seconds),
         percent(prediction.modelFlopsUtilization),
-        cost.days === null ? 'unknown' : daysText(cost.days),
+        cost.days === null ? 'unknown' : threeDigits(cost.days),
         energyText(cost),
       ]),
       colors.bold,
@@ -252,7 +252,7 @@ function togetherLines(
         String(i + 1),
         plan.way,
         seconds(plan.seconds),
-        plan.days === null ? 'unknown' : daysText(plan.days),
+        plan.days === null ? 'unknown' : threeDigits(plan.days),
         plan.crossing === 0 ? 'none' : seconds(plan.crossing),
         colors.cyan(cell.repeat(Math.max(1, Math.round((plan.seconds / most) * 24)))),
       ]),

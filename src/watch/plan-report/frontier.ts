@@ -1,6 +1,7 @@
 /** @file Days of a run against chips: each point the best layout for so many, with its band. */
 import { grouped } from '../../words.ts'
 import { type Html, html } from '../report/html.ts'
+import { threeDigits } from './terms.ts'
 
 export interface FrontierPoint {
   /** Chips at hand. */
@@ -26,21 +27,16 @@ export function frontierHtml(points: readonly FrontierPoint[]): Html {
   const at = (value: number): string => value.toFixed(1)
   const bottom = HEIGHT - BOTTOM
   return html`<figure class="chart"><figcaption><b>Days against chips</b> <span>both logarithmic; lines through points are bands that hold in four of five cases</span></figcaption>
-<div class="drawing"><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${sorted.map(({ chips, days }) => `${grouped(chips)} chips: ${daysText(days)}`).join(', ')}">
-${logTicks(y0, y1).map((tick) => html`<line class="tick" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(y(tick))}" y2="${at(y(tick))}"/><text x="${LEFT - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${daysText(tick)}</text>`)}
+<div class="drawing"><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${sorted.map(({ chips, days }) => `${grouped(chips)} chips: ${threeDigits(days)}`).join(', ')}">
+${logTicks(y0, y1).map((tick) => html`<line class="tick" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(y(tick))}" y2="${at(y(tick))}"/><text x="${LEFT - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${Number(tick.toPrecision(3)).toLocaleString('en-US')}</text>`)}
 ${sorted.map(({ chips }) => html`<line class="tick" x1="${at(x(chips))}" x2="${at(x(chips))}" y1="${TOP}" y2="${bottom}"/><text x="${at(x(chips))}" y="${bottom + 18}" text-anchor="middle">${grouped(chips)}</text>`)}
 <text x="${at((LEFT + WIDTH - RIGHT) / 2)}" y="${HEIGHT - 6}" text-anchor="middle">chips</text>
 <path class="curve" d="${sorted.map(({ chips, days }, i) => `${i === 0 ? 'M' : 'L'}${at(x(chips))} ${at(y(days))}`).join('')}"/>
 ${sorted.map(({ chips, days, low, high }) => html`<line class="band" x1="${at(x(chips))}" x2="${at(x(chips))}" y1="${at(y(low))}" y2="${at(y(high))}"/><circle class="point" cx="${at(x(chips))}" cy="${at(y(days))}" r="5"/>`)}</svg></div>
 <div class="numbers"><table><thead><tr>${['Chips', 'Days', 'from', 'to'].map((head) => html`<th scope="col" class="n">${head}</th>`)}<th scope="col">Layout</th></tr></thead><tbody>${sorted.map(
     ({ chips, days, low, high, layout }) =>
-      html`<tr><td class="n">${grouped(chips)}</td>${[days, low, high].map((one) => html`<td class="n">${daysText(one)}</td>`)}<td class="layout">${layout}</td></tr>`,
+      html`<tr><td class="n">${grouped(chips)}</td>${[days, low, high].map((one) => html`<td class="n">${threeDigits(one)}</td>`)}<td class="layout">${layout}</td></tr>`,
   )}</tbody></table></div></figure>`
-}
-
-/** Days in three digits. */
-export function daysText(days: number): string {
-  return days >= 99.95 ? Math.round(days).toLocaleString('en-US') : String(Number(days.toPrecision(3)))
 }
 
 /** The range of some values with a margin, none of it empty. */

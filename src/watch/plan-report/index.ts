@@ -1,5 +1,5 @@
 /** @file Reports of what is planned: pages with pictures, and traces. */
-export { daysText, type FrontierPoint } from './frontier.ts'
+export type { FrontierPoint } from './frontier.ts'
 export {
   energyText,
   moneyText,
@@ -15,6 +15,7 @@ export {
   parameters,
   seconds,
   TIME_TERMS,
+  threeDigits,
 } from './terms.ts'
 export { bestText, partText, TOGETHER_NOTE } from './together.ts'
 export { type TraceEvent, traceEvents, traceFile, writeTrace } from './trace.ts'

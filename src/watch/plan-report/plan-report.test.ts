@@ -22,6 +22,7 @@ import {
   writeSimulation,
   writeTrace,
 } from './index.ts'
+import { secondsFormat, threeDigits } from './terms.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'regauge-plan-report-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -69,7 +70,9 @@ describe('simulationHtml', () => {
       )
       expect(text).toContain(`<td class="n">${(terms.activations / 2 ** 30).toFixed(1)}</td>`)
     }
-    expect(text).toContain(`<td class="n">${Number(prediction.terms.compute.toPrecision(3))}</td>`)
+    expect(text).toContain(
+      `<td class="n">${secondsFormat([prediction.seconds])(prediction.terms.compute)}</td>`,
+    )
     expect(text).toMatch(/GiB a chip<\/span>/)
     expect(text).not.toMatch(/\b(src|href)=|url\(|@import/)
     expect(text).not.toContain('NaN')
@@ -105,6 +108,28 @@ describe('simulationHtml', () => {
     const text = simulationHtml(simulation('tp8 pp4', hostile), made)
     expect(text.match(/<script/g)).toHaveLength(2)
     expect(text).not.toContain('</style><script>')
+  })
+})
+
+describe('numbers beside each other', () => {
+  it('have the same decimals in a table of seconds, as many as give the largest four digits', () => {
+    expect([39.6, 4, 4.03, 0].map(secondsFormat([39.6, 4, 4.03, 0]))).toEqual([
+      '39.60',
+      '4.00',
+      '4.03',
+      '0.00',
+    ])
+    expect([142, 34.25].map(secondsFormat([142, 34.25]))).toEqual(['142.0', '34.3'])
+    expect(secondsFormat([0])(0)).toBe('0')
+    const rows = [...page('tp8 pp4 vp2').matchAll(/<tr><th scope="row">step<\/th>(.*?)<\/tr>/g)]
+    const decimals = new Set(
+      [...rows[0]![1]!.matchAll(/>[\d,]+(?:\.(\d+))?</g)].map(([, part]) => part?.length),
+    )
+    expect(decimals.size).toBe(1)
+  })
+
+  it('keep zeros that others have digits for', () => {
+    expect([4, 4.03, 27.7, 99.96, 1234].map(threeDigits)).toEqual(['4.00', '4.03', '27.7', '100', '1,234'])
   })
 })
 

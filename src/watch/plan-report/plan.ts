@@ -9,11 +9,11 @@ import { gibibytes, grouped, localTime, percent } from '../../words.ts'
 import { type Html, html } from '../report/html.ts'
 import { pageHtml } from '../report/page.ts'
 import { PAGE_HINT, type Placed, writePlaced } from '../report/place.ts'
-import { daysText, type FrontierPoint, frontierHtml } from './frontier.ts'
+import { type FrontierPoint, frontierHtml } from './frontier.ts'
 import { constantsHtml, memoryHtml } from './simulation.ts'
 import { stackedBarsHtml } from './stacked.ts'
 import { PLAN_STYLE } from './style.ts'
-import { GRADES, parameters, seconds, TIME_TERMS } from './terms.ts'
+import { GRADES, parameters, seconds, secondsFormat, TIME_TERMS, threeDigits } from './terms.ts'
 import { timelineHtml } from './timeline.ts'
 import { type Together, togetherHtml } from './together.ts'
 
@@ -109,7 +109,7 @@ ${stackedBarsHtml({
     short: String(i + 1),
     terms: prediction.terms,
   })),
-  format: (value) => String(Number(value.toPrecision(3))),
+  format: secondsFormat(best.map(({ prediction }) => prediction.seconds)),
 })}
 <h2>Memory of the best</h2>
 ${memoryHtml({ prediction: first.prediction, layout: first.layout, simulator: used })}
@@ -134,7 +134,7 @@ function tilesHtml({ prediction, cost, chips, idle, peakBytes, memoryBytes }: Pl
   return html`<dl class="tiles">${[
     tile(
       'Run',
-      cost.days === null ? 'unknown' : `${daysText(cost.days)} days`,
+      cost.days === null ? 'unknown' : `${threeDigits(cost.days)} days`,
       `on ${grouped(chips)} chips${idle > 0 ? `, ${grouped(idle)} idle` : ''}`,
     ),
     tile(
@@ -176,7 +176,7 @@ function tableHtml(of: string, rows: readonly TableRow[]): Html {
         seconds(prediction.band.low),
         seconds(prediction.band.high),
         percent(prediction.modelFlopsUtilization),
-        cost.days === null ? 'unknown' : daysText(cost.days),
+        cost.days === null ? 'unknown' : threeDigits(cost.days),
         gibibytes(peakBytes),
         energyText(cost),
         ...(money ? [moneyText(cost)] : []),
@@ -220,12 +220,12 @@ export function boundText(terms: PlannedLayout['prediction']['terms'], step: num
 export function energyText({ energy }: Pick<RunCost, 'energy'>): string {
   if (energy === null) return 'unknown'
   const [unit, size] = energy >= 999_500 ? ['GWh', 1e6] : energy >= 999.5 ? ['MWh', 1e3] : ['kWh', 1]
-  return `${Number((energy / (size as number)).toPrecision(3))} ${unit}`
+  return `${threeDigits(energy / (size as number))} ${unit}`
 }
 
 /** Money in three digits, of whatever currency the price was in. */
 export function moneyText({ money }: Pick<RunCost, 'money'>): string {
   if (money === null) return 'unknown'
   const [unit, size] = money >= 999_500 ? ['M', 1e6] : money >= 999.5 ? ['k', 1e3] : ['', 1]
-  return `${Number((money / (size as number)).toPrecision(3))}${unit}`
+  return `${threeDigits(money / (size as number))}${unit}`
 }

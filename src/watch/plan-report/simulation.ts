@@ -18,7 +18,7 @@ import { pageHtml } from '../report/page.ts'
 import { PAGE_HINT, type Placed, writePlaced } from '../report/place.ts'
 import { stackedBarsHtml } from './stacked.ts'
 import { PLAN_STYLE } from './style.ts'
-import { GRADES, largestTerm, MEMORY_TERMS, parameters, seconds, TIME_TERMS } from './terms.ts'
+import { GRADES, largestTerm, MEMORY_TERMS, parameters, seconds, secondsFormat, TIME_TERMS } from './terms.ts'
 import { timelineHtml } from './timeline.ts'
 
 /** One layout with all that was asked about it. */
@@ -62,7 +62,7 @@ ${stackedBarsHtml({
   of: 'Layout',
   terms: TIME_TERMS,
   rows: [{ name: 'step', terms: prediction.terms }],
-  format: (value) => String(Number(value.toPrecision(3))),
+  format: secondsFormat([prediction.seconds]),
 })}
 <h2>Memory</h2>
 ${memoryHtml(simulation)}

@@ -61,7 +61,7 @@ export function stackedBarsHtml<Key extends string>(bars: StackedBars<Key>): Htm
   }
   return html`<figure class="chart"><figcaption><b>${bars.title}</b> <span>${bars.unit}</span></figcaption>
 <ul class="terms">${shown.map(({ name, colour }) => html`<li><i class="swatch ${colour}"></i>${name}</li>`)}</ul>
-<div class="bars">${rows.map(bar)}<span class="name"></span><div class="axis${limit === undefined ? '' : ' limited'}" aria-hidden="true">${ticks.map((tick) => html`<span style="left:${percent(tick)}">${format(tick)}</span>`)}${
+<div class="bars">${rows.map(bar)}<span class="name"></span><div class="axis${limit === undefined ? '' : ' limited'}" aria-hidden="true">${ticks.map((tick) => html`<span style="left:${percent(tick)}">${Number(format(tick))}</span>`)}${
     limit === undefined
       ? ''
       : html`<span class="at-limit${limit.value / end > 0.8 ? ' at-end' : ''}" style="left:${percent(limit.value)}">${limit.name}</span>`

@@ -9,7 +9,7 @@ export const PLAN_STYLE = `
 :root{${LIGHT}}
 @media(prefers-color-scheme:dark){:root{${DARK}}}
 ${Array.from({ length: 10 }, (_, i) => `.k${i + 1}{fill:var(--k${i + 1});background:var(--k${i + 1})}`).join('')}
-.numbers td.layout{font-size:12px;white-space:nowrap}
+.numbers td.layout{font-size:12px;min-width:170px;overflow-wrap:normal}.numbers td.n{white-space:nowrap}
 .layout{font:14px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 .swatch{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:5px;vertical-align:baseline}
 .terms{display:flex;flex-wrap:wrap;gap:2px 16px;margin:0 0 12px;padding:0;list-style:none;font-size:13px;color:var(--soft)}
@@ -21,7 +21,7 @@ ${Array.from({ length: 10 }, (_, i) => `.k${i + 1}{fill:var(--k${i + 1});backgro
 .bars .axis{position:relative;height:20px;font-size:12px;color:var(--soft)}.bars .axis span{position:absolute;transform:translateX(-50%);white-space:nowrap}
 .bars .axis.limited{height:38px}.bars .axis .at-limit{top:18px;color:var(--bad);font-weight:600}.bars .axis .at-end{transform:translateX(-100%)}
 .numbers{overflow-x:auto;margin-top:16px}.numbers table{font-size:13px}.numbers th,.numbers td{padding:4px 12px 4px 0;overflow-wrap:normal}.numbers thead th{white-space:nowrap;vertical-align:bottom}
-.numbers tbody th,.numbers td.bound{width:auto;white-space:nowrap}
+.numbers tbody th{width:auto;white-space:nowrap}.numbers td.bound{width:auto;min-width:130px}
 .drawing{overflow-x:auto}.drawing svg{display:block;width:100%;min-width:720px;height:auto}
 .drawing text{fill:var(--soft);font-size:12px;font-family:inherit}.drawing text.on{fill:#fff;font-size:10px;text-anchor:middle}
 .drawing .ground{fill:var(--card)}.drawing .tick{stroke:var(--line)}.drawing .point{fill:var(--a)}.drawing .curve{fill:none;stroke:var(--a);stroke-width:1.75}.drawing .band{stroke:var(--a);stroke-width:1.5;opacity:.45}.drawing .best{fill:var(--b)}

@@ -71,3 +71,15 @@ export function seconds(value: number): string {
   if (value >= 0.9995) return `${value.toPrecision(3)} s`
   return value >= 0.9995e-3 ? `${(value * 1e3).toPrecision(3)} ms` : `${(value * 1e6).toPrecision(3)} us`
 }
+
+/** Writes seconds of a table without their unit, all with so many decimals that the most have four digits. */
+export function secondsFormat(values: readonly number[]): (value: number) => string {
+  const most = Math.max(...values)
+  const decimals = most > 0 ? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(most)))) : 0
+  return (value) => value.toFixed(decimals)
+}
+
+/** Three digits, of which zeros stay, so that 4.00 stands beside 4.03; whole from a hundred on. */
+export function threeDigits(value: number): string {
+  return value >= 99.95 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(3)
+}

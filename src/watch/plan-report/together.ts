@@ -3,9 +3,8 @@ import type { PoolLink, PoolPart, PoolsPlan, PoolsResult } from '../../plan/inde
 import { layoutText } from '../../simulate/index.ts'
 import { grouped, percent } from '../../words.ts'
 import { type Html, html } from '../report/html.ts'
-import { daysText } from './frontier.ts'
 import { stackedBarsHtml } from './stacked.ts'
-import { seconds, type Term } from './terms.ts'
+import { seconds, secondsFormat, type Term, threeDigits } from './terms.ts'
 
 export interface Together {
   readonly link: PoolLink
@@ -41,7 +40,7 @@ export function bestText({ best, plans }: PoolsResult): string {
 
 /** What the comparison leaves open. */
 export const TOGETHER_NOTE =
-  'Computed, not measured, with the bands of the pools. Over two pools, stages are even within a pool and run 1F1B; no engine here starts such a run yet.'
+  'Crossing is the time of all that goes between pools in a step: a pipeline sends it beside its passes and waits for none of it, replicas wait for all of it. Computed, not measured, with the bands of the pools. Over two pools, stages are even within a pool and run 1F1B; no engine here starts such a run yet.'
 
 const TERMS: readonly Term<'within' | 'crossing'>[] = [
   { key: 'within', name: 'within pools', colour: 'k1' },
@@ -66,7 +65,7 @@ ${
           const waited = way === 'replicas' ? crossing : 0
           return { name: names[i]!, terms: { within: step - waited, crossing: waited } }
         }),
-        format: (value) => String(Number(value.toPrecision(3))),
+        format: secondsFormat(plans.map((plan) => plan.seconds)),
         note: `Between pools: ${grouped(Math.round(link.bytesPerSecond / 1e9))} GB/s out of each, each way, ${seconds(link.latency)} a message. ${TOGETHER_NOTE}`,
       })}
 <div class="numbers"><table><thead><tr><th scope="col">Way</th>${['Step', 'Days', 'Crossing'].map((head) => html`<th scope="col" class="n">${head}</th>`)}${['Pool', 'Does', 'Layout'].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>${plans.map(
@@ -76,7 +75,7 @@ ${
               html`<tr>${
                 i > 0
                   ? html`<th scope="row"></th><td></td><td></td><td></td>`
-                  : html`<th scope="row">${way}</th>${[seconds(step), days === null ? 'unknown' : daysText(days), crossing === 0 ? 'none' : seconds(crossing)].map((cell) => html`<td class="n">${cell}</td>`)}`
+                  : html`<th scope="row">${way}</th>${[seconds(step), days === null ? 'unknown' : threeDigits(days), crossing === 0 ? 'none' : seconds(crossing)].map((cell) => html`<td class="n">${cell}</td>`)}`
               }<td>${part.pool}</td><td>${partText(part, way, layers)}</td><td class="layout">${layoutText(part.layout)}</td></tr>`,
           ),
       )}</tbody></table></div>`
