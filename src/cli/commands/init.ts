@@ -1,5 +1,5 @@
 /** @file `regauge init`: writes a commented run file by recipe, once what it names is looked at. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { listSourceFiles } from '../../data/index.ts'
 import { type Issue, RegaugeError } from '../../errors.ts'
@@ -92,10 +92,10 @@ function freeName(file: string): string {
   return name
 }
 
-/** Names that the other run files of the folder give, as `init` writes them. */
+/** Names that the other run files of the folder give, as `init` writes them; those that cannot be read give none. */
 function namesBeside(file: string): string[] {
   const folder = dirname(file)
-  if (!existsSync(folder)) return []
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return []
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isFile() && /\.ya?ml$/.test(entry.name) && entry.name !== basename(file))
     .flatMap(({ name }) => {
