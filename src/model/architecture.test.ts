@@ -198,7 +198,8 @@ describe('families that are not like a Llama', () => {
 
   test('gpt2: trains without the dropout that it is published with, and says so', () => {
     const notes: string[] = []
-    const config = { model_type: 'gpt2', vocab_size: 96, n_embd: 32, n_layer: 1, n_head: 4 }
+    const sizes = { vocab_size: 96, n_embd: 32, n_layer: 1, n_head: 4 }
+    const config = { model_type: 'gpt2', ...sizes, summary_first_dropout: 0.1 }
     const a = readArchitecture(config, 'config.json', (note) => void notes.push(note))
     expect(notes).toEqual([
       'trains without dropout, where the model has resid_pdrop 0.1, embd_pdrop 0.1, attn_pdrop 0.1',

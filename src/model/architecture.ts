@@ -2,7 +2,7 @@
 import { nearest, RegaugeError } from '../errors.ts'
 import type { HfConfig } from '../formats/index.ts'
 import { ACTIVATION_NAMES } from './activation.ts'
-import { type ConfigReader, show } from './config-reader.ts'
+import { show } from './config-reader.ts'
 import type { Decoder } from './decoder.ts'
 import { DECODER_FAMILY_NAMES, FAMILY_NAMES, type FamilyName, trainingOf } from './families.ts'
 import { ACTIVATION_KEYS, type FamilyReader, type ReadModel, readModel } from './read-decoder.ts'
@@ -17,8 +17,8 @@ export interface Architecture extends TrainedDecoder, Traits {
   readonly config: HfConfig
 }
 
-/** Keys of shares of values that are dropped in training, which is not done here. */
-const DROPOUTS = ['attention_dropout', 'hidden_dropout', 'resid_pdrop', 'embd_pdrop', 'attn_pdrop']
+/** Keys of shares of values that are dropped in training, which is not done here; heads that classify are not built. */
+const DROPOUT = /^(?!summary_|classifier_)(\w+_)?(dropout|pdrop)$/
 
 /**
  * Reads an architecture from the keys of a `config.json`. Missing keys take the default of the family's transformers
@@ -79,9 +79,10 @@ function trainedFamily({ decoder, reader, family, typeText }: ReadModel, file: s
 }
 
 /** Tells which shares would be dropped in transformers: there they are for training alone, and here they are left out. */
-function readDropout(r: ConfigReader, note: (text: string) => void): void {
+function readDropout(r: FamilyReader, note: (text: string) => void): void {
   const told: string[] = []
-  for (const key of DROPOUTS) {
+  for (const key of Object.keys({ ...r.family.defaults, ...r.keys })) {
+    if (!DROPOUT.test(key)) continue
     const [, share] = r.find([key])
     if (share == null || share === 0) continue
     if (typeof share === 'number' && share > 0 && share < 1) told.push(`${key} ${share}`)
