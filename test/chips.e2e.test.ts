@@ -105,6 +105,15 @@ describe('chips', { timeout: TIMEOUT }, () => {
     expect(json.chips[1]!.efficiency.ridgePoint).toBeCloseTo(153.02, 2)
   })
 
+  test('compares them for any model that can be planned for, and says that it does not train', async () => {
+    const { code, out } = await here('chips', 'compare', '910b2', 'h200', '--model', 'deepseek-v3')
+    expect(code).toBe(0)
+    expect(out).toContain('deepseek-v3: 671G parameters')
+    expect(out).toContain('model_type "deepseek_v3" plans, does not train: it has attention through a latent')
+    for (const label of ['attention projections', 'MLP', 'router', 'shared experts', 'experts'])
+      expect(out).toMatch(new RegExp(`^${label} +\\S+ [TP]FLOP`, 'm'))
+  })
+
   test('has unknown for all that follows from a figure nobody published', async () => {
     const { code, out } = await here('chips', 'compare', '910d', 'mlu590', '--model', 'llama/config.json')
     expect(code).toBe(0)
