@@ -27,13 +27,11 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'regauge train runs/books --on webgpu': 'needs a GPU; test/move.e2e.test.ts does it where there is one',
   'regauge verify --run run.yaml --on cpu,webgpu --steps 100 --out verify.html':
     'needs a GPU; test/verify.slow.test.ts does it where there is one',
-  'regauge completion powershell >> $PROFILE': 'needs PowerShell',
 }
 
 /** What is added, that it be done in seconds and without an answer; the last setting of a key counts. */
 const ADDED: Readonly<Record<string, string>> = {
   'regauge train run.yaml --set train.steps=100 --set seed=2': ' --set train.steps=2',
-  'regauge runs rm books': ' --yes',
 }
 
 /** A run of two steps that an example trains, resumes, samples or measures. */
